@@ -1,0 +1,81 @@
+"""How much privacy was spent: events, certified epsilon, filters and the ledger.
+
+    from accountants import Composed, Gaussian, PoissonSampled, Repeated, epsilon
+
+    training = Repeated(PoissonSampled(Gaussian(1.0), 0.01), 10_000)
+    epsilon(training, delta=1e-5, adjacency="add-or-remove").upper    # 6.713
+
+numpy, scipy.special and the standard library only.
+"""
+
+from accountants.accountant import delta, epsilon, odometer, overlap
+from accountants.bound import Bound
+from accountants.calibrate import calibrate
+from accountants.errors import (
+    AccountingError,
+    BudgetExhausted,
+    CalibrationFailed,
+    DPError,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerLocked,
+    LedgerMismatch,
+    ReplyPruned,
+    UnsupportedEvent,
+)
+from accountants.events import (
+    Adjacency,
+    Cascade,
+    Composed,
+    Event,
+    Gaussian,
+    PoissonSampled,
+    Repeated,
+    Unbounded,
+    Unit,
+    from_json,
+    to_json,
+)
+from accountants.filter import GaussianFilter, total_mu2
+from accountants.ledger import Charge, Header, Ledger, Planned, Ticket, Totals
+from accountants.verify import Verification, verify
+
+__all__ = [
+    "AccountingError",
+    "Adjacency",
+    "Bound",
+    "BudgetExhausted",
+    "CalibrationFailed",
+    "Cascade",
+    "Charge",
+    "Composed",
+    "DPError",
+    "Event",
+    "Gaussian",
+    "GaussianFilter",
+    "Header",
+    "Ledger",
+    "LedgerCorrupt",
+    "LedgerError",
+    "LedgerLocked",
+    "LedgerMismatch",
+    "Planned",
+    "PoissonSampled",
+    "Repeated",
+    "ReplyPruned",
+    "Ticket",
+    "Totals",
+    "Unbounded",
+    "Unit",
+    "UnsupportedEvent",
+    "Verification",
+    "calibrate",
+    "delta",
+    "epsilon",
+    "from_json",
+    "odometer",
+    "overlap",
+    "to_json",
+    "total_mu2",
+    "verify",
+]

@@ -1,0 +1,56 @@
+"""What the collaboration has to beat: each silo alone, the union of local generators, the base.
+
+Everything here is post-processing of models and noisy counts inside the federation; no record is
+read. Local generation needs no answer noise, because nothing of it leaves the silo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpfedsyn.diffusion import ancestral_kernels
+from dpfedsyn.silo import Model
+
+Array = NDArray[np.float64]
+
+LOCAL_STEPS = 30
+
+
+def local_samples(
+    model: Model, labels: NDArray[np.int64], dimension: int, rng: np.random.Generator
+) -> Array:
+    """Return one silo's own samples (N, d) for labels (N,), by ancestral steps (Ho et al. 2020)."""
+    x = rng.standard_normal((len(labels), dimension))
+    for kernel in ancestral_kernels(LOCAL_STEPS):
+        noise = model.predict_noise(x, kernel.signal, labels)
+        x = kernel.mean(x, noise) + np.sqrt(kernel.variance) * rng.standard_normal(x.shape)
+    return x
+
+
+def union(
+    models: Mapping[str, Model],
+    silo: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    dimension: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Return the union baseline: row n comes from silo silo[n]'s own generator (N, d)."""
+    x = np.zeros((len(labels), dimension))
+    for k, model in enumerate(models.values()):
+        rows = silo == k
+        if rows.any():
+            x[rows] = local_samples(model, labels[rows], dimension, rng)
+    return x
+
+
+def denoising_error(
+    model: Model, x: Array, labels: NDArray[np.int64], signal: float, rng: np.random.Generator
+) -> float:
+    """Return the mean squared error per coordinate of the denoised samples at abar_t = signal."""
+    noisy = np.sqrt(signal) * x + np.sqrt(1.0 - signal) * rng.standard_normal(x.shape)
+    noise = model.predict_noise(noisy, signal, labels)
+    clean = (noisy - np.sqrt(1.0 - signal) * noise) / np.sqrt(signal)
+    return float(((clean - x) ** 2).mean())

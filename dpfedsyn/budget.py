@@ -1,0 +1,126 @@
+"""One silo's budget as a fixed list of mechanisms: what may be spent, decided before any record is read.
+
+    claim(record) = releases R composed with Cascade(training A, answers B)
+
+R (noisy counts that the server sees) never enters the factor that is multiplied by delta_B: what
+leaves the silo by another way than the answers is not protected by their noise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from accountants import (
+    Adjacency,
+    Cascade,
+    Composed,
+    Event,
+    Gaussian,
+    PoissonSampled,
+    Repeated,
+    Unbounded,
+    calibrate,
+    gaussian,
+)
+from dpfedsyn.errors import BudgetExhausted, CalibrationFailed
+from dpfedsyn.settings import Config, SiloSettings
+
+ROUND_DOWN = 1.0 - 1e-12  # of mu: the claim printed for it must not exceed the budget by an ulp
+NOISE_MULTIPLIERS = (0.2, 5000.0)  # what DP-SGD's calibration searches
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The precommitted mechanisms of one silo and the caps on its answers.
+
+    Attributes:
+        counts: histogram of labels. counts_released: the server sees it (R), else it stays (A).
+        moments: joint sums for the base. training: DP-SGD, or None (ensemble).
+        answers_mu: cap between any two models. record_mu: cap at record level where the answers
+            alone protect a record (ensemble), else None.
+    """
+
+    counts: Gaussian | None
+    counts_released: bool
+    moments: Gaussian | None
+    training: Repeated | None
+    answers_mu: float
+    record_mu: float | None
+
+    def record_claim(self, answers_mu2: float | None = None) -> Event:
+        """The record-level claim with the answers at this mu^2 (None: at their cap)."""
+        if self.record_mu is not None:
+            mu2 = self.record_mu**2 if answers_mu2 is None else answers_mu2
+            return _gaussian(mu2)
+        mu2 = self.answers_mu**2 if answers_mu2 is None else answers_mu2
+        return _composed([*self.releases(), Cascade(Composed(self.inside()), _gaussian(mu2))])
+
+    def answers_claim(self, answers_mu2: float) -> Event:
+        """The answers alone: what they promise for any model behind them."""
+        return _gaussian(answers_mu2)
+
+    def silo_claim(self, silo_mu2: float) -> Event:
+        """The silo-level claim: another silo's whole data set in its place."""
+        if self.counts_released:
+            return Unbounded("noisy counts are released: no bound on a whole silo's share in them")
+        return _gaussian(silo_mu2)
+
+    def releases(self) -> tuple[Event, ...]:
+        """R: what leaves the silo beside the answers."""
+        return (self.counts,) if self.counts is not None and self.counts_released else ()
+
+    def inside(self) -> tuple[Event, ...]:
+        """A: what trains the model and stays in the silo."""
+        kept = [] if self.counts is None or self.counts_released else [self.counts]
+        return tuple([*kept, *(e for e in (self.moments, self.training) if e is not None)])
+
+
+def _gaussian(mu2: float) -> Event:
+    return Gaussian(1.0 / math.sqrt(mu2)) if mu2 > 0.0 else Composed(())
+
+
+def _composed(events: list[Event]) -> Event:
+    return events[0] if len(events) == 1 else Composed(tuple(events))
+
+
+def solve(config: Config, silo: SiloSettings) -> Budget:
+    """Turn (epsilon, delta) into noise, before anything runs.
+
+    For DP-SGD: mu^2 of the whole budget (as if it were one Gaussian mechanism) is shared between
+    counts and moments as configured; DP-SGD gets the least noise with which the *whole* claim's
+    upper bound still meets epsilon. For an ensemble the whole budget caps the answers.
+
+    Raises:
+        BudgetExhausted: no noise in reach meets the budget; says which epsilon would.
+    """
+    privacy, train = config.privacy, config.train
+    epsilon, adjacency = config.epsilon(silo), Adjacency(privacy.adjacency)
+    mu = gaussian.mu(epsilon, privacy.delta) * ROUND_DOWN
+    released = config.weights.source == "counts"
+    if train.method == "ensemble":
+        moved = 2 if adjacency is Adjacency.REPLACE else 1
+        return Budget(None, False, None, None, mu * train.parts / moved, mu)
+    counts = Gaussian(1.0 / (mu * math.sqrt(privacy.counts_share)))
+    moments = Gaussian(1.0 / (mu * math.sqrt(privacy.moments_share)))
+
+    def with_noise(multiplier: float) -> Budget:
+        steps = Repeated(PoissonSampled(Gaussian(multiplier), train.sampling_rate), train.steps)
+        return Budget(counts, released, moments, steps, config.answers.mu, None)
+
+    try:
+        multiplier = calibrate(
+            lambda noise: with_noise(noise).record_claim(),
+            epsilon=epsilon,
+            delta=privacy.delta,
+            adjacency=adjacency,
+            bracket=NOISE_MULTIPLIERS,
+        )
+    except CalibrationFailed as failure:
+        raise BudgetExhausted(
+            f"{silo.name}: no DP-SGD noise multiplier up to {NOISE_MULTIPLIERS[1]:g} brings "
+            f"{train.steps} steps within epsilon = {epsilon:g} at delta = {privacy.delta:g} (unit "
+            f"{privacy.unit}, {privacy.adjacency}). Nothing was released. Raise privacy.epsilon, "
+            f"or lower train.steps or train.sampling_rate. ({failure})"
+        ) from None
+    return with_noise(multiplier)

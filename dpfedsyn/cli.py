@@ -1,0 +1,269 @@
+"""The command line: run, plan, ledger, report.
+
+Exit codes: 0 done (also a run that ended partial, by plan); 2 bad input; 3 over budget, nothing
+released; 4 damaged or locked ledger; 130 interrupted. Everything heavy is imported inside the
+commands, so that `--help` answers at once.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from dpfedsyn import __version__
+
+EXAMPLE = "hospitals"
+INTERRUPTED = 130
+RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
+
+app = typer.Typer(
+    name="dpfedsyn",
+    help="One private synthetic data set from several silos that keep their records and models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # they print local variables, and those may be records
+    add_completion=False,
+)
+ledger_app = typer.Typer(help="Look into a silo's privacy ledger.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+
+Source = Annotated[
+    str | None,
+    typer.Argument(metavar="[CONFIG|EXAMPLE]", help=f"TOML file or example; default {EXAMPLE}."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key; may be repeated."),
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder to write.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the run in --out; asks nothing twice.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="ledger.sqlite of a silo.")]
+Head = Annotated[
+    str | None, typer.Option("--expected-head", metavar="HEX", help="Head exported earlier.")
+]
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `run` wrote.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="dpfedsyn")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dpfedsyn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+@app.command()
+def run(
+    config: Source = None, overrides: Overrides = None, out: Out = None, resume: Resume = False
+) -> None:
+    """Run the whole collaboration and leave a run folder."""
+    with _one_error():
+        from dpfedsyn.config import load
+
+        _check_resume(out, resume)
+        loaded = load(config or _default_source(out, resume), overrides or [])
+        from dpfedsyn import run as runner
+
+        folder = out or runner.default_out(loaded)
+        _check_folder(folder, resume)
+        _run(runner, loaded, folder, resume)
+
+
+@app.command()
+def plan(config: Source = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Print what a run will cost, before anything runs."""
+    with _one_error():
+        from dpfedsyn.config import load
+        from dpfedsyn.errors import BudgetExhausted
+        from dpfedsyn.plan import make
+        from dpfedsyn.report import terminal
+
+        planned = make(load(config or EXAMPLE, overrides or []))
+        if as_json:
+            typer.echo(json.dumps(_finite(planned.to_dict()), indent=2, allow_nan=False))
+        else:
+            terminal.plan(_console(), planned.to_dict())
+        if not planned.fits:
+            faults = "\n".join(f"  - {fault}" for fault in planned.faults)
+            raise BudgetExhausted(
+                f"The plan does not fit its budget; a run would release nothing.\n{faults}"
+            )
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write report.html from the files of a run folder."""
+    with _one_error():
+        from dpfedsyn.report import write
+
+        typer.echo(str(write(folder)))
+
+
+@ledger_app.command("show")
+def ledger_show(files: Files) -> None:
+    """Print what each ledger has charged."""
+    with _one_error():
+        from dpfedsyn.report import ledgers, terminal
+
+        for path in files:
+            terminal.show(_console(), [ledgers.of(path, _verified(path, None))])
+
+
+@ledger_app.command("verify")
+def ledger_verify(files: Files, expected_head: Head = None) -> None:
+    """Recompute chain, charges and totals of each ledger from its rows alone."""
+    if expected_head is not None and len(files) != 1:
+        raise typer.BadParameter(f"--expected-head belongs to one ledger, got {len(files)} files.")
+    codes = [_verify_one(path, expected_head) for path in files]
+    raise typer.Exit(max(codes))
+
+
+def _verify_one(path: Path, expected_head: str | None) -> int:
+    """Verify one ledger; its fault is printed and does not hide the others'."""
+    try:
+        with _one_error():
+            from dpfedsyn.report import ledgers, terminal
+
+            verified = _verified(path, expected_head)
+            terminal.say(_console(), ledgers.line(path, verified))
+            for warning in verified.warnings:
+                terminal.say(_console(), f"  {warning}")
+    except typer.Exit as left:
+        if left.exit_code == INTERRUPTED:
+            raise
+        return left.exit_code
+    return 0
+
+
+def _verified(path: Path, expected_head: str | None) -> Any:
+    from accountants.verify import verify
+    from dpfedsyn.errors import RunError
+    from dpfedsyn.keys import ledger_key
+
+    if not path.is_file():
+        raise RunError(f"{path}: no such ledger. Give RUN/silos/NAME/ledger.sqlite.")
+    return verify(path, key=ledger_key(path.parent), expected_head=expected_head)
+
+
+def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
+    """Run, write the report, print the tables; Ctrl-C leaves a resumable run."""
+    from dpfedsyn.progress import RichProgress
+    from dpfedsyn.report import terminal, wording, write
+    from dpfedsyn.report.folder import read
+
+    privacy = config.privacy
+    console = _console()
+    terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
+    progress = RichProgress(terms, console)
+    try:
+        result = runner.run(config, folder, resume=resume, progress=progress)
+        progress.stage("report", None)
+        page = write(result.folder)
+    except KeyboardInterrupt:
+        progress.finish()
+        _block(_interrupted(folder))
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        progress.finish()
+    terminal.run(console, read(result.folder))
+    terminal.say(console, f"Run folder: {result.folder}   Report: {page}")
+
+
+def _default_source(out: Path | None, resume: bool) -> str:
+    """A resumed run is configured by its own folder; any other by the first example."""
+    own = None if out is None or not resume else out / "config.toml"
+    return str(own) if own is not None and own.is_file() else EXAMPLE
+
+
+def _check_resume(out: Path | None, resume: bool) -> None:
+    from dpfedsyn.errors import RunError
+
+    if resume and out is None:
+        raise RunError("--resume: which run? Nothing was run. Name its folder with --out.")
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    """Refuse a folder that a run would mix with, before anything is written."""
+    from dpfedsyn.errors import RunError
+
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file, so nothing was run. Give another --out.")
+    if resume and not _holds_run(folder):
+        raise RunError(f"{folder}: holds no run to resume. Drop --resume, or mend --out.")
+    if not resume and _holds_run(folder):
+        raise RunError(
+            f"{folder}: already holds a run, and a second one would mix with it. Nothing was run. "
+            "Continue it with --resume, or give another --out."
+        )
+    if not resume and folder.is_dir() and any(folder.iterdir()):
+        raise RunError(f"{folder}: is not empty. Nothing was run. Give a new folder with --out.")
+
+
+def _holds_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in RUN_FILES)
+
+
+def _interrupted(folder: Path) -> str:
+    if not _holds_run(folder):
+        return "Interrupted before anything was written or charged."
+    command = f"dpfedsyn run --out {shlex.quote(str(folder))} --resume"
+    return f"Interrupted. Every charge is kept in {folder}.\n`{command}` continues the run."
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Print an expected error as one block and leave with its code; bugs keep their traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _block("Interrupted before anything was written or charged.")
+        raise typer.Exit(INTERRUPTED) from None
+    except PermissionError as error:
+        _block(f"Error: {error.filename}: permission denied. Mend its mode, or give another path.")
+        raise typer.Exit(2) from None
+    except Exception as error:
+        from dpfedsyn.errors import DPError
+
+        if not isinstance(error, DPError):
+            raise
+        _block(f"Error: {error}")
+        raise typer.Exit(error.exit_code) from None
+
+
+def _block(text: str) -> None:
+    from dpfedsyn.report.wording import plain
+
+    typer.echo(plain(text), err=True)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: a bound that is not finite is written as null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

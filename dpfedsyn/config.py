@@ -1,0 +1,242 @@
+"""Read a run's configuration: one TOML file, `--set` overrides, every fault reported at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from dpfedsyn.errors import ConfigError
+from dpfedsyn.settings import PRESETS, Allowed, Config, SamplerSettings, SiloSettings
+
+Table = dict[str, Any]
+
+
+def examples() -> tuple[str, ...]:
+    """Names of the examples inside the package."""
+    root = _examples_folder()
+    return tuple(sorted(entry.name for entry in root.iterdir() if (entry / "config.toml").exists()))
+
+
+def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
+    """Read an example by its name or a TOML file by its path, and apply `section.key=value`.
+
+    Raises:
+        ConfigError: names every unknown key with the nearest known one, every value out of range
+            and every missing file; nothing has run by then.
+    """
+    path = _find(name_or_path)
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file ({error}). Mend that line.") from None
+    for override in overrides:
+        _apply(table, override)
+    return _build(table, path)
+
+
+def dump(config: Config) -> str:
+    """Return the resolved configuration as TOML that `load` reads back."""
+    top, sections = [], []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name == "folder":
+            continue
+        if field.name == "silos":
+            sections += [("[[silos]]", silo) for silo in value]
+        elif dataclasses.is_dataclass(value):
+            sections.append((f"[{field.name}]", value))
+        else:
+            top.append(f"{field.name} = {_toml(value)}")
+    lines = [*top]
+    for header, section in sections:
+        pairs = ((f.name, getattr(section, f.name)) for f in dataclasses.fields(section))
+        lines += ["", header, *(f"{k} = {_toml(v)}" for k, v in pairs if v is not None)]
+    return "\n".join(lines) + "\n"
+
+
+def absolute(config: Config) -> Config:
+    """Return the configuration with absolute paths, so that it can be read from anywhere."""
+    silos = tuple(dataclasses.replace(s, path=str(config.path(s.path))) for s in config.silos)
+    data = dataclasses.replace(config.data, schema=str(config.path(config.data.schema)))
+    return dataclasses.replace(config, silos=silos, data=data)
+
+
+def _examples_folder() -> Path:
+    return Path(str(files("dpfedsyn") / "examples"))
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path.resolve()
+    example = _examples_folder() / name_or_path / "config.toml"
+    if "/" not in name_or_path and example.is_file():
+        return example
+    names = examples()
+    near = difflib.get_close_matches(name_or_path, names, 1)
+    raise ConfigError(
+        f"{name_or_path}: neither a file nor an example. "
+        + (f"Did you mean `{near[0]}`? " if near else "")
+        + f"Examples: {', '.join(names)}; or give the path of a TOML file."
+    )
+
+
+def _apply(table: Table, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: expected section.key=value, as in privacy.epsilon=4.")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override}: `{section}` is no section that --set can reach.")
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        table[last] = text  # a bare word is meant as a string
+
+
+def _build(table: Table, path: Path) -> Config:
+    faults: list[str] = []
+    table = dict(table)
+    preset = table.get("preset", "default")
+    table.setdefault("name", path.parent.name if path.name == "config.toml" else path.stem)
+    silos = tuple(
+        _section(SiloSettings, f"silos[{k}]", entry, faults)
+        for k, entry in enumerate(_silo_tables(table.pop("silos", []), faults))
+    )
+    values: Table = {"silos": tuple(s for s in silos if s is not None), "folder": path.parent}
+    hints = get_type_hints(Config)
+    known = {f.name: f for f in dataclasses.fields(Config) if f.name not in ("silos", "folder")}
+    for key, value in table.items():
+        if key not in known:
+            faults.append(_unknown(key, known, "the file"))
+        elif dataclasses.is_dataclass(hints[key]):
+            start = PRESETS.get(preset) if key == "sampler" else None
+            values[key] = _section(hints[key], key, value, faults, start)
+        else:
+            values[key] = _value(key, value, hints[key], known[key].metadata, faults)
+    if "sampler" not in values and preset in PRESETS:
+        values["sampler"] = PRESETS[preset]
+    if not faults:
+        config = Config(**values)
+        faults = _across(config)
+    if faults:
+        shown = "\n".join(f"  - {fault}" for fault in faults)
+        raise ConfigError(f"{path}: nothing was run; mend what follows.\n{shown}")
+    return config
+
+
+def _silo_tables(entries: Any, faults: list[str]) -> list[Table]:
+    if isinstance(entries, list) and entries and all(isinstance(e, dict) for e in entries):
+        return entries
+    faults.append("silos: no silo is named; add at least one [[silos]] table with name and path.")
+    return []
+
+
+def _section(
+    kind: type, where: str, entry: Any, faults: list[str], start: SamplerSettings | None = None
+) -> Any:
+    if not isinstance(entry, Mapping):
+        faults.append(f"{where}: expected a table [{where}], got {entry!r}.")
+        return None
+    hints, before = get_type_hints(kind), len(faults)
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    values = {}
+    for key, value in entry.items():
+        if key in known:
+            name = f"{where}.{key}"
+            values[key] = _value(name, value, hints[key], known[key].metadata, faults)
+        else:
+            faults.append(_unknown(f"{where}.{key}", known, f"[{where}]"))
+    for name, field in known.items():
+        required = field.default is dataclasses.MISSING
+        if required and name not in entry:
+            faults.append(f"{where}: `{name}` is missing; it has no default.")
+    if len(faults) > before:
+        return None
+    return kind(**values) if start is None else dataclasses.replace(start, **values)
+
+
+def _unknown(key: str, known: Mapping[str, Any], where: str) -> str:
+    near = difflib.get_close_matches(key.rpartition(".")[2], known, 1, 0.5)
+    mend = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}."
+    return f"{key}: no such key in {where}. {mend}"
+
+
+def _value(key: str, value: Any, hint: Any, metadata: Mapping[str, Any], faults: list[str]) -> Any:
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)] or [hint]
+    kind = kinds[0] if not str(hint).startswith("tuple") else tuple
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is tuple and isinstance(value, list):
+        value = tuple(float(v) if isinstance(v, int | float) else v for v in value)
+        if not all(isinstance(v, float) and math.isfinite(v) and v > 0 for v in value):
+            faults.append(f"{key} = {list(value)}: expected a list of positive numbers.")
+    if type(value) is not kind:
+        faults.append(f"{key} = {value!r}: expected {kind.__name__}, got {type(value).__name__}.")
+        return value
+    allowed: Allowed | None = metadata.get("allowed")
+    if allowed is not None and not allowed.test(value):
+        faults.append(f"{key} = {value!r}: allowed is {allowed.words}.")
+    return value
+
+
+def _across(config: Config) -> list[str]:
+    """Faults that take more than one key to see."""
+    faults = []
+    names = [silo.name for silo in config.silos]
+    for name in sorted({n for n in names if names.count(n) > 1}):
+        faults.append(f"silos: the name {name!r} stands twice; every ledger needs a name of its own.")
+    for name in names:
+        if not name.replace("-", "").replace("_", "").isalnum():
+            faults.append(f"silos: the name {name!r} must consist of letters, digits, - and _.")
+    if not config.path(config.data.schema).is_file():
+        faults.append(f"data.schema: {config.path(config.data.schema)} is missing; name a schema.")
+    for silo in config.silos:
+        if not config.path(silo.path).is_file():
+            faults.append(f"silos.{silo.name}: {config.path(silo.path)} is missing; mend its path.")
+    if config.device not in ("auto", "cpu", "cuda"):
+        faults.append(f"device = {config.device!r}: allowed is auto | cpu | cuda.")
+    privacy, train = config.privacy, config.train
+    if privacy.overlap > len(names):
+        faults.append(f"privacy.overlap = {privacy.overlap}: there are only {len(names)} silos.")
+    if privacy.counts_share + privacy.moments_share >= 1.0:
+        faults.append(
+            f"privacy: counts_share + moments_share = "
+            f"{privacy.counts_share + privacy.moments_share:g} leaves nothing for DP-SGD; "
+            "keep their sum below 1."
+        )
+    if train.method == "dp-sgd" and privacy.adjacency == "replace":
+        faults.append(
+            "privacy.adjacency = 'replace': Poisson-sampled DP-SGD is accounted under add-or-remove "
+            "and zero-out only; use one of those, or train.method = 'ensemble'."
+        )
+    if train.method == "ensemble" and config.weights.source == "counts":
+        faults.append(
+            "weights.source = 'counts': an ensemble's whole record-level budget pays for answers; "
+            "set weights.source = 'public'."
+        )
+    if config.sampler.step == "anchored" and config.sampler.energy not in ("path", "uniform"):
+        faults.append(
+            f"sampler.energy = {config.sampler.energy!r}: an anchored sample asks one silo only, so "
+            "there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
+        )
+    return faults
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

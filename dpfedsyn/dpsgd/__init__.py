@@ -1,0 +1,14 @@
+"""DP-SGD for the silo's network: the only part of dpfedsyn that knows Opacus."""
+
+from dpfedsyn.dpsgd.optimizer import DECLARED_SLACK, PublicRateOptimizer, clip_scales
+from dpfedsyn.dpsgd.training import TrainingState, initial_state, network_of, train_block
+
+__all__ = [
+    "DECLARED_SLACK",
+    "PublicRateOptimizer",
+    "TrainingState",
+    "clip_scales",
+    "initial_state",
+    "network_of",
+    "train_block",
+]

@@ -1,0 +1,93 @@
+"""Opacus's optimizer with the parts replaced on which the guarantee rests.
+
+Opacus 1.6 divides by a batch size that it computes from the private record count, sums norms in
+float32 (which lets 1.0025 C through at a million parameters) and draws noise from a Mersenne
+Twister. Here the divisor is public, norms and sums are float64 and noise is cryptographic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from opacus.optimizers import DPOptimizer
+from opacus.optimizers.optimizer import _mark_as_processed
+from torch import Tensor
+
+from dpfedsyn.noise import Keystream
+
+DECLARED_SLACK = 1e-6
+
+
+def clip_scales(samples: Sequence[Tensor], clip: float) -> tuple[Tensor, Tensor]:
+    """Return (scale, finite), both (B,): the factor that brings each record's gradient to `clip`.
+
+    Args:
+        samples: one tensor (B, *shape) per parameter, row b from record b.
+
+    Guarantee:
+        A record whose gradient holds a non-finite number counts as zero, before clipping; every
+        other record's gradient times its scale has L2 norm at most clip * (1 + 1e-6). Norms are
+        accumulated in float64.
+    """
+    flat = [sample.reshape(len(sample), -1) for sample in samples]
+    finite = torch.stack([torch.isfinite(rows).all(dim=1) for rows in flat]).all(dim=0)
+    zero = torch.zeros((), dtype=torch.float64, device=flat[0].device)
+    squares = [torch.where(finite[:, None], r.double(), zero).square().sum(dim=1) for r in flat]
+    norms = torch.stack(squares).sum(dim=0).sqrt()
+    return torch.clamp(clip / norms.clamp_min(1e-300), max=1.0), finite
+
+
+class PublicRateOptimizer(DPOptimizer):
+    """`DPOptimizer` with a public divisor, float64 clipping and noise from a keystream.
+
+    Guarantee:
+        One step is the Gaussian mechanism with sensitivity C (1 + 1e-6) under add-or-remove:
+        grad = (sum of clipped per-record gradients + N(0, (noise_multiplier C (1 + 1e-6))^2)) /
+        expected_batch_size, whatever the records are. The divisor is public; an empty batch is
+        noise alone and is a step like any other.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        *,
+        noise_multiplier: float,
+        clip: float,
+        expected_batch_size: float,
+    ) -> None:
+        super().__init__(
+            optimizer,
+            noise_multiplier=noise_multiplier,
+            max_grad_norm=clip,
+            expected_batch_size=expected_batch_size,
+            loss_reduction="mean",
+        )
+        self.keystream: Keystream | None = None
+
+    def use(self, keystream: Keystream) -> None:
+        """Draw the noise of the coming steps from this stream."""
+        self.keystream = keystream
+
+    def clip_and_accumulate(self) -> None:
+        """Clip each record's gradient and add it to `p.summed_grad`, in float64."""
+        samples = self.grad_samples
+        scale, finite = clip_scales(samples, self.max_grad_norm)
+        for parameter, sample in zip(self.params, samples, strict=True):
+            mask = finite.reshape(-1, *([1] * (sample.dim() - 1)))
+            kept = torch.where(mask, sample, torch.zeros((), dtype=sample.dtype)).double()
+            total = torch.einsum("i,i...", scale, kept)
+            before = parameter.summed_grad
+            parameter.summed_grad = total if before is None else before + total
+            _mark_as_processed(parameter.grad_sample)
+
+    def add_noise(self) -> None:
+        """Add the step's noise, drawn once per logical batch from the keystream."""
+        if self.keystream is None:
+            raise AssertionError("a step without a keystream would be a step without noise")
+        std = self.noise_multiplier * self.max_grad_norm * (1.0 + DECLARED_SLACK)
+        for parameter in self.params:
+            noise = torch.from_numpy(self.keystream.normal(tuple(parameter.shape)))
+            noisy = parameter.summed_grad + std * noise.to(parameter.device)
+            parameter.grad = noisy.to(parameter.dtype).view_as(parameter)
+            _mark_as_processed(parameter.summed_grad)

@@ -1,0 +1,165 @@
+"""Train the residual network with DP-SGD, a block of charged steps at a time.
+
+`train_block` is a pure function of (state, records, key): killed in the middle of a block, a silo
+runs the same block again from the last state and gets the same result under the same charge.
+Nothing of a block leaves the silo before it is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from opacus import GradSampleModule
+from torch import Tensor
+
+from dpfedsyn.base import AnalyticBase
+from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
+from dpfedsyn.network import TIME_FEATURES, ResidualNetwork, initialise
+from dpfedsyn.noise import Keystream
+from dpfedsyn.objective import noised, record_losses
+from dpfedsyn.settings import NetworkSettings, TrainSettings
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Weights, their moving average and Adam's moments after `step` steps; no random state."""
+
+    step: int
+    weights: Arrays
+    average: Arrays
+    first: Arrays
+    second: Arrays
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the state as named arrays for a checkpoint."""
+        named = {f"{group}/{k}": v for group in _GROUPS for k, v in getattr(self, group).items()}
+        return {"step": np.array(self.step), **named}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> TrainingState:
+        """Return the state that `to_arrays` wrote."""
+        groups: dict[str, Arrays] = {group: {} for group in _GROUPS}
+        for name, value in arrays.items():
+            group, _, key = name.partition("/")
+            if key:
+                groups[group][key] = value
+        return cls(int(arrays["step"]), **groups)
+
+
+_GROUPS = ("weights", "average", "first", "second")
+
+
+def initial_state(dimension: int, classes: int, hidden: int, key: bytes) -> TrainingState:
+    """Return the state before the first step; the hidden layer is random, the output layer zero."""
+    network = ResidualNetwork(dimension, classes, hidden)
+    initialise(network, Keystream(key).normal((hidden, network.hidden.in_features + 1)))
+    weights = _weights(network)
+    zeros = {name: np.zeros_like(value) for name, value in weights.items()}
+    return TrainingState(0, weights, weights, zeros, zeros)
+
+
+def network_of(arrays: Arrays) -> ResidualNetwork:
+    """Return the network with the given weights (say, `state.average`)."""
+    hidden, inputs = arrays["hidden.weight"].shape
+    dimension = len(arrays["output.bias"])
+    network = ResidualNetwork(dimension, inputs - dimension - 2 * TIME_FEATURES, hidden)
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+    return network
+
+
+def train_block(
+    state: TrainingState,
+    steps: int,
+    *,
+    x: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    base: AnalyticBase,
+    noise_multiplier: float,
+    expected_batch_size: float,
+    network_settings: NetworkSettings,
+    settings: TrainSettings,
+    key: bytes,
+    device: torch.device,
+    on_step: Callable[[], None] = lambda: None,
+) -> TrainingState:
+    """Take `steps` DP-SGD steps whose charge is already in the ledger.
+
+    Args:
+        x: (n, d) encoded records; labels: (n,). expected_batch_size: sampling rate times the
+            public reference size, fractional; never the record count. key: the block's noise key.
+
+    Guarantee:
+        Each step is one Poisson-subsampled Gaussian mechanism with the given noise multiplier:
+        the sample is drawn from cryptographic bits at the public rate, several (t, noise) draws
+        are averaged inside a record's gradient before it is clipped once, and nothing else about
+        the records (their number included) enters the update.
+    """
+    network = network_of(state.weights).to(device)
+    module = GradSampleModule(network, loss_reduction="sum")
+    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    _load_adam(adam, network, state, device)
+    optimizer = PublicRateOptimizer(
+        adam,
+        noise_multiplier=noise_multiplier,
+        clip=settings.clip,
+        expected_batch_size=expected_batch_size,
+    )
+    stream = Keystream(key)
+    optimizer.use(stream)
+    average = {name: torch.from_numpy(value).clone() for name, value in state.average.items()}
+    for step in range(state.step + 1, state.step + steps + 1):
+        chosen = stream.bernoulli(len(x), settings.sampling_rate)
+        optimizer.zero_grad(set_to_none=True)
+        if chosen.any():
+            batch = noised(x[chosen], labels[chosen], base, settings.draws, stream)
+            record_losses(module, batch, network_settings, len(base.means), device).sum().backward()
+        else:
+            for parameter in network.parameters():
+                parameter.grad_sample = torch.zeros((0, *parameter.shape), device=device)
+        optimizer.step()
+        _update_average(average, network, min(settings.ema, step / (step + 10.0)))
+        on_step()
+    module.remove_hooks()
+    first, second = _adam_moments(adam, network)
+    kept = {name: value.numpy() for name, value in average.items()}
+    after = replace(state, step=state.step + steps, weights=_weights(network), average=kept)
+    return replace(after, first=first, second=second)
+
+
+def _weights(network: ResidualNetwork) -> Arrays:
+    return {n: p.detach().cpu().numpy().copy() for n, p in network.named_parameters()}
+
+
+def _update_average(average: dict[str, Tensor], network: ResidualNetwork, decay: float) -> None:
+    """Exponential moving average of the weights: post-processing of the noisy steps."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            average[name].mul_(decay).add_(parameter.detach().cpu(), alpha=1.0 - decay)
+
+
+def _load_adam(
+    adam: torch.optim.Adam, network: ResidualNetwork, state: TrainingState, device: torch.device
+) -> None:
+    if state.step == 0:
+        return
+    for name, parameter in network.named_parameters():
+        adam.state[parameter] = {
+            "step": torch.tensor(float(state.step)),
+            "exp_avg": torch.from_numpy(state.first[name]).clone().to(device),
+            "exp_avg_sq": torch.from_numpy(state.second[name]).clone().to(device),
+        }
+
+
+def _adam_moments(adam: torch.optim.Adam, network: ResidualNetwork) -> tuple[Arrays, Arrays]:
+    states = {name: adam.state[parameter] for name, parameter in network.named_parameters()}
+    first = {name: s["exp_avg"].cpu().numpy().copy() for name, s in states.items()}
+    second = {name: s["exp_avg_sq"].cpu().numpy().copy() for name, s in states.items()}
+    return first, second
+

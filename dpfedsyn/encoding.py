@@ -1,0 +1,217 @@
+"""Map rows of a table to vectors and back, by the public schema alone.
+
+    numeric      [-2, 2], linear between the public bounds
+                 with missing codes: a second coordinate, +1 where the value is missing (then the
+                 first is 0, the public centre), else -1
+    binary       -1 or +1
+    categorical  2 (one-hot - 1/k), k coordinates
+
+Guarantee:
+    A row's vector depends on that row and the schema; no mean, range or category list is taken
+    from records (privacy by composition needs this: preprocessing is a function of one record).
+    Every vector has L2 norm at most `Encoder.radius`, a public number.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target, listing
+from dpfedsyn.errors import DataError
+from dpfedsyn.schema import Schema
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Encoding and decoding for one schema."""
+
+    schema: Schema
+
+    @property
+    def dimension(self) -> int:
+        """Number d of coordinates."""
+        return len(self.names)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """A name for each coordinate."""
+        return tuple(name for column in self.schema.columns for name in _coordinates(column))
+
+    @cached_property
+    def radius(self) -> float:
+        """The largest L2 norm that a float32 vector of `encode` can have, rounded up."""
+        squares = (_largest_square(column) for column in self.schema.columns)
+        return math.nextafter(math.sqrt(math.fsum(squares)) * (1 + 1e-15), math.inf)
+
+    @cached_property
+    def two_valued(self) -> NDArray[np.float64]:
+        """The (low, high) that a coordinate can take, shape (d, 2); NaN where it takes more."""
+        pairs = [pair for column in self.schema.columns for pair in _value_pairs(column)]
+        return np.array(pairs, dtype=np.float64)
+
+    def encode(self, frame: pd.DataFrame) -> tuple[Floats, Labels]:
+        """Encode a table that holds the schema's columns; other columns are ignored.
+
+        Args:
+            frame: n rows of cells, texts or numbers, in the schema's own codes.
+
+        Returns:
+            (x, y): x (n, d) float32 without unit; y (n,) int64 in 0 .. labels - 1.
+
+        Raises:
+            DataError: a column is absent, or a cell is not valid; names row (from 1) and column.
+        """
+        target = self.schema.target
+        blocks = [
+            _encode_column(column, _read(frame, column.name, column))
+            for column in self.schema.columns
+        ]
+        y = np.array(_read(frame, target.column, target), dtype=np.int64)
+        return np.concatenate(blocks, axis=1).astype(np.float32), y
+
+    def decode(self, x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
+        """Decode vectors to the nearest rows that the schema allows.
+
+        Numbers are clipped to the bounds and rounded to the column's decimals, categories are the
+        largest coordinate, a positive indicator gives the (first) missing code. The result passes
+        the schema, and a row that came from `encode` comes back.
+
+        Args:
+            x: (n, d) finite reals.
+            y: (n,) labels in 0 .. labels - 1.
+
+        Returns:
+            A table with the columns `schema.names`.
+
+        Raises:
+            DataError: wrong shape, a value that is not finite, or an unknown label.
+        """
+        vectors, labels = self._checked(x, y)
+        data, start = {}, 0
+        for column in self.schema.columns:
+            stop = start + len(_coordinates(column))
+            data[column.name] = _decode_column(column, vectors[:, start:stop])
+            start = stop
+        target = self.schema.target
+        data[target.column] = _choose(target.representatives, labels)
+        return pd.DataFrame(data)
+
+    def _checked(self, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], Labels]:
+        vectors, labels = np.asarray(x, dtype=np.float64), np.asarray(y)
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise DataError(
+                f"samples have shape {vectors.shape}, so they cannot be decoded; schema "
+                f"{self.schema.name!r} needs (rows, {self.dimension})"
+            )
+        if labels.shape != vectors.shape[:1]:
+            raise DataError(
+                f"{len(vectors)} samples came with labels of shape {labels.shape}, so they cannot "
+                f"be decoded; give one label each, ({len(vectors)},)"
+            )
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if bad.size:
+            raise DataError(
+                f"sample {bad[0] + 1} and {bad.size - 1} more hold NaN or infinity, so nothing was "
+                "decoded; lower the sampler's step size or raise the number of levels"
+            )
+        count = len(self.schema.labels)
+        unknown = [label for label in labels.tolist() if label not in range(count)]
+        if unknown:
+            raise DataError(
+                f"label {unknown[0]!r} is unknown, so nothing was decoded; labels are 0 to "
+                f"{count - 1} ({', '.join(self.schema.labels)})"
+            )
+        return vectors, labels.astype(np.int64)
+
+
+def _coordinates(column: Column) -> list[str]:
+    """Names of a column's coordinates."""
+    if isinstance(column, Numeric) and column.missing_codes:
+        return [column.name, f"{column.name} is missing"]
+    if isinstance(column, Categorical):
+        return [f"{column.name} = {category}" for category in column.categories]
+    return [column.name]
+
+
+def _value_pairs(column: Column) -> list[tuple[float, float]]:
+    match column:
+        case Numeric():
+            indicator = [(-1.0, 1.0)] if column.missing_codes else []
+            return [(math.nan, math.nan), *indicator]
+        case Binary():
+            return [(-1.0, 1.0)]
+        case Categorical():
+            k = len(column.categories)
+            return [(-2.0 / k, 2.0 - 2.0 / k)] * k
+
+
+def _largest_square(column: Column) -> float:
+    """The largest squared L2 norm of a column's coordinates, as float32 holds them."""
+    if isinstance(column, Numeric):
+        return 5.0 if column.missing_codes else 4.0
+    if isinstance(column, Binary):
+        return 1.0
+    k = len(column.categories)
+    on, off = float(np.float32(2 - 2 / k)), float(np.float32(-2 / k))
+    return on**2 + (k - 1) * off**2
+
+
+def _read(frame: pd.DataFrame, name: str, column: Column | Target) -> list[float]:
+    """Read one column of a table, cell by cell."""
+    if name not in frame.columns:
+        raise DataError(
+            f"the table has no column {name!r}, so it cannot be encoded; it has "
+            f"{listing(frame.columns)}"
+        )
+    values: list[float] = []
+    for cell in frame[name].tolist():
+        try:
+            values.append(column.read(cell))
+        except DataError as fault:
+            raise DataError(f"row {len(values) + 1}, column {name}: {fault}") from None
+    return values
+
+
+def _encode_column(column: Column, values: Sequence[float]) -> NDArray[np.float64]:
+    read = np.asarray(values, dtype=np.float64)[:, None]
+    if isinstance(column, Binary):
+        return 2 * read - 1
+    if isinstance(column, Categorical):
+        k = len(column.categories)
+        return np.where(read == np.arange(k), 2 - 2 / k, -2 / k)
+    low, high = column.bounds
+    position = np.clip(4 * (read - low) / (high - low) - 2, -2, 2)
+    if not column.missing_codes:
+        return position
+    missing = np.isin(read, column.missing_codes)
+    return np.hstack([np.where(missing, 0.0, position), np.where(missing, 1.0, -1.0)])
+
+
+def _decode_column(column: Column, block: NDArray[np.float64]) -> NDArray[Any]:
+    if isinstance(column, Binary):
+        return _choose(column.values, (block[:, 0] > 0).astype(np.int64))
+    if isinstance(column, Categorical):
+        return _choose(column.categories, np.argmax(block, axis=1))
+    low, high = column.bounds
+    value = low + (np.clip(block[:, 0], -2, 2) + 2) / 4 * (high - low)
+    value = np.clip(np.round(value, column.decimals), low, high) + 0.0  # + 0.0: no minus zero
+    if column.missing_codes:
+        value = np.where(block[:, 1] > 0, column.missing_codes[0], value)
+    return value.astype(np.int64) if column.decimals == 0 else value
+
+
+def _choose(codes: Sequence[Code], positions: NDArray[np.int64]) -> NDArray[Any]:
+    """The codes at these positions, numbers as numbers and anything else as objects."""
+    plain = all(isinstance(code, int) for code in codes)
+    real = all(isinstance(code, int | float) for code in codes)
+    kind = np.int64 if plain else np.float64 if real else np.object_
+    return np.array(codes, dtype=kind)[positions]

@@ -1,0 +1,1 @@
+"""Engines carry queries to silos and answers back; they decide nothing."""

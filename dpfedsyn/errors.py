@@ -1,0 +1,86 @@
+"""Every error that dpfedsyn raises on purpose; bugs raise `AssertionError` and keep their traceback.
+
+    DPError                      accountants.errors; `exit_code` is what the command line returns
+    ├─ AccountingError      (2)  UnsupportedEvent · CalibrationFailed
+    ├─ BudgetExhausted      (3)  refused; nothing was released
+    ├─ LedgerError          (4)  LedgerCorrupt · LedgerLocked · LedgerMismatch · ReplyPruned
+    ├─ ConfigError          (2)  every fault of a configuration at once
+    ├─ DataError            (2)  file, row and column that the public schema refuses
+    ├─ MechanismError       (2)  a release that has no finite sensitivity
+    ├─ RunError             (2)  a run folder that cannot be used as asked
+    └─ FederationError      (1)  SiloUnavailable · ProtocolMismatch
+
+A message says the fact, the consequence and the mend. What a silo tells the server depends on
+public settings and on its ledger only, never on records.
+"""
+
+from accountants.errors import (
+    AccountingError,
+    BudgetExhausted,
+    CalibrationFailed,
+    DPError,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerLocked,
+    LedgerMismatch,
+    ReplyPruned,
+    UnsupportedEvent,
+)
+
+__all__ = [
+    "AccountingError",
+    "BudgetExhausted",
+    "CalibrationFailed",
+    "ConfigError",
+    "DPError",
+    "DataError",
+    "FederationError",
+    "LedgerCorrupt",
+    "LedgerError",
+    "LedgerLocked",
+    "LedgerMismatch",
+    "MechanismError",
+    "ProtocolMismatch",
+    "ReplyPruned",
+    "RunError",
+    "SiloUnavailable",
+    "UnsupportedEvent",
+]
+
+
+class ConfigError(DPError):
+    """A configuration that cannot be run: unknown key, value out of range, missing file."""
+
+    exit_code = 2
+
+
+class DataError(DPError):
+    """Records that the public schema refuses."""
+
+    exit_code = 2
+
+
+class MechanismError(DPError):
+    """A release whose sensitivity would not be finite."""
+
+    exit_code = 2
+
+
+class RunError(DPError):
+    """A run folder that does not fit what was asked of it."""
+
+    exit_code = 2
+
+
+class FederationError(DPError):
+    """Server and silos cannot work together."""
+
+    exit_code = 1
+
+
+class SiloUnavailable(FederationError):
+    """A silo gave no answer."""
+
+
+class ProtocolMismatch(FederationError):
+    """A query that is not one this silo answers: wrong shape, run, level or noise."""

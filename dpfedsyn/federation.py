@@ -1,0 +1,182 @@
+"""Set up every silo of a run in this process: records, key, ledger, training, answering role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from accountants import PoissonSampled, Repeated
+from accountants.ledger import Header, Ledger, Planned
+from dpfedsyn import __version__, keys, weights
+from dpfedsyn import plan as planning
+from dpfedsyn.budget import Budget
+from dpfedsyn.data import Records, load, split
+from dpfedsyn.encoding import Encoder
+from dpfedsyn.errors import ConfigError
+from dpfedsyn.folder import RunFolder
+from dpfedsyn.keys import SiloKey
+from dpfedsyn.plan import Plan
+from dpfedsyn.progress import Progress
+from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.silo import Public, Silo
+from dpfedsyn.train import Preparation, Trained, prepare
+from dpfedsyn.weights import Mixture
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One silo's records: what training may read, and the held-out part."""
+
+    train: Records
+    test: Records
+
+
+@dataclass(frozen=True)
+class Member:
+    """One silo of the run: its answering role and what `prepare` trained."""
+
+    silo: Silo
+    trained: Trained
+
+
+def read_records(
+    config: Config, encoder: Encoder, on_silo: Callable[[str], None] = lambda name: None
+) -> dict[str, Parts]:
+    """Load and split every silo's records; all files are checked before anything is charged."""
+    parts = {}
+    for silo in config.silos:
+        records = load(config.path(silo.path), encoder.schema, silo=silo.name)
+        train, test = split(records, key=config.data.split_key, fraction=config.data.test_fraction)
+        parts[silo.name] = Parts(train, test)
+        on_silo(silo.name)
+    return parts
+
+
+@contextmanager
+def federation(
+    plan: Plan, encoder: Encoder, records: Mapping[str, Parts], folder: RunFolder, progress: Progress
+) -> Iterator[dict[str, Member]]:
+    """Train all silos (or read back what they trained) and hold their ledgers open."""
+    config, device = plan.config, pick_device(plan.config)
+    with ExitStack() as stack:
+        members = {}
+        for silo in config.silos:
+            budget, key = plan.budgets[silo.name], silo_key(config, folder, silo)
+            ledger = stack.enter_context(_ledger(plan, budget, silo, folder, key))
+            preparation = Preparation(
+                config=config,
+                silo=silo,
+                records=records[silo.name].train,
+                two_valued=encoder.two_valued,
+                classes=plan.classes,
+                budget=budget,
+                ledger=ledger,
+                key=key,
+                folder=folder.silo(silo.name),
+                device=device,
+            )
+            progress.stage(f"train {silo.name}", _training_steps(config))
+            trained = prepare(preparation, progress.advance)
+            public = _public(plan, encoder, silo)
+            members[silo.name] = Member(Silo(public, trained.models, ledger, key), trained)
+        yield members
+
+
+def mixture(plan: Plan, members: Mapping[str, Member]) -> Mixture:
+    """Return the mixing weights: from the released noisy counts, or public."""
+    config = plan.config
+    if config.weights.source == "public":
+        shares = config.weights.labels or (1.0,) * plan.classes
+        if len(shares) != plan.classes:
+            raise ConfigError(
+                f"weights.labels has {len(shares)} shares, the schema has {plan.classes} labels; "
+                "give one share per label."
+            )
+        return weights.public(np.array([s.weight for s in config.silos]), np.array(shares))
+    counts = np.stack([_counts(member) for member in members.values()])
+    stds = np.array([member.trained.counts_std for member in members.values()])
+    return weights.from_counts(counts, stds)
+
+
+def pick_device(config: Config) -> torch.device:
+    """Return the device of the models: `auto` is CUDA where there is one."""
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ConfigError("device = 'cuda': no CUDA device is there. Use device = 'auto' or 'cpu'.")
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+
+
+def silo_key(config: Config, folder: RunFolder, silo: SiloSettings) -> SiloKey:
+    """Return the silo's secret: read back, or fresh from the operating system."""
+    path = folder.silo(silo.name) / "key"
+    if path.exists():
+        return keys.load(path)
+    seed = config.privacy.unsafe_noise_seed
+    key = keys.fresh() if seed is None else keys.repeatable(seed, silo.name)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys.store(key, path)
+    return key
+
+
+def _ledger(
+    plan: Plan, budget: Budget, silo: SiloSettings, folder: RunFolder, key: SiloKey
+) -> Ledger:
+    path = folder.silo(silo.name) / "ledger.sqlite"
+    if path.exists():
+        return Ledger.open(path, key=key.chain)
+    privacy = plan.config.privacy
+    header = Header(
+        ledger_id=key.ledger_id,
+        silo=silo.name,
+        run=plan.config.name,
+        unit=privacy.unit,
+        adjacency=privacy.adjacency,
+        delta=privacy.delta,
+        planned=_planned(budget),
+        answers_cap=budget.answers_mu**2,
+        record_cap=None if budget.record_mu is None else budget.record_mu**2,
+        keep_replies=plan.config.answers.keep_replies,
+        version=__version__,
+    )
+    return Ledger.create(path, header, key=key.chain)
+
+
+def _planned(budget: Budget) -> tuple[Planned, ...]:
+    planned = []
+    if budget.counts is not None:
+        group = "R" if budget.counts_released else "A"
+        planned.append(Planned("counts", group, budget.counts, 1))
+    if budget.moments is not None:
+        planned.append(Planned("moments", "A", budget.moments, 1))
+    if isinstance(budget.training, Repeated):
+        assert isinstance(budget.training.event, PoissonSampled)
+        planned.append(Planned("dp-sgd", "A", budget.training.event, budget.training.count))
+    return tuple(planned)
+
+
+def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
+    return Public(
+        name=silo.name,
+        run=plan.config.name,
+        dimension=plan.dimension,
+        classes=plan.classes,
+        mechanism=planning.mechanism(plan.config),
+        record_parts=planning.moved_parts(plan.config),
+        version=f"{encoder.schema.digest}/{__version__}".encode(),
+    )
+
+
+def _training_steps(config: Config) -> int:
+    return config.train.parts if config.train.method == "ensemble" else config.train.steps
+
+
+def _counts(member: Member) -> NDArray[np.float64]:
+    counts = member.trained.counts
+    if counts is None:
+        raise AssertionError("weights from counts need released counts")
+    return counts

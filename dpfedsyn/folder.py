@@ -1,0 +1,123 @@
+"""The folder of a run: who may write into it, and what makes it resumable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dpfedsyn import checkpoint
+from dpfedsyn import config as configuration
+from dpfedsyn.errors import RunError
+from dpfedsyn.settings import Config
+
+RUNNING, COMPLETE, PARTIAL = "running", "complete", "partial"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run's folder, and its files written whole or not at all."""
+
+    path: Path
+
+    def silo(self, name: str) -> Path:
+        """The private folder of one silo."""
+        return self.path / "silos" / name
+
+    def saved(self, name: str) -> Path:
+        """The server's checkpoint of one pass."""
+        return self.path / "checkpoint" / f"{name}.npz"
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file durably."""
+        checkpoint.write_bytes(self.path / name, text.encode())
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file durably; infinities become null, since JSON has none."""
+        self.write_text(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a table as CSV, durably."""
+        self.write_text(name, frame.to_csv(index=False))
+
+    def state(self, status: str, reason: str | None = None) -> None:
+        """Write how the run stands."""
+        self.write_json("state.json", {"status": status, "reason": reason})
+
+
+def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
+    """Open a run's folder: a new one, or with `resume` one of the same configuration.
+
+    Raises:
+        RunError: the folder holds a run already, or another one, or none to resume.
+    """
+    folder, text = RunFolder(path), configuration.dump(configuration.absolute(config))
+    before = path / "config.toml"
+    if not resume:
+        if path.exists() and any(path.iterdir()):
+            raise RunError(
+                f"{path}: this folder is not empty, and a run would mix with what is there. "
+                "Continue that run with --resume, or name another folder with --out."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        folder.write_text("config.toml", text)
+    elif not before.is_file():
+        raise RunError(f"{path}: there is no run to resume here. Start it without --resume.")
+    elif before.read_text(encoding="utf-8") != text:
+        raise RunError(
+            f"{path}: the run in this folder has another configuration ({before}); its ledgers and "
+            "checkpoints do not fit this one. Resume it without --set, or use another --out."
+        )
+    folder.state(RUNNING)
+    return folder
+
+
+class RoundLog:
+    """rounds.jsonl: one line per round, appended as rounds are taken, each round once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = {self._name(json.loads(line)) for line in self._lines()}
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Append a round unless an earlier, interrupted attempt already wrote it."""
+        if self._name(record) not in self._seen:
+            self._seen.add(self._name(record))
+            self._path.touch(mode=0o600)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+
+    def _lines(self) -> list[str]:
+        """Whole lines of the file; a line that a kill cut short is dropped."""
+        if not self._path.exists():
+            return []
+        text = self._path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            checkpoint.write_bytes(self._path, whole.encode())
+        return whole.splitlines()
+
+    @staticmethod
+    def _name(record: dict[str, Any]) -> tuple[str, int]:
+        return record["pass"], record["round"]
+
+
+def next_free(config: Config) -> Path:
+    """Return the first unused folder runs/NAME-1, runs/NAME-2, ..."""
+    number = 1
+    while (path := Path("runs") / f"{config.name}-{number}").exists():
+        number += 1
+    return path
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return None
+    return value

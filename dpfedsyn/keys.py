@@ -1,0 +1,101 @@
+"""One secret per ledger: 256 bits from the operating system, from which all other keys derive.
+
+Whoever holds this secret can subtract every noise that the silo ever added, so it never leaves the
+silo's folder, is never copied and is readable by its owner only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from dpfedsyn.errors import LedgerMismatch
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True)
+class SiloKey:
+    """The root secret of one silo's ledger; every use derives a key of its own (HKDF-SHA256)."""
+
+    root: bytes
+
+    def derive(self, *context: bytes, length: int = KEY_BYTES) -> bytes:
+        """Return `length` bytes that are independent, to any bounded adversary, for every context.
+
+        The context is encoded injectively (each part behind its length), so two contexts collide
+        only when they are equal.
+        """
+        info = b"".join(len(part).to_bytes(8, "big") + part for part in context)
+        return HKDF(hashes.SHA256(), length, salt=b"dpfedsyn/1", info=info).derive(self.root)
+
+    @property
+    def ledger_id(self) -> str:
+        """Random name of the ledger; public."""
+        return self.derive(b"ledger-id", length=16).hex()
+
+    @property
+    def model_nonce(self) -> bytes:
+        """Random name of the trained model; a hash of its weights would be a release."""
+        return self.derive(b"model-nonce", length=16)
+
+    @property
+    def chain(self) -> bytes:
+        """Key of the HMAC that chains the ledger's rows."""
+        return self.derive(b"ledger-chain")
+
+    def noise(self, digest: bytes, charge: int) -> bytes:
+        """Key of the noise of one charge: KDF(root, query digest, charge number).
+
+        Guarantee:
+            Two charges never share noise, and neither do two different queries under one charge
+            number: the digest binds the query's every bit.
+        """
+        return self.derive(b"noise", digest, charge.to_bytes(8, "big"))
+
+
+def fresh() -> SiloKey:
+    """Return a secret from the operating system's generator."""
+    return SiloKey(os.urandom(KEY_BYTES))
+
+
+def repeatable(seed: int, silo: str) -> SiloKey:
+    """Return a secret that anybody can compute: for tests; it voids every privacy statement."""
+    return SiloKey(hashlib.sha256(f"not private: {seed}/{silo}".encode()).digest())
+
+
+def store(key: SiloKey, path: Path) -> None:
+    """Write the secret so that only its owner can read it; refuses to replace one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key.root)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load(path: Path) -> SiloKey:
+    """Read a silo's secret; `LedgerMismatch` where it is missing or not one."""
+    try:
+        root = path.read_bytes()
+    except OSError as error:
+        raise LedgerMismatch(
+            f"{path}: the silo's key cannot be read ({error.strerror}); without it the ledger's rows "
+            "cannot be checked and no noise can be drawn. Put the key back beside its ledger."
+        ) from None
+    if len(root) != KEY_BYTES:
+        raise LedgerMismatch(
+            f"{path}: a key has {KEY_BYTES} bytes, this file has {len(root)}; the ledger beside it "
+            "cannot be checked. Put the original key back."
+        )
+    return SiloKey(root)
+
+
+def ledger_key(folder: Path) -> bytes:
+    """Return the chain key of the ledger in a silo's folder."""
+    return load(folder / "key").chain

@@ -1,0 +1,103 @@
+"""The silo's denoiser: an analytic base plus a wide, shallow network for what the base leaves.
+
+D(x; t, y) = D_base(x; t, y) + c_out(t) F(c_in(t) x, t, y), preconditioned as in EDM (Karras et al.
+2022, section 5): a network of zeros *is* the base. All factors are public functions of t.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dpfedsyn.base import AnalyticBase
+from dpfedsyn.settings import NetworkSettings
+
+TIME_FEATURES = 8
+
+
+class ResidualNetwork(nn.Module):
+    """One hidden layer of width h; the output layer starts at zero, so training starts at the base."""
+
+    def __init__(self, dimension: int, classes: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dimension + 2 * TIME_FEATURES + classes, hidden)
+        self.output = nn.Linear(hidden, dimension)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (..., d + 2 * TIME_FEATURES + classes) to residuals (..., d)."""
+        residual: Tensor = self.output(torch.nn.functional.silu(self.hidden(features)))
+        return residual
+
+
+def initialise(network: ResidualNetwork, words: NDArray[np.float64]) -> None:
+    """Set the hidden layer from N(0, 1) draws (hidden, inputs + 1), scaled by 1 / sqrt(inputs)."""
+    with torch.no_grad():
+        inputs = network.hidden.in_features
+        network.hidden.weight.copy_(torch.from_numpy(words[:, :-1] / math.sqrt(inputs)))
+        network.hidden.bias.copy_(torch.from_numpy(words[:, -1]))
+
+
+def features(x: Tensor, signal: Tensor, labels: Tensor, classes: int, data_std: float) -> Tensor:
+    """Return the network's input (..., d + 2 * TIME_FEATURES + classes).
+
+    Args:
+        x: (..., d) noisy samples. signal: (..., 1) abar_t. labels: (...) integers.
+    """
+    scaled = x / torch.sqrt(signal * data_std**2 + 1.0 - signal)
+    log_snr = 0.25 * torch.log(signal / (1.0 - signal))
+    frequencies = torch.arange(1, TIME_FEATURES + 1, device=x.device) * (math.pi / 8.0)
+    angles = log_snr * frequencies
+    time = torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1).expand(*x.shape[:-1], -1)
+    one_hot = torch.nn.functional.one_hot(labels, classes).to(x.dtype)
+    return torch.cat([scaled, time, one_hot], dim=-1)
+
+
+def residual_scale(signal: Tensor, data_std: float) -> Tensor:
+    """Return c_out(t): the std of x_0 given x_t for data of std `data_std` (EDM, table 1)."""
+    noise = (1.0 - signal) / signal
+    return data_std * torch.sqrt(noise / (noise + data_std**2))
+
+
+class Denoiser:
+    """Base and network together, as one function from (x, t, y) to the predicted noise."""
+
+    def __init__(
+        self,
+        base: AnalyticBase,
+        network: ResidualNetwork,
+        settings: NetworkSettings,
+        device: torch.device,
+    ) -> None:
+        self.base = base
+        self.network = network.to(device)
+        self.settings = settings
+        self.device = device
+
+    def denoise(
+        self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the predicted clean samples, shape (N, d), for noisy x (N, d) at abar_t."""
+        base = self.base.denoise(np.asarray(x, dtype=np.float64), signal, labels)
+        with torch.inference_mode():
+            noisy = torch.as_tensor(x, dtype=torch.float32, device=self.device)
+            level = torch.full((1, 1), signal, dtype=torch.float32, device=self.device)
+            target = torch.as_tensor(labels, device=self.device)
+            classes, data_std = len(self.base.means), self.settings.data_std
+            inputs = features(noisy, level, target, classes, data_std)
+            residual = residual_scale(level, data_std) * self.network(inputs)
+        return base + residual.cpu().numpy().astype(np.float64)
+
+    def predict_noise(
+        self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the predicted noise (x - sqrt(a) D(x)) / sqrt(1 - a), shape (N, d)."""
+        clean = self.denoise(x, signal, labels)
+        noise: NDArray[np.float64] = (x - math.sqrt(signal) * clean) / math.sqrt(1.0 - signal)
+        return noise
+

@@ -1,0 +1,74 @@
+"""The training loss of a silo's network: denoise what the base leaves, averaged per record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dpfedsyn.base import AnalyticBase
+from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
+from dpfedsyn.network import features, residual_scale
+from dpfedsyn.noise import Keystream
+from dpfedsyn.settings import NetworkSettings
+
+
+@dataclass(frozen=True)
+class NoisedBatch:
+    """B records with M draws each: x_t (B, M, d), abar (B, M, 1), x_0 - D_base, labels (B, M)."""
+
+    noisy: Tensor
+    signal: Tensor
+    residual: Tensor
+    labels: Tensor
+
+
+def noised(
+    x: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    base: AnalyticBase,
+    draws: int,
+    stream: Keystream,
+) -> NoisedBatch:
+    """Noise every record of x (B, d) `draws` times, at uniform t, and take off the base's guess."""
+    count, dimension = x.shape
+    t = (stream.words(count * draws) % np.uint64(TRAINING_STEPS)).astype(np.int64)
+    signal = np.asarray(signal_shares())[t][:, None]
+    clean = np.repeat(x, draws, axis=0)
+    repeated = np.repeat(labels, draws)
+    noise = stream.normal(clean.shape)
+    noisy = np.sqrt(signal) * clean + np.sqrt(1.0 - signal) * noise
+    residual = clean - base.denoise(noisy, signal, repeated)
+
+    def shaped(array: NDArray[np.float64], width: int) -> Tensor:
+        return torch.from_numpy(array.astype(np.float32)).reshape(count, draws, width)
+
+    return NoisedBatch(
+        shaped(noisy, dimension),
+        shaped(signal, 1),
+        shaped(residual, dimension),
+        torch.from_numpy(repeated).reshape(count, draws),
+    )
+
+
+def record_losses(
+    network: Callable[[Tensor], Tensor],
+    batch: NoisedBatch,
+    settings: NetworkSettings,
+    classes: int,
+    device: torch.device,
+) -> Tensor:
+    """Loss (3) of the paper in EDM's weighting, averaged over a record's draws: shape (B,)."""
+    signal = batch.signal.to(device)
+    inputs = features(
+        batch.noisy.to(device), signal, batch.labels.to(device), classes, settings.data_std
+    )
+    # Opacus hooks into the backward pass of the first layer, whose input must take part in it.
+    inputs.requires_grad_(True)
+    target = batch.residual.to(device) / residual_scale(signal, settings.data_std)
+    losses: Tensor = (network(inputs) - target).square().mean(dim=(1, 2))
+    return losses

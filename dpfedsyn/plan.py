@@ -1,0 +1,240 @@
+"""What a run will cost, computed from public settings alone, before anything is released."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from accountants import Adjacency, Bound, Event, Unbounded, epsilon, gaussian, overlap
+from dpfedsyn import schedule
+from dpfedsyn.budget import Budget, solve
+from dpfedsyn.diffusion import Kernel
+from dpfedsyn.encoding import Encoder
+from dpfedsyn.errors import BudgetExhausted
+from dpfedsyn.moments import MomentQuery, counts_sensitivity
+from dpfedsyn.privatise import AnswerMechanism
+from dpfedsyn.schedule import AnswerNoise
+from dpfedsyn.schema import Schema
+from dpfedsyn.settings import PRESETS, Config, SamplerSettings, SiloSettings
+
+# A budget is too small for a silo when its noise drowns what a silo of that public size can say:
+# a label count lost in its own noise, or a mean that is noise four times over.
+LEAST_COUNT_TO_NOISE = 2.0
+MOST_NOISE_TO_SPREAD = 4.0
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """One sampling pass and its share of the answers' mu^2."""
+
+    name: str
+    settings: SamplerSettings
+    share: float
+    first_round: int
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The pass's steps, one query round each."""
+        return schedule.kernels(self.settings)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every silo's budget, the passes, and why the plan does not fit (`faults`), if it does not."""
+
+    config: Config
+    dimension: int
+    classes: int
+    budgets: dict[str, Budget]
+    passes: tuple[PassPlan, ...]
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the run may start."""
+        return not self.faults
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """The adjacency of every claim."""
+        return Adjacency(self.config.privacy.adjacency)
+
+    def require(self) -> None:
+        """Raise `BudgetExhausted` with all faults where the plan does not fit."""
+        if self.faults:
+            faults = "\n".join(f"  - {fault}" for fault in self.faults)
+            raise BudgetExhausted(f"The plan does not fit its budget; nothing was released.\n{faults}")
+
+    def noise(self, name: str, part: PassPlan, rows: int) -> tuple[AnswerNoise, ...]:
+        """Return a silo's noise in every round of a pass in which it is asked `rows` rows."""
+        mu = planned_mu(self.config) * math.sqrt(part.share)
+        return schedule.calibrate(part.settings, self.config.answers, mu=mu, rows=max(rows, 1))
+
+    def epsilon(self, event: Event) -> Bound:
+        """Epsilon of an event at the run's delta and adjacency."""
+        return epsilon(event, delta=self.config.privacy.delta, adjacency=self.adjacency)
+
+    def across_silos(self) -> Bound:
+        """Epsilon for somebody with records in up to `overlap` silos."""
+        claims = [budget.record_claim() for budget in self.budgets.values()]
+        privacy = self.config.privacy
+        return overlap(claims, privacy.overlap, delta=privacy.delta, adjacency=self.adjacency)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain values, for `plan --json` and the report."""
+        from dpfedsyn.plan_table import table
+
+        return table(self)
+
+
+def make(config: Config) -> Plan:
+    """Plan a run: solve every silo's budget and compare it with what the passes ask for.
+
+    Reads the configuration and the public schema, no records.
+    """
+    encoder = Encoder(Schema.load(config.path(config.data.schema)))
+    dimension, classes = encoder.dimension, len(encoder.schema.labels)
+    faults: list[str] = []
+    notes: list[str] = []
+    budgets = {}
+    for silo in config.silos:
+        faults += _too_small(config, silo, dimension, classes)
+    if not faults:
+        for silo in config.silos:
+            try:
+                budgets[silo.name] = solve(config, silo)
+            except BudgetExhausted as refusal:
+                faults.append(str(refusal))
+    plan = Plan(config, dimension, classes, budgets, passes(config), (), ())
+    for name in budgets:
+        text = _early_end(plan, name)
+        if text:
+            (notes if config.answers.allow_partial else faults).append(text)
+    return replace(plan, faults=tuple(faults), notes=tuple(notes))
+
+
+def passes(config: Config) -> tuple[PassPlan, ...]:
+    """Return the pass that was asked for and, with a budget share of its own, one by `best`."""
+    extra = config.preset != "best" and config.answers.best_share > 0.0
+    share = 1.0 - config.answers.best_share if extra else 1.0
+    main = PassPlan(config.preset, config.sampler, share, 0)
+    if not extra:
+        return (main,)
+    best = replace(PRESETS["best"], seed=config.sampler.seed)
+    return (main, PassPlan("best", best, config.answers.best_share, len(main.kernels)))
+
+
+def mechanism(config: Config) -> AnswerMechanism:
+    """Return the answer mechanism that every silo uses."""
+    parts = config.train.parts if config.train.method == "ensemble" else 1
+    return AnswerMechanism(config.answers.clip, config.answers.energy_bound, parts)
+
+
+def moved_parts(config: Config) -> int | None:
+    """Return how many ensemble parts one record can move; None without an ensemble."""
+    if config.train.method != "ensemble":
+        return None
+    return 2 if config.privacy.adjacency == "replace" else 1
+
+
+def planned_mu(config: Config) -> float:
+    """Return the mu, between any two models, that all planned rounds cost together.
+
+    `answers.mu` speaks of what the answers alone promise: two models for DP-SGD, one record for an
+    ensemble, where moving one of M parts is 1/M of that.
+    """
+    moved = moved_parts(config)
+    return config.answers.mu * (config.train.parts / moved if moved else 1.0)
+
+
+def _too_small(config: Config, silo: SiloSettings, dimension: int, classes: int) -> list[str]:
+    """Say why a budget is too small for a silo of this public size, and what would work."""
+    if config.train.method == "ensemble":
+        return []
+    wanted = config.epsilon(silo)
+    if _noise_excess(config, silo, wanted, dimension, classes) <= 1.0:
+        return []
+    low, high = wanted, wanted
+    while _noise_excess(config, silo, high, dimension, classes) > 1.0:
+        low, high = high, 2.0 * high
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if _noise_excess(config, silo, middle, dimension, classes) > 1.0:
+            low = middle
+        else:
+            high = middle
+    size = silo.reference_size * _noise_excess(config, silo, wanted, dimension, classes)
+    return [
+        f"{silo.name}: epsilon = {wanted:g} is too small for a silo of reference size "
+        f"{silo.reference_size:g} (delta {config.privacy.delta:g}, unit {config.privacy.unit}, "
+        f"{config.privacy.adjacency}): the noise would drown its counts or means. What would work: "
+        f"epsilon >= {_round_up(high)}, or a silo of {math.ceil(size)} records."
+    ]
+
+
+def _noise_excess(
+    config: Config, silo: SiloSettings, wanted: float, dimension: int, classes: int
+) -> float:
+    """Return how many times too much noise this epsilon brings (<= 1: it works)."""
+    privacy, base = config.privacy, config.base
+    adjacency = Adjacency(privacy.adjacency)
+    mu = gaussian.mu(wanted, privacy.delta)
+    query = MomentQuery(dimension, classes, base.clip_radius, base.means_share)
+    counts_std = counts_sensitivity(adjacency) / (mu * math.sqrt(privacy.counts_share))
+    moments_std = query.sensitivity(adjacency) / (mu * math.sqrt(privacy.moments_share))
+    per_label = silo.reference_size / classes
+    return max(
+        LEAST_COUNT_TO_NOISE * counts_std / per_label,
+        query.mean_noise(moments_std) / per_label / (MOST_NOISE_TO_SPREAD * base.mean_spread),
+    )
+
+
+def _round_up(value: float) -> str:
+    """Two significant digits, never below the value."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.ceil(value / unit) * unit:g}"
+
+
+def _early_end(plan: Plan, name: str) -> str | None:
+    """Say after how many rounds a silo's cap ends the run, if it does."""
+    config, budget = plan.config, plan.budgets[name]
+    whole = planned_mu(config) ** 2
+    cap = budget.answers_mu**2
+    if whole <= cap * (1.0 + 1e-12):
+        return None
+    rounds = sum(len(part.kernels) for part in plan.passes)
+    fitting = rounds_that_fit(plan, name)
+    needed = math.sqrt(whole / cap)
+    return (
+        f"{name}: its cap of epsilon = {config.epsilon(_silo(config, name)):g} (delta "
+        f"{config.privacy.delta:g}, unit {config.privacy.unit}, {config.privacy.adjacency}) holds "
+        f"{fitting} of {rounds} rounds; the silo refuses the next one and the run ends partial. To "
+        f"fit all rounds, lower answers.mu to {config.answers.mu / needed:.3g} (noise x {needed:.2f})."
+    )
+
+
+def rounds_that_fit(plan: Plan, name: str) -> int:
+    """Return how many rounds a silo's cap holds."""
+    cap, spent, count = plan.budgets[name].answers_mu ** 2, 0.0, 0
+    rows, costs = plan.config.answers.rows, mechanism(plan.config)
+    for part in plan.passes:
+        for noise in plan.noise(name, part, rows):
+            spent += costs.silo_mu2(rows, noise.score_std, noise.energy_std)
+            if spent > cap:
+                return count
+            count += 1
+    return count
+
+
+def _silo(config: Config, name: str) -> SiloSettings:
+    return next(silo for silo in config.silos if silo.name == name)
+
+
+def silo_reading(plan: Plan, name: str, silo_mu2: float) -> tuple[Bound | None, str | None]:
+    """Return the silo-level epsilon, or None and the reason why there is none."""
+    claim = plan.budgets[name].silo_claim(silo_mu2)
+    if isinstance(claim, Unbounded):
+        return None, claim.reason
+    return plan.epsilon(claim), None

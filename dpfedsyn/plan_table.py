@@ -1,0 +1,140 @@
+"""A plan as plain values: what `dpfedsyn plan` prints and the report shows."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from accountants import Bound, Event, Repeated, gaussian
+from dpfedsyn import plan as planning
+from dpfedsyn.budget import Budget
+from dpfedsyn.moments import MomentQuery, counts_sensitivity
+from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.settings import SiloSettings
+
+
+def table(plan: Plan) -> dict[str, Any]:
+    """Return the whole plan as a JSON-ready dictionary."""
+    privacy = plan.config.privacy
+    solved = [silo for silo in plan.config.silos if silo.name in plan.budgets]
+    whole = plan.across_silos() if len(solved) == len(plan.config.silos) else None
+    return {
+        "unit": privacy.unit,
+        "adjacency": privacy.adjacency,
+        "delta": privacy.delta,
+        "epsilon": privacy.epsilon,
+        "overlap": privacy.overlap,
+        "across_silos": bound(whole),
+        "rounds": sum(len(part.kernels) for part in plan.passes),
+        "rows": plan.config.answers.rows,
+        "passes": [_pass(plan, part) for part in plan.passes],
+        "silos": [_silo(plan, silo) for silo in solved],
+        "faults": list(plan.faults),
+        "notes": list(plan.notes),
+    }
+
+
+def bound(value: Bound | None) -> dict[str, float] | None:
+    """Return a bound as {"upper", "lower"}, or None."""
+    return None if value is None else {"upper": value.upper, "lower": value.lower}
+
+
+def readings(plan: Plan, name: str, *, record: Event, silo_mu2: float) -> dict[str, Any]:
+    """Return the three readings of one silo: record level, answers alone, silo level."""
+    budget = plan.budgets[name]
+    alone_mu2 = silo_mu2
+    if budget.record_mu is not None:  # an ensemble's answers alone are its record level
+        alone_mu2 = silo_mu2 * (budget.record_mu / budget.answers_mu) ** 2
+    silo, reason = planning.silo_reading(plan, name, silo_mu2)
+    return {
+        "record": bound(plan.epsilon(record)),
+        "answers": bound(plan.epsilon(budget.answers_claim(alone_mu2))),
+        "silo": bound(silo),
+        "silo_reason": reason,
+    }
+
+
+def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
+    """Return each mechanism's share of the record-level mu^2.
+
+    DP-SGD is not exactly Gaussian: it counts with the mu of a Gaussian mechanism that has the same
+    upper bound on epsilon at the run's delta.
+    """
+    squares = {}
+    if budget.counts is not None:
+        squares["counts"] = budget.counts.mu**2
+    if budget.moments is not None:
+        squares["moments"] = budget.moments.mu**2
+    if budget.training is not None:
+        alone = plan.epsilon(budget.training).upper
+        squares["dp-sgd"] = gaussian.mu(alone, plan.config.privacy.delta) ** 2
+    if budget.record_mu is not None:
+        squares["answers"] = budget.record_mu**2
+    total = math.fsum(squares.values())
+    return {name: square / total for name, square in squares.items()}
+
+
+def _pass(plan: Plan, part: PassPlan) -> dict[str, Any]:
+    rows = plan.config.answers.rows
+    noise = plan.noise("", part, rows)
+    costs = planning.mechanism(plan.config)
+    mu2 = [costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise]
+    energies = [n.energy_std for n in noise if n.energy_std is not None]
+    scores = [n.score_std for n in noise]
+    return {
+        "name": part.name,
+        "sampler": part.settings.kernel,
+        "energy": part.settings.energy,
+        "step": part.settings.step,
+        "rounds": len(part.kernels),
+        "rows": rows,
+        "mu": math.sqrt(math.fsum(mu2)),
+        "mu_per_round": [math.sqrt(min(mu2)), math.sqrt(max(mu2))],
+        "score_noise": [min(scores), max(scores)],
+        "energy_noise": [min(energies), max(energies)] if energies else None,
+    }
+
+
+def _silo(plan: Plan, silo: SiloSettings) -> dict[str, Any]:
+    budget = plan.budgets[silo.name]
+    cap = budget.answers_mu**2
+    return {
+        "name": silo.name,
+        "reference_size": silo.reference_size,
+        "epsilon_target": plan.config.epsilon(silo),
+        "rounds_that_fit": planning.rounds_that_fit(plan, silo.name),
+        "readings": readings(plan, silo.name, record=budget.record_claim(), silo_mu2=cap),
+        "mechanisms": _mechanisms(plan, budget),
+    }
+
+
+def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
+    shares = shares_mu2(plan, budget)
+    base = plan.config.base
+    query = MomentQuery(plan.dimension, plan.classes, base.clip_radius, base.means_share)
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, group: str, event: Event, noise_std: float, noise_of: str) -> None:
+        rows.append(
+            {
+                "name": name,
+                "group": group,
+                "noise_std": noise_std,
+                "noise_of": noise_of,
+                "share_mu2": shares.get(name),
+                "epsilon_alone": bound(plan.epsilon(event)),
+            }
+        )
+
+    if budget.counts is not None:
+        std = budget.counts.noise_multiplier * counts_sensitivity(plan.adjacency)
+        add("counts", "R" if budget.counts_released else "A", budget.counts, std, "records")
+    if budget.moments is not None:
+        std = budget.moments.noise_multiplier * query.sensitivity(plan.adjacency)
+        add("moments", "A", budget.moments, std, "joint vector of radius 1")
+    if isinstance(budget.training, Repeated):
+        multiplier = budget.training.event.event.noise_multiplier  # type: ignore[union-attr]
+        add("dp-sgd", "A", budget.training, multiplier, f"clip norm, {budget.training.count} steps")
+    alone = budget.record_mu or budget.answers_mu
+    add("answers", "B", budget.answers_claim(alone**2), alone, "mu at the cap")
+    return rows

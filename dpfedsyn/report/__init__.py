@@ -1,0 +1,27 @@
+"""Write report.html: one self-contained page from the JSON files of a run folder alone.
+
+Importing this package is instant; drawing is imported by `write`.
+"""
+
+from pathlib import Path
+
+
+def write(run_folder: Path) -> Path:
+    """Write the report of a run and return its path.
+
+    The page is written whole or not at all, for its owner's eyes; it needs no script and loads
+    nothing.
+
+    Raises:
+        DataError: the folder holds no statement, or a file in it is damaged.
+    """
+    from dpfedsyn.report.folder import read
+    from dpfedsyn.report.page import render
+
+    page = render(read(run_folder))
+    target = run_folder / "report.html"
+    draft = target.with_suffix(".html.part")
+    draft.touch(mode=0o600)
+    draft.write_text(page, encoding="utf-8")
+    draft.replace(target)
+    return target

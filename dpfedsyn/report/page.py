@@ -1,0 +1,119 @@
+"""Put words, tables and figures of a run into the page's template."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dpfedsyn.report import figures, plan_tables, tables, wording
+from dpfedsyn.report.folder import RunFolder
+from dpfedsyn.report.tables import Table
+from dpfedsyn.report.wording import Json
+
+
+def render(run: RunFolder) -> str:
+    """Return the page as HTML; every text from the run is escaped by the template."""
+    loader = PackageLoader("dpfedsyn", "report")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["typeset"] = typeset
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        statement=run.statement,
+        title=run.path.resolve().name,
+        promises=promises(run.statement),
+        guarantee=_guarantee(run),
+        budget=_budget(run.statement),
+        passes=passes(run),
+        terms=wording.terms(run.statement["silos"][0]) if run.statement["silos"] else "",
+        not_promised=tables.NOT_PROMISED,
+        spent=tables.SPENT,
+        results=_results(run.results),
+        wins=run.results.get("baselines_that_win") or (),
+        plan_sentence=plan_tables.summary(run.plan) if run.plan else "",
+        plan=plan_tables.of(run.plan) if run.plan else (),
+        preview=run.preview,
+    )
+
+
+def typeset(text: str) -> str:
+    """Write the terminal's ASCII formulas with the signs that a page can show."""
+    for ascii_form, sign in (("epsilon <=", "ε ≤"), ("mu^2", "μ²"), ("delta_", "δ_")):
+        text = text.replace(ascii_form, sign)
+    return text
+
+
+def promises(statement: Json) -> list[tuple[str, str]]:
+    """Say what is promised and to whom; silos that promise the same share an entry.
+
+    Returns:
+        (names, sentences) pairs in the order of the statement.
+    """
+    told: dict[str, list[str]] = {}
+    for silo in statement["silos"]:
+        promise = _promise(silo, wording.terms(silo), bool(statement["private"]))
+        told.setdefault(promise, []).append(wording.plain(silo["name"]))
+    return [(", ".join(names), promise) for promise, names in told.items()]
+
+
+def _promise(silo: Json, terms: wording.Terms, private: bool) -> str:
+    if not private or wording.upper_of(silo["epsilon"]) is None:
+        why = wording.claim(None, terms, silo.get("reason") or "not private")
+        return f"Promised: nothing, epsilon {why}."
+    whom = {"record": "every single record", "person": "every person, with all their records"}
+    whose = whom.get(terms.unit, "the silo's whole data set, and to it alone")
+    return (
+        f"Promised to {whose}: {wording.claim(silo['epsilon'], terms)}. "
+        "It holds against everyone who sees everything that this silo sends and that is "
+        f"published, the server included. {wording.odds(silo['epsilon'])}"
+    )
+
+
+def passes(run: RunFolder) -> list[dict[str, Any]]:
+    """Each server pass with its drawing and the reason for the shape of its line."""
+    told = []
+    for place, (name, records) in enumerate(run.passes().items()):
+        first, last = worst_record(records[0]), worst_record(records[-1])
+        told.append(
+            {
+                "name": name,
+                "figure": Markup(figures.epsilon_over_rounds(name, records, place)),
+                "why": wording.why_line_is_flat(first, last),
+            }
+        )
+    return told
+
+
+def worst_record(record: Json) -> float | None:
+    """Record-level upper bound of the worst silo after a round."""
+    return tables.worst(record, "record")
+
+
+def _guarantee(run: RunFolder) -> tuple[Table, ...]:
+    return (tables.guarantee(run.statement), tables.readings(run.statement["silos"]))
+
+
+def _budget(statement: Json) -> dict[str, Any]:
+    return {
+        "figure": Markup(figures.shares(statement)),
+        "tables": (tables.shares(statement), tables.charged(statement)),
+    }
+
+
+def _results(results: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    """The sections of the evaluation that were measured: id, heading, drawing, table."""
+    sections = (
+        ("utility", "Utility", figures.utility, tables.utility),
+        ("similarity", "Margins and pairs", figures.similarity, tables.similarity),
+        ("denoising", "Denoising error of base and network", figures.denoising, tables.denoising),
+        ("closeness", "Closeness to real records", None, tables.closeness),
+    )
+    told = []
+    for anchor, heading, figure, table in sections:
+        filled = table(results)
+        drawing = Markup(figure(results) if figure and filled.rows else "")
+        told.append({"id": anchor, "heading": heading, "figure": drawing, "table": filled})
+    return told

@@ -1,0 +1,92 @@
+"""The tables of a plan: what a run will cost before anything runs."""
+
+from dpfedsyn.report import tables, wording
+from dpfedsyn.report.tables import Table
+from dpfedsyn.report.wording import Json
+
+
+def of(plan: Json) -> tuple[Table, ...]:
+    """All tables of `Plan.to_dict()`, in reading order."""
+    readings = tables.readings(plan["silos"], wording.terms(plan))
+    return (_targets(plan), readings, _mechanisms(plan), _passes(plan))
+
+
+def summary(plan: Json) -> str:
+    """One sentence: what is planned, at which claim, across how many silos."""
+    if plan.get("across_silos") is None:
+        return f"{plan['rounds']} rounds of {plan['rows']} rows do not fit their budget."
+    across = wording.claim(plan["across_silos"], wording.terms(plan))
+    return (
+        f"{len(plan['silos'])} silos, {plan['rounds']} rounds of {plan['rows']} rows. "
+        f"Across silos, a person in up to {plan['overlap']}: {across}."
+    )
+
+
+def _targets(plan: Json) -> Table:
+    terms = wording.terms(plan)
+    rows = tuple(
+        (
+            wording.plain(silo["name"]),
+            wording.number(wording.upper_of(silo["readings"].get("record"))),
+            wording.number(wording.lower_of(silo["readings"].get("record")), upward=False),
+            wording.number(silo.get("epsilon_target")),
+            f"{terms.delta:g}",
+            terms.unit,
+            terms.adjacency,
+            f"{silo['reference_size']:g}",
+        )
+        for silo in plan["silos"]
+    )
+    head = ("silo", *tables.CLAIM_HEAD[:2], "budget", *tables.CLAIM_HEAD[2:], "reference size")
+    return Table("Planned claim per silo", head, rows)
+
+
+def _mechanisms(plan: Json) -> Table:
+    terms = wording.terms(plan)
+    rows = tuple(
+        (
+            wording.plain(f"{silo['name']}: {entry['name']}"),
+            str(entry.get("group", "")),
+            "none" if entry.get("noise_std") is None else f"{entry['noise_std']:.4g}",
+            "none" if entry.get("share_mu2") is None else f"{100 * entry['share_mu2']:.1f} %",
+            wording.number(wording.upper_of(entry.get("epsilon_alone"))),
+        )
+        for silo in plan["silos"]
+        for entry in silo["mechanisms"]
+    )
+    head = ("mechanism", "group", "noise std", "share of mu^2", "epsilon alone, upper")
+    note = (
+        f"Epsilon at {terms}. Noise std is measured in: {_units(plan)}. R leaves the silo, A "
+        "trains the model inside, B answers; claim = R composed with delta_A * delta_B."
+    )
+    return Table("Where the budget goes", head, rows, note)
+
+
+def _units(plan: Json) -> str:
+    """What each mechanism's noise is measured in, each said once."""
+    entries = (entry for silo in plan["silos"] for entry in silo["mechanisms"])
+    said = (f"{e['name']}: {e['noise_of']}" for e in entries if e.get("noise_of"))
+    return wording.plain("; ".join(dict.fromkeys(said)) or "encoded units")
+
+
+def _passes(plan: Json) -> Table:
+    rows = tuple(
+        (
+            wording.plain(entry["name"]),
+            wording.plain(entry.get("sampler", "")),
+            str(entry["rounds"]),
+            _brief(entry.get("mu_per_round")),
+            _brief(entry.get("score_noise")),
+            _brief(entry.get("energy_noise")),
+        )
+        for entry in plan["passes"]
+    )
+    head = ("pass", "sampler", "rounds", "mu per round", "score noise", "energy noise")
+    return Table("Server passes", head, rows, "Noise: standard deviation added to every answer.")
+
+
+def _brief(value: object) -> str:
+    """A number, or a range from least to greatest, in four digits."""
+    if isinstance(value, list | tuple):
+        return " to ".join(dict.fromkeys(_brief(v) for v in value))
+    return f"{value:.4g}" if isinstance(value, int | float) else "none"

@@ -1,0 +1,133 @@
+"""How a privacy claim is put into words: one place, so terminal and report never differ.
+
+Only the standard library is used here: the command line imports this module for `--help`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
+
+NO_PROTECTION_ABOVE = 1e4
+_ROUNDING = Decimal("1e-9")  # relative: what floating point adds to 8 is not printed as 8.01
+READINGS = {"record": "record", "answers": "answers alone", "silo": "silo"}
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an epsilon is worth nothing without: delta, unit and adjacency.
+
+    Args:
+        delta: the slack of the claim, a probability.
+        unit: whose data is hidden: `record`, `person` or `silo`.
+        adjacency: `add-or-remove`, `replace` or `zero-out`.
+    """
+
+    delta: float
+    unit: str
+    adjacency: str
+
+    def __str__(self) -> str:
+        return f"delta {self.delta:g}, unit {plain(self.unit)}, {plain(self.adjacency)}"
+
+
+def terms(claim: Json) -> Terms:
+    """Read the terms from a statement's silo entry or from a plan."""
+    return Terms(float(claim["delta"]), str(claim["unit"]), str(claim["adjacency"]))
+
+
+def terms_of_reading(reading: str, whole: Terms) -> Terms:
+    """Give the terms under which one reading of a claim holds.
+
+    The silo level bounds any two models, so its unit is the silo under `replace`;
+    the other readings keep the claim's own unit and adjacency.
+    """
+    return Terms(whole.delta, "silo", "replace") if reading == "silo" else whole
+
+
+def plain(text: object) -> str:
+    """Drop control characters, which could rewrite a terminal or break a figure."""
+    return "".join(c for c in str(text) if c.isprintable() or c == "\n")
+
+
+def number(value: float | None, *, upward: bool = True) -> str:
+    """Print an epsilon so that rounding never flatters it by more than one part in 1e9.
+
+    Args:
+        value: epsilon; None where there is no finite or no stated bound.
+        upward: True rounds an upper bound up, False a lower bound down.
+    Returns:
+        `7.99`, `2.2e+07` above 1e4, `infinite`, or `none`.
+    """
+    if value is None or math.isnan(value):
+        return "none"
+    if math.isinf(value):
+        return "infinite"
+    exact = Decimal(repr(float(value)))
+    if not exact:
+        return "0"
+    large = value > NO_PROTECTION_ABOVE
+    quantum = Decimal("0.01")
+    if large or exact < Decimal("0.1"):
+        quantum = Decimal(1).scaleb(exact.adjusted() - (1 if large else 2))
+    exact *= 1 - _ROUNDING if upward else 1 + _ROUNDING
+    rounded = exact.quantize(quantum, ROUND_CEILING if upward else ROUND_FLOOR)
+    return f"{float(rounded):.1e}" if large else f"{rounded:f}"
+
+
+def upper_of(bound: Json | None) -> float | None:
+    """Give a bound's upper end, or None where the reading has none."""
+    return None if bound is None or bound.get("upper") is None else float(bound["upper"])
+
+
+def lower_of(bound: Json | None) -> float | None:
+    """Give a bound's certified lower end, or None where there is none."""
+    return None if bound is None or bound.get("lower") is None else float(bound["lower"])
+
+
+def protects(bound: Json | None) -> bool:
+    """Tell whether an epsilon is small enough to protect anybody by itself."""
+    upper = upper_of(bound)
+    return upper is not None and upper <= NO_PROTECTION_ABOVE
+
+
+def claim(bound: Json | None, of: Terms, reason: str | None = None) -> str:
+    """Put one epsilon into words: upper bound first, then lower, delta, unit, adjacency."""
+    upper, lower = upper_of(bound), lower_of(bound)
+    if upper is None:
+        return f"none ({plain(reason or 'no finite bound')})"
+    remark = "" if protects(bound) else ", no protection of its own"
+    floor = "" if not lower else f", certified at least {number(lower, upward=False)}"
+    return f"epsilon <= {number(upper)}{remark} ({of}{floor})"
+
+
+def odds(bound: Json | None) -> str:
+    """Say what an epsilon lets an attacker learn, in terms of a guess at even odds."""
+    upper = upper_of(bound)
+    if upper is None or upper > 30:
+        return "In this worst case the number rules nothing out in practice."
+    certainty = 100 / (1 + math.exp(-upper))
+    return (
+        f"In the worst case an attacker who thinks it as likely as not that someone's "
+        f"data was used may become up to {certainty:.4g} % sure, up to the slack delta."
+    )
+
+
+def why_line_is_flat(first: float | None, last: float | None) -> str:
+    """Explain the record-level line of a pass from its first and last value."""
+    if first is None or last is None:
+        return "The record-level reading has no finite bound in this pass."
+    if math.isclose(first, last, rel_tol=1e-3):
+        return (
+            "The record-level line is flat. The answers are post-processing of a model that "
+            "is differentially private itself, and for this many answers delta_B = 1: asking "
+            "once more costs a record nothing more. The protection comes from the training "
+            "noise, not from the noise on the answers."
+        )
+    return (
+        "The record-level line grows: each round's answers are charged to the records, "
+        "and a silo refuses to answer once its cap is reached."
+    )

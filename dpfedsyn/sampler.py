@@ -1,0 +1,191 @@
+"""The server's step: privatised answers in, moved samples out. Pure functions, numpy only.
+
+Each silo's answer gives it a Gaussian kernel N(m_i, v) (see `dpfedsyn.diffusion`). The step combines
+the kernels by responsibilities w~_i = softmax_i(log w_i(y) - temperature * energy_i): equation (9).
+Because the silos' noise is Gaussian with a known variance, the server injects only what is missing
+of v (noise absorption), which leaves the chain's law unchanged as long as v is not exceeded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpfedsyn.diffusion import Kernel
+from dpfedsyn.settings import SamplerSettings
+
+Array = NDArray[np.float64]
+
+LEAST_VARIANCE = 1e-3  # of the kernel's own, below which a path energy would divide by noise
+
+
+@dataclass(frozen=True, eq=False)
+class ChainState:
+    """All that the server keeps between rounds.
+
+    Attributes:
+        round_number: rounds done. x: (N, d) float32 samples. labels: (N,).
+        path: (K, N) path energies F_i. silo: (N,) the silo that an anchored sample follows.
+        clean: (N, d) the clean samples predicted in the last round (what a partial run returns).
+    """
+
+    round_number: int
+    x: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    path: Array
+    silo: NDArray[np.int64]
+    clean: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class RoundAnswers:
+    """One round's privatised answers, silos in a fixed order.
+
+    Attributes:
+        noise: (K, N, d) noised predictions (zeros where a silo was not asked).
+        energies: (K, N) released noised energies, or None. score_std: (K,) answer noise.
+    """
+
+    noise: Array
+    energies: Array | None
+    score_std: Array
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What a round did: mean responsibility per silo and the injected share of the variance."""
+
+    responsibilities: tuple[float, ...]
+    injected: float
+
+
+def start(
+    rows: int, dimension: int, silos: int, labels: NDArray[np.int64], rng: np.random.Generator
+) -> ChainState:
+    """Return x_T ~ N(0, I): equation (10)."""
+    x = rng.standard_normal((rows, dimension)).astype(np.float32)
+    return ChainState(
+        0, x, labels, np.zeros((silos, rows)), np.zeros(rows, dtype=np.int64), np.zeros_like(x)
+    )
+
+
+def responsibilities(
+    state: ChainState, answers: RoundAnswers, prior: Array, settings: SamplerSettings
+) -> Array:
+    """Return w~ (K, N) for prior weights w_i(y) (K, N), columns summing to 1.
+
+    `released`: the silos' own noised energies; `l2`: 1/2 |answer|^2 less its noise bias
+    d sigma^2 / 2; `path`: accumulated path energies; `uniform`: the prior alone.
+    """
+    if settings.energy == "released":
+        if answers.energies is None:
+            raise AssertionError("released energies were not asked for")
+        energy = answers.energies
+    elif settings.energy == "l2":
+        dimension = answers.noise.shape[2]
+        bias = dimension * answers.score_std[:, None] ** 2
+        energy = 0.5 * ((answers.noise**2).sum(axis=2) - bias)
+    else:
+        energy = state.path
+    with np.errstate(divide="ignore"):
+        logits = np.log(prior) - settings.temperature * energy
+    return softmax(logits)
+
+
+def softmax(logits: Array) -> Array:
+    """Softmax over the first axis."""
+    shifted = np.exp(logits - logits.max(axis=0))
+    weights: Array = shifted / shifted.sum(axis=0)
+    return weights
+
+
+def step(
+    state: ChainState,
+    answers: RoundAnswers,
+    kernel: Kernel,
+    prior: Array,
+    settings: SamplerSettings,
+    rng: np.random.Generator,
+) -> tuple[ChainState, StepInfo]:
+    """Take one step of the chain: (state, info) = step(state, ...).
+
+    Args:
+        prior: (K, N) mixing weights of each row's label.
+    """
+    if settings.step == "anchored":
+        weights = np.zeros(prior.shape)
+        weights[state.silo, np.arange(len(state.silo))] = 1.0
+    else:
+        weights = responsibilities(state, answers, prior, settings)
+    used = weights
+    if settings.step == "mix":
+        used = _one_hot(weights, rng)
+    x = state.x.astype(np.float64)
+    noise = np.einsum("kn,knd->nd", used, answers.noise)
+    injected = _injected_variance(kernel, used, answers.score_std, settings.absorb)
+    moved = kernel.mean(x, noise) + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
+    path = state.path
+    if settings.energy == "path" and settings.step != "anchored":
+        path = _path_energies(state, answers, kernel, moved, injected, used)
+    after = replace(
+        state,
+        round_number=state.round_number + 1,
+        x=moved.astype(np.float32),
+        path=path,
+        clean=clean_estimate(x, noise, kernel.signal),
+    )
+    share = float(injected.mean() / kernel.variance) if kernel.variance > 0.0 else 1.0
+    return after, StepInfo(tuple(float(w) for w in weights.mean(axis=1)), share)
+
+
+def clean_estimate(x: Array, noise: Array, signal: float) -> NDArray[np.float32]:
+    """Return the clean sample that the combined answer implies (Tweedie): post-processing."""
+    clean = (x - math.sqrt(1.0 - signal) * noise) / math.sqrt(signal)
+    return clean.astype(np.float32)
+
+
+def _one_hot(weights: Array, rng: np.random.Generator) -> Array:
+    """Draw one silo per row with the given probabilities (K, N)."""
+    cumulative = np.cumsum(weights, axis=0)
+    # A point beyond a cumulative sum that rounding left below 1 belongs to the last silo in use.
+    points = rng.random(weights.shape[1]) * cumulative[-1]
+    drawn = (points[None, :] >= cumulative).sum(axis=0)
+    chosen = np.zeros_like(weights)
+    chosen[drawn, np.arange(weights.shape[1])] = 1.0
+    return chosen
+
+
+def _injected_variance(kernel: Kernel, used: Array, score_std: Array, absorb: bool) -> Array:
+    """Return (N,): the kernel's variance less what the silos' own noise already brought."""
+    if not absorb:
+        return np.full(used.shape[1], kernel.variance)
+    brought = kernel.gain**2 * ((used * score_std[:, None]) ** 2).sum(axis=0)
+    return np.maximum(kernel.variance - brought, 0.0)
+
+
+def _path_energies(
+    state: ChainState,
+    answers: RoundAnswers,
+    kernel: Kernel,
+    moved: Array,
+    injected: Array,
+    used: Array,
+) -> Array:
+    """Add |x' - m_i|^2 / (2 V) for every silo: Bayes' rule along the chain.
+
+    V is the variance that was really injected; with that, and one silo drawn per step (`mix`), the
+    mean responsibilities never drift, whatever the answer noise. Where nothing was injected
+    although the kernel has variance, the silo that moved the sample is certain.
+    """
+    if kernel.variance == 0.0:
+        return state.path
+    means = kernel.mean(state.x.astype(np.float64)[None], answers.noise)
+    variance = np.maximum(injected, LEAST_VARIANCE * kernel.variance)
+    path = state.path + ((moved[None] - means) ** 2).sum(axis=2) / (2.0 * variance)
+    path = path - path.min(axis=0)
+    certain = (injected == 0.0) & (used.max(axis=0) == 1.0)
+    others = certain[None, :] & (used == 0.0)
+    return np.where(others, np.inf, np.where(certain[None, :], 0.0, path))

@@ -1,0 +1,326 @@
+"""The public schema of a table: what every silo agrees on before a record is read.
+
+A schema is a TOML file of public knowledge: how files are written ([file]), what the label is
+([target]), and for each column ([columns.NAME]) its kind, bounds, categories and codes. Encoding,
+decoding and every check follow from it alone, never from records.
+
+    name = "clinic"
+
+    [file]
+    delimiter = ","
+    header = true              # false: list the names in `columns`
+    drop = ["comment"]         # columns that are not read
+    missing = ["?", ""]        # a row with one of these in a kept column is left out
+    id = "patient"             # optional: what splits go by, else the line number
+
+    [target]
+    column = "outcome"
+    values = [0, 1]
+    labels = ["recovered", "relapsed"]
+
+    [columns.age]
+    kind = "numeric"           # or "binary" (values) or "categorical" (categories)
+    bounds = [18, 100]
+    outside = "clip"           # or "error"
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from dpfedsyn import sections
+from dpfedsyn.columns import Binary, Categorical, Column, Numeric, Target, token
+from dpfedsyn.errors import ConfigError
+from dpfedsyn.sections import Section, nearest
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """How a silo's file is written.
+
+    Args:
+        delimiter: one character between cells.
+        header: the first line holds the column names.
+        columns: the names in file order, for files without a header line.
+        drop: columns of the file that are not read.
+        missing: cells that mark a missing value; its row is left out if the column is kept.
+        id: column whose cells identify a unit of privacy; empty: the line number does.
+    """
+
+    delimiter: str = ","
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    id: str = ""
+
+    def faults(self) -> list[str]:
+        """Return what is wrong with the declaration, one sentence each."""
+        faults = []
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
+            faults.append(f"`delimiter` = {self.delimiter!r}; give one character")
+        if self.header and self.columns:
+            faults.append("`columns` is for files with header = false; remove one of the two")
+        if not self.header and not self.columns:
+            faults.append("`columns` is missing: with header = false it names the file's columns")
+        for name in sorted({n for n in self.columns if self.columns.count(n) > 1}):
+            faults.append(f"`columns` names {name!r} twice; names must differ")
+        return faults
+
+
+Part: TypeAlias = FileFormat | Column | Target
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Public description of one kind of table, shared by all silos.
+
+    Raises:
+        ConfigError: the parts contradict each other; every fault is listed.
+    """
+
+    name: str
+    file: FileFormat
+    columns: tuple[Column, ...]
+    target: Target
+    title: str = ""
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        faults = _own_faults([self.file, *self.columns, self.target])
+        faults += _cross_faults(
+            self.file, self.columns, self.target, [column.name for column in self.columns]
+        )
+        _refuse("schema", faults)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Schema":
+        """Read a schema file.
+
+        Raises:
+            ConfigError: no such file, no valid TOML, or faults: all at once, each with the
+                nearest valid key or value.
+        """
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: the schema cannot be read ({error.strerror}), so no records can be; "
+                "correct the path"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not a TOML file ({error}); mend that line") from None
+        return cls.from_dict(content, where=str(path))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], *, where: str = "schema") -> "Schema":
+        """Build a schema from the tables of its file; inverse of `to_dict`."""
+        faults: list[str] = []
+        top = Section(content, "", faults)
+        name = top.need("name", sections.text, "")
+        about = {key: top.take(key, sections.text, "") for key in ("title", "source", "licence")}
+        file = _read_file(Section(top.take("file", sections.table, _NOTHING), "file", faults))
+        tables = top.need("columns", sections.table, _NOTHING)
+        columns = [_read_column(key, tables[key], faults) for key in tables]
+        target_table = top.need("target", sections.table, _NOTHING)
+        target = _read_target(Section(target_table, "target", faults)) if target_table else None
+        top.close()
+        sound = [column for column in columns if column is not None]
+        faults += _own_faults([part for part in (file, *sound, target) if part is not None])
+        if file is not None and target is not None:
+            faults += _cross_faults(file, sound, target, tuple(tables))
+        _refuse(where, faults)
+        if file is None or target is None:
+            raise AssertionError("a part that could not be read has no fault")
+        return cls(name, file, tuple(sound), target, **about)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the schema as plain JSON values, in the shape of its file."""
+        return {
+            **{key: getattr(self, key) for key in ("name", "title", "source", "licence")},
+            "file": _plain(self.file),
+            "target": _plain(self.target),
+            "columns": {
+                column.name: {"kind": column.kind, **_plain(column)} for column in self.columns
+            },
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content, the order of the columns included."""
+        # Keys stay unsorted: the order of the columns is the order of the coordinates.
+        return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Kept columns in schema order, the target last: the columns of a synthetic table."""
+        return (*(column.name for column in self.columns), self.target.column)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Public label names; y counts in this order."""
+        return self.target.labels
+
+    @cached_property
+    def _markers(self) -> frozenset[float | str]:
+        return frozenset(token(marker) for marker in self.file.missing)
+
+    @property
+    def of_synthetic(self) -> "Schema":
+        """This schema for tables that `Encoder.decode` makes: a header line, nothing dropped."""
+        return replace(self, file=FileFormat(missing=self.file.missing))
+
+    def is_missing(self, cell: object) -> bool:
+        """Return whether a cell is one of the public missing markers."""
+        return token(cell) in self._markers
+
+
+def _refuse(where: str, faults: Sequence[str]) -> None:
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        lines = "".join(f"\n  {fault}" for fault in faults)
+        raise ConfigError(f"{where}: {count}, so nothing was read:{lines}")
+
+
+def _plain(part: Part) -> dict[str, Any]:
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    values.pop("name", None)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _place(part: Part) -> str:
+    if isinstance(part, FileFormat):
+        return "file"
+    return "target" if isinstance(part, Target) else f"columns.{part.name}"
+
+
+def _own_faults(parts: Sequence[Part]) -> list[str]:
+    return [f"{_place(part)}: {fault}" for part in parts for fault in part.faults()]
+
+
+def _cross_faults(
+    file: FileFormat, columns: Sequence[Column], target: Target, names: Sequence[str]
+) -> list[str]:
+    """Contradictions between the parts; `names` are all columns, also those not readable."""
+    faults = []
+    if not names:
+        faults.append("columns: none is declared; add a [columns.NAME] section for each")
+    markers = {token(marker) for marker in file.missing}
+    for part in (*columns, target):
+        for code in part.codes:
+            if token(code) in markers:
+                faults.append(
+                    f"{_place(part)}: {code!r} is also a marker in file.missing; "
+                    "remove one of the two"
+                )
+    return faults + _name_faults(file, names, target.column)
+
+
+def _name_faults(file: FileFormat, names: Sequence[str], target: str) -> list[str]:
+    """Names that are declared twice, or that the file and the columns do not share."""
+    uses = [(name, "a feature") for name in names] + [(target, "the target")]
+    uses += [(name, "dropped") for name in file.drop]
+    uses += [(file.id, "the id")] if file.id else []
+    faults, seen = [], dict[str, str]()
+    for name, use in uses:
+        if name in seen:
+            faults.append(f"column {name!r} is {seen[name]} and {use}; keep one of the two")
+        seen[name] = use
+    if file.header or not file.columns:
+        return faults
+    for name in seen:
+        if name not in file.columns:
+            faults.append(f"column {name!r} is not in file.columns; {nearest(name, file.columns)}")
+    for name in file.columns:
+        if name not in seen:
+            faults.append(
+                f"file.columns names {name!r}, which has no section [columns.{name}]; "
+                "add one, or list it in file.drop"
+            )
+    return faults
+
+
+def _read_file(section: Section) -> FileFormat | None:
+    file = FileFormat(
+        delimiter=section.take("delimiter", sections.text, ","),
+        header=section.take("header", sections.flag, True),
+        columns=section.take("columns", sections.texts, ()),
+        drop=section.take("drop", sections.texts, ()),
+        missing=section.take("missing", sections.texts, ()),
+        id=section.take("id", sections.text, ""),
+    )
+    section.close()
+    return None if section.broken else file
+
+
+def _read_target(section: Section) -> Target | None:
+    target = Target(
+        column=section.need("column", sections.text, ""),
+        values=section.need("values", sections.codes, ()),
+        labels=section.need("labels", sections.texts, ()),
+        positive=section.take("positive", sections.text, ""),
+        title=section.take("title", sections.text, ""),
+    )
+    section.close()
+    return None if section.broken else target
+
+
+def _read_column(name: str, content: Any, faults: list[str]) -> Column | None:
+    if not isinstance(content, Mapping):
+        faults.append(f"columns.{name}: write a section [columns.{name}] with `kind`")
+        return None
+    section = Section(content, f"columns.{name}", faults)
+    readers = {"numeric": _read_numeric, "binary": _read_binary, "categorical": _read_categorical}
+    kind = section.need("kind", sections.text, "")
+    if kind not in readers:
+        if kind:
+            section.fault(f"unknown `kind` = {kind!r}; {nearest(kind, tuple(readers))}")
+        return None
+    column = readers[kind](name, section)
+    section.close()
+    return None if section.broken else column
+
+
+def _read_numeric(name: str, section: Section) -> Column:
+    return Numeric(
+        name=name,
+        title=section.take("title", sections.text, ""),
+        unit=section.take("unit", sections.text, ""),
+        bounds=section.need("bounds", sections.interval, (0.0, 1.0)),
+        decimals=section.take("decimals", sections.whole, 0),
+        missing_codes=section.take("missing_codes", sections.reals, ()),
+        outside=section.take("outside", _outside, "error"),
+    )
+
+
+def _outside(value: Any) -> Literal["clip", "error"]:
+    if value == "clip":
+        return "clip"
+    if value == "error":
+        return "error"
+    raise TypeError('"clip" or "error"')
+
+
+def _read_binary(name: str, section: Section) -> Column:
+    return Binary(
+        name=name,
+        title=section.take("title", sections.text, ""),
+        values=section.take("values", sections.codes, (0, 1)),
+        names=section.take("names", sections.texts, ()),
+    )
+
+
+def _read_categorical(name: str, section: Section) -> Column:
+    return Categorical(
+        name=name,
+        title=section.take("title", sections.text, ""),
+        categories=section.need("categories", sections.codes, (0, 1)),
+        names=section.take("names", sections.texts, ()),
+    )

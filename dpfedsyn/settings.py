@@ -1,0 +1,213 @@
+"""The public settings of a run: frozen, and never computed from records.
+
+Each section of the configuration file is one dataclass here; the comment of a field gives its unit
+and `allowed` its range, which the reader in `dpfedsyn.config` enforces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_REFERENCE_SIZE = 200
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """A range or a list of values, and the words that name it."""
+
+    words: str
+    test: Callable[[Any], bool]
+
+
+def _in(low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> Allowed:
+    words = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+    return Allowed(
+        words,
+        lambda v: math.isfinite(v)
+        and (v > low if open_low else v >= low)
+        and (v < high if open_high else v <= high),
+    )
+
+
+def _one_of(*values: str) -> Allowed:
+    return Allowed(" | ".join(values), lambda v: v in values)
+
+
+def _setting(default: Any, allowed: Allowed) -> Any:
+    return field(default=default, metadata={"allowed": allowed})
+
+
+_POSITIVE = _in(0, 1e12, open_low=True)
+_SHARE = _in(0, 1, open_low=True, open_high=True)
+_COUNT = _in(1, 10_000_000)
+
+
+@dataclass(frozen=True)
+class SiloSettings:
+    """One silo: where its records lie and what is publicly known of it."""
+
+    name: str
+    path: str  # relative to the configuration file
+    reference_size: float = _setting(DEFAULT_REFERENCE_SIZE, _POSITIVE)  # public; never the count
+    epsilon: float | None = field(  # this silo's own budget instead of privacy.epsilon
+        default=None, metadata={"allowed": _in(0, 1e6, open_low=True)}
+    )
+    weight: float = _setting(1.0, _POSITIVE)  # mixing weight, used where weights.source = "public"
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Records, their public schema, and the part of them that training never sees."""
+
+    schema: str = "schema.toml"
+    test_fraction: float = _setting(0.3, _in(0, 0.9))
+    split_key: str = "1"  # public; another key is another split
+
+
+@dataclass(frozen=True)
+class PrivacySettings:
+    """What is promised, per silo, and how the budget mu^2 is shared out."""
+
+    epsilon: float = _setting(8.0, _in(0, 1e6, open_low=True))
+    delta: float = _setting(1e-5, _in(0, 0.1, open_low=True))
+    unit: str = _setting("record", _one_of("record"))
+    adjacency: str = _setting("add-or-remove", _one_of("add-or-remove", "replace", "zero-out"))
+    overlap: int = _setting(1, _COUNT)  # one person may have records in this many silos
+    counts_share: float = _setting(0.03, _SHARE)  # of mu^2
+    moments_share: float = _setting(0.57, _SHARE)  # of mu^2; DP-SGD gets what is left
+    unsafe_noise_seed: int | None = None  # repeatable noise: voids the statement; for tests
+
+    @property
+    def training_share(self) -> float:
+        """The share of mu^2 that is left for DP-SGD."""
+        return 1.0 - self.counts_share - self.moments_share
+
+
+@dataclass(frozen=True)
+class WeightsSettings:
+    """Where the mixing weights w_i(y) and the shares of the labels come from."""
+
+    source: str = _setting("counts", _one_of("counts", "public"))
+    labels: tuple[float, ...] = ()  # public label shares; empty: all alike
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """The private analytic base: per-label means and one shrunken covariance."""
+
+    clip_radius: float = _setting(3.8, _POSITIVE)  # L2 bound on an encoded record
+    means_share: float = _setting(0.3, _SHARE)  # of the squared radius of the joint moment vector
+    mean_spread: float = _setting(0.6, _POSITIVE)  # public prior std of a mean's coordinate
+    shrinkage: float = _setting(1.0, _in(0, 100))  # of correlations, in noise variances
+    floor: float = _setting(0.05, _SHARE)  # least eigenvalue of the correlation matrix
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """A wide, shallow network for what the base leaves (EDM preconditioning)."""
+
+    hidden: int = _setting(512, _COUNT)
+    data_std: float = _setting(0.7, _POSITIVE)  # public scale of the residual, encoded units
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """DP-SGD through Opacus, or an ensemble without it."""
+
+    method: str = _setting("dp-sgd", _one_of("dp-sgd", "ensemble"))
+    steps: int = _setting(200, _COUNT)
+    block: int = _setting(50, _in(1, 50))  # steps charged at once, before they are taken
+    sampling_rate: float = _setting(0.25, _in(0, 1, open_low=True))  # Poisson, public
+    clip: float = _setting(1.0, _POSITIVE)  # L2 norm of a record's gradient
+    draws: int = _setting(8, _COUNT)  # (t, noise) draws averaged inside a record's gradient
+    learning_rate: float = _setting(5e-4, _POSITIVE)
+    ema: float = _setting(0.97, _in(0, 1, open_high=True))
+    parts: int = _setting(1, _in(1, 1000))  # disjoint models of an ensemble
+
+
+@dataclass(frozen=True)
+class AnswersSettings:
+    """What a silo answers, and how much noise it adds."""
+
+    rows: int = _setting(3000, _COUNT)
+    clip: float = _setting(6.0, _POSITIVE)  # L2 bound on one predicted noise vector
+    energy_bound: float = _setting(18.0, _POSITIVE)  # energies are clipped to [0, this]
+    mu: float = _setting(6000.0, _POSITIVE)  # cap: sqrt of the sum of mu_t^2 over all answers
+    energy_share: float = _setting(0.2, _SHARE)  # of mu_t^2, where energies are released
+    best_share: float = _setting(0.2, _in(0, 1, open_high=True))  # of mu^2, for the extra pass
+    keep_replies: int = _setting(3, _in(2, 1000))  # rounds for which a reply can be redelivered
+    allow_partial: bool = False  # start although the caps end the run early
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How the server moves its samples; a preset fills these, the file overrides them."""
+
+    kernel: str = _setting("ula", _one_of("ula", "ancestral"))
+    energy: str = _setting("released", _one_of("released", "l2", "path", "uniform"))
+    step: str = _setting("blend", _one_of("blend", "mix", "anchored"))
+    prior: str = _setting("labels", _one_of("labels", "uniform"))  # w_i(y), or 1/K
+    levels: int = _setting(25, _in(1, 1000))
+    steps_per_level: int = _setting(4, _in(1, 1000))  # ULA only
+    step_size: float = _setting(0.3, _POSITIVE)  # c in eta = c (1 - abar)^p
+    power: float = _setting(1.0, _in(1, 10))  # p
+    score_scale: float = _setting(1.0, _POSITIVE)  # lambda of the score, equation (11)
+    temperature: float = _setting(1.0, _POSITIVE)  # lambda of the weights, equation (9)
+    absorb: bool = True  # inject only the noise that the silos have not added already
+    seed: int = _setting(1, _in(0, 2**63 - 1))  # public: the server's randomness is no secret
+
+
+PRESETS: dict[str, SamplerSettings] = {
+    "default": SamplerSettings(),
+    "paper": SamplerSettings(
+        energy="l2",
+        prior="uniform",
+        levels=1000,
+        steps_per_level=1,
+        step_size=0.1,
+        score_scale=2.0,
+        temperature=2.0,
+        absorb=False,
+    ),
+    "best": SamplerSettings(kernel="ancestral", energy="path", step="anchored", levels=30),
+}
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """What the internal evaluation computes on the held-out part of the real records."""
+
+    enabled: bool = True
+    seed: int = _setting(1, _in(0, 2**31 - 1))
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run, resolved: every value is set, every path absolute when used."""
+
+    name: str
+    folder: Path  # what relative paths are relative to
+    silos: tuple[SiloSettings, ...]
+    preset: str = _setting("default", _one_of("default", "paper", "best"))
+    device: str = "auto"  # "auto" | "cpu" | "cuda"
+    data: DataSettings = DataSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    weights: WeightsSettings = WeightsSettings()
+    base: BaseSettings = BaseSettings()
+    network: NetworkSettings = NetworkSettings()
+    train: TrainSettings = TrainSettings()
+    answers: AnswersSettings = AnswersSettings()
+    sampler: SamplerSettings = SamplerSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+    def path(self, relative: str) -> Path:
+        """Resolve a path of the configuration against the folder that it lies in."""
+        return (self.folder / relative).resolve()
+
+    def epsilon(self, silo: SiloSettings) -> float:
+        """The budget of one silo at `privacy.delta`."""
+        return self.privacy.epsilon if silo.epsilon is None else silo.epsilon

@@ -1,0 +1,178 @@
+"""One silo's answering role: a trained model and a ledger behind one method, `answer`.
+
+Everything that leaves a silo during sampling passes through `Silo.answer`. It trusts nobody: the
+server may choose queries adaptively, repeat them, replay them or vanish.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountants import Gaussian
+from accountants.ledger import Ledger
+from dpfedsyn import messages
+from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
+from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, ReplyPruned
+from dpfedsyn.keys import SiloKey
+from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+from dpfedsyn.privatise import AnswerMechanism
+
+Array = NDArray[np.float64]
+
+
+class Model(Protocol):
+    """What a silo needs of a trained model: a trained denoiser here, a stand-in in tests."""
+
+    def predict_noise(self, x: Array, signal: float, labels: NDArray[np.int64]) -> Array:
+        """Return the predicted noise (N, d) for samples x (N, d) at abar_t = signal."""
+        ...
+
+
+@dataclass(frozen=True)
+class Public:
+    """What everybody may know of a silo: enough to check a query without looking at records."""
+
+    name: str
+    run: str
+    dimension: int
+    classes: int
+    mechanism: AnswerMechanism
+    record_parts: int | None  # parts that one record can move, for an ensemble's record level
+    version: bytes  # schema hash and code version, bound into every digest
+
+
+class Silo:
+    """A silo that answers: models, ledger and key, and what is public of it."""
+
+    def __init__(
+        self, public: Public, models: Sequence[Model], ledger: Ledger, key: SiloKey
+    ) -> None:
+        self.public = public
+        self.ledger = ledger
+        self._models = tuple(models)
+        self._key = key
+
+    def answer(self, query: ScoreQuery) -> PrivateAnswer:
+        """Answer a query once: filter, clip, noise, charge and reply committed together, reply.
+
+        Args:
+            query: x (N, d) float32 at time t with labels (N,), and the noise to add (public).
+
+        Guarantee:
+            Nothing about the records reaches the caller but the returned answer, and that is one
+            Gaussian mechanism whose cost `AnswerMechanism.silo_mu2` states. Its charge and its
+            bytes are durable before it is returned; the sum of all costs never exceeds the
+            ledger's cap, whatever the queries are. A query that was answered before gets the same
+            bytes again, at no cost; no noise is ever used for two different answers.
+
+        Raises:
+            ProtocolMismatch: the query is not one this silo answers. BudgetExhausted: its cost
+                does not fit. ReplyPruned: it was answered too long ago. All three depend on
+                public settings and on the ledger only.
+        """
+        self._check(query)
+        digest = messages.digest(
+            query,
+            self.ledger.header.ledger_id.encode(),
+            self._key.model_nonce,
+            self.public.version,
+            repr(self.public.mechanism).encode(),
+        )
+        known = self.ledger.find(digest)
+        if known is not None:
+            return self._redeliver(known.reply, query)
+        ticket = self._admit(digest, query)
+        x, labels = query.x.astype(np.float64), query.labels
+        signal = signal_shares()[query.t]
+        noise = np.stack([model.predict_noise(x, signal, labels) for model in self._models])
+        scores, energies = self.public.mechanism.release(
+            noise,
+            energies_of(noise),
+            score_std=query.score_std,
+            energy_std=query.energy_std,
+            key=self._key.noise(digest, ticket.seq),
+        )
+        mechanism = self.public.mechanism
+        answer = PrivateAnswer(
+            silo=self.public.name,
+            round_number=query.round_number,
+            t=query.t,
+            noise=scores,
+            energies=energies,
+            clip=mechanism.clip,
+            energy_bound=mechanism.energy_bound,
+            score_std=query.score_std,
+            energy_std=query.energy_std,
+        )
+        self.ledger.commit(ticket, messages.encode_answer(answer))
+        return answer
+
+    def _redeliver(self, reply: bytes | None, query: ScoreQuery) -> PrivateAnswer:
+        if reply is None:
+            raise ReplyPruned(
+                f"{self.public.name}: round {query.round_number} was answered and charged, but its "
+                f"reply is older than the {self.ledger.header.keep_replies} rounds that are kept. "
+                "It is not computed again. Continue from a later checkpoint."
+            )
+        return messages.decode_answer(reply)
+
+    def _admit(self, digest: bytes, query: ScoreQuery):  # type: ignore[no-untyped-def]
+        mechanism, rows = self.public.mechanism, len(query.x)
+        noise = (rows, query.score_std, query.energy_std)
+        mu2 = mechanism.silo_mu2(*noise)
+        record_mu2 = None
+        if self.public.record_parts is not None:
+            record_mu2 = mechanism.record_mu2(*noise, moved_parts=self.public.record_parts)
+        try:
+            return self.ledger.admit(
+                digest=digest,
+                kind="answer",
+                group="B",
+                event=Gaussian(1.0 / math.sqrt(mu2)),
+                mu2=mu2,
+                record_mu2=record_mu2,
+                round=query.round_number,
+            )
+        except BudgetExhausted as refusal:
+            raise BudgetExhausted(f"{self.public.name}: {refusal}") from None
+
+    def _check(self, query: ScoreQuery) -> None:
+        """Refuse what is not a query, by public settings alone."""
+        rows = len(query.x)
+        stds = [query.score_std] + ([] if query.energy_std is None else [query.energy_std])
+        faults = [
+            (query.run != self.public.run, f"run {query.run!r}, not {self.public.run!r}"),
+            (query.x.dtype != np.float32, f"x of type {query.x.dtype}, not float32"),
+            (query.labels.dtype != np.int64, f"labels of type {query.labels.dtype}, not int64"),
+            (query.x.shape != (rows, self.public.dimension), f"x of shape {query.x.shape}"),
+            (query.labels.shape != (rows,), f"labels of shape {query.labels.shape}"),
+            (rows == 0, "no rows"),
+            (not 0 <= query.t < TRAINING_STEPS, f"t = {query.t}"),
+            (not all(math.isfinite(s) and s > 0.0 for s in stds), f"noise {stds}"),
+        ]
+        if not any(wrong for wrong, _ in faults):
+            labels = query.labels
+            outside = bool((labels < 0).any() or (labels >= self.public.classes).any())
+            faults = [
+                (outside, f"labels outside 0 ... {self.public.classes - 1}"),
+                (not bool(np.isfinite(query.x).all()), "x that is not finite"),
+            ]
+        for wrong, fact in faults:
+            if wrong:
+                raise ProtocolMismatch(
+                    f"{self.public.name}: a query with {fact}; nothing was answered or charged. "
+                    f"Ask for run {self.public.run!r}, x (N, {self.public.dimension}) float32, "
+                    f"labels (N,) int64, 0 <= t < {TRAINING_STEPS}, positive noise."
+                )
+
+
+def energies_of(noise: Array) -> Array:
+    """Return 1/2 |noise|^2 per row (M, N), equation (11); the mechanism clips and centres it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return 0.5 * np.square(noise).sum(axis=2)

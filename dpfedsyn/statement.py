@@ -1,0 +1,126 @@
+"""The privacy statement of a run: what is claimed for each silo, from the ledgers' own rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from accountants.ledger import Ledger
+from dpfedsyn import __version__, noise
+from dpfedsyn.plan import Plan
+from dpfedsyn.plan_table import bound, readings, shares_mu2
+
+STATEMENT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: str  # "complete" | "partial"
+    reason: str | None
+
+
+def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[str, Any]:
+    """Return the statement as JSON-ready values.
+
+    Guarantee:
+        Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what
+        the rows add up to can only be less. With a noise seed there is no claim at all.
+    """
+    config, privacy = plan.config, plan.config.privacy
+    private = privacy.unsafe_noise_seed is None
+    return {
+        "version": STATEMENT_VERSION,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "private": private,
+        "void": None
+        if private
+        else "privacy.unsafe_noise_seed is set: anybody can repeat and subtract the noise. This run "
+        "is NOT private; it is a test.",
+        "silos": [_silo(plan, name, ledgers[name]) for name in plan.budgets],
+        "overlap": privacy.overlap,
+        "across_silos": bound(plan.across_silos()),
+        "implementation": {
+            "noise": noise.SAMPLER,
+            "sampling": f"Poisson at the public rate {config.train.sampling_rate:g}, secret bits "
+            "from the same generator"
+            if config.train.method == "dp-sgd"
+            else "none: the answers alone protect a record",
+            "training": _training(plan),
+            "accountant": "exact Gaussian composition; Renyi bound for Poisson-sampled steps; "
+            "cascade of model and answers",
+            "adversary": "a malicious server that sees every answer and chooses queries "
+            "adaptively; computational through AES-256",
+        },
+        "unprotected": [
+            "the schema: columns, bounds, categories, labels, missing-value codes",
+            "which silos take part, their public reference sizes and all settings",
+            "the test part: it is never used for training and enters the internal evaluation "
+            f"unpaid ({config.data.test_fraction:.0%} of each silo's rows, by keyed hash)",
+            "timing of the replies",
+        ],
+        "caveats": _caveats(plan),
+        "software": {
+            "dpfedsyn": __version__,
+            **{name: version(name) for name in ("torch", "opacus", "numpy", "cryptography")},
+        },
+    }
+
+
+def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
+    budget, totals, privacy = plan.budgets[name], ledger.totals(), plan.config.privacy
+    claim = bound(plan.epsilon(budget.record_claim()))
+    spent = totals.answers_mu2
+    spent_record = totals.record_mu2 if budget.record_mu is not None else spent
+    return {
+        "name": name,
+        "unit": privacy.unit,
+        "adjacency": privacy.adjacency,
+        "delta": privacy.delta,
+        "epsilon": claim,
+        "readings": readings(
+            plan, name, record=budget.record_claim(spent_record or 0.0), silo_mu2=spent
+        ),
+        "charged": {
+            "R": [c.kind for c in ledger.charges() if c.group == "R"],
+            "A": sorted({c.kind for c in ledger.charges() if c.group == "A"}),
+            "B": {
+                "answers": sum(1 for c in ledger.charges() if c.group == "B"),
+                "mu": math.sqrt(spent),
+                "cap_mu": budget.answers_mu,
+            },
+        },
+        "shares_mu2": shares_mu2(plan, budget),
+        "ledger_id": ledger.header.ledger_id,
+        "ledger_head": ledger.head,
+    }
+
+
+def _training(plan: Plan) -> str:
+    if plan.config.train.method == "dp-sgd":
+        return (
+            "DP-SGD through Opacus: public divisor, float64 norms, sensitivity C (1 + 1e-6), "
+            "cryptographic noise"
+        )
+    return f"not private: {plan.config.train.parts} models on disjoint parts, never released"
+
+
+def _caveats(plan: Plan) -> list[str]:
+    caveats = [
+        "Noise is a floating-point Gaussian: its rounding is not covered by the claim.",
+        "Test scores, distances and everything else under 'internal evaluation' are computed from "
+        "real records without noise; publishing them is not covered by the claim.",
+    ]
+    if plan.config.train.method == "dp-sgd":
+        caveats.append(
+            "With this many rows and rounds the answers' noise promises next to nothing of its "
+            "own; the record-level claim rests on the DP training of the models."
+        )
+    if plan.config.weights.source == "counts":
+        caveats.append("There is no silo-level claim: noisy label counts are released.")
+    return caveats

@@ -1,0 +1,211 @@
+"""Prepare one silo: counts, moments, DP-SGD, each charged to its ledger before it is used.
+
+The order is the budget's: counts (released to the server), moments (kept inside), blocks of DP-SGD
+steps. Killed at any point, `prepare` continues from the ledger: what was charged is not charged
+again, and what it produced is read back or computed again from the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from accountants import Adjacency, Event, PoissonSampled, Repeated
+from accountants.ledger import Ledger
+from dpfedsyn import checkpoint, dpsgd, plain_training
+from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit
+from dpfedsyn.budget import Budget
+from dpfedsyn.data import Records, parts
+from dpfedsyn.keys import SiloKey
+from dpfedsyn.moments import MomentQuery, counts_sensitivity, label_counts, privatise
+from dpfedsyn.network import Denoiser
+from dpfedsyn.settings import Config, SiloSettings
+
+Array = NDArray[np.float64]
+OnStep = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What `prepare` needs: records and public facts of one silo, its ledger and key."""
+
+    config: Config
+    silo: SiloSettings
+    records: Records
+    two_valued: Array  # (d, 2), public
+    classes: int
+    budget: Budget
+    ledger: Ledger
+    key: SiloKey
+    folder: Path
+    device: torch.device
+
+    @property
+    def query(self) -> MomentQuery:
+        """The moment mechanism of this silo."""
+        base = self.config.base
+        return MomentQuery(
+            len(self.two_valued), self.classes, base.clip_radius, base.means_share
+        )
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """The run's adjacency."""
+        return Adjacency(self.config.privacy.adjacency)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A silo's models and what it releases beside its answers."""
+
+    models: tuple[Denoiser, ...]
+    counts: Array | None  # noisy label counts, or None where they stay inside
+    counts_std: float
+
+
+def prepare(preparation: Preparation, on_step: OnStep = lambda: None) -> Trained:
+    """Train the silo's model(s) as the configuration says; resumes from the ledger.
+
+    Guarantee:
+        DP-SGD: the released counts and the models are the outputs of the budget's mechanisms, in
+        the budget's order, each charged before it ran. Ensemble: nothing is charged here and
+        nothing is released; models of disjoint parts, protected by the answer mechanism alone.
+    """
+    if preparation.config.train.method == "ensemble":
+        return _prepare_ensemble(preparation, on_step)
+    counts, counts_std = _noisy_counts(preparation)
+    statistics = _noisy_moments(preparation, counts, counts_std)
+    base = fit(statistics, preparation.query, preparation.two_valued, preparation.config.base)
+    state = _train_network(preparation, base, on_step)
+    network = dpsgd.network_of(state.average)
+    model = Denoiser(base, network, preparation.config.network, preparation.device)
+    released = counts if preparation.budget.counts_released else None
+    return Trained((model,), released, counts_std)
+
+
+def expected_batch_size(config: Config, silo: SiloSettings) -> float:
+    """Return the public, fractional divisor of a step: sampling rate times reference size."""
+    return config.train.sampling_rate * silo.reference_size
+
+
+def _charge_once(
+    preparation: Preparation, kind: str, index: int, event: Event, uses: int, group: str
+) -> tuple[bytes, Callable[[bytes | None], bytes | None]]:
+    """Return (noise key, commit): a charge found in the ledger, or a new one to be committed.
+
+    `commit(reply)` writes charge and reply together and returns the committed bytes; where the
+    charge exists already it ignores its argument and returns the bytes of that time.
+    """
+    ledger, key = preparation.ledger, preparation.key
+    context = (kind.encode(), index.to_bytes(8, "big"), key.model_nonce)
+    digest = hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in context)).digest()
+    known = ledger.find(digest)
+    if known is not None:
+        reply = known.reply
+        return key.noise(digest, known.seq), lambda _: reply
+    ticket = ledger.admit(digest=digest, kind=kind, group=group, event=event, uses=uses)
+
+    def commit(reply: bytes | None) -> bytes | None:
+        ledger.commit(ticket, reply)
+        return reply
+
+    return key.noise(digest, ticket.seq), commit
+
+
+def _noisy_counts(preparation: Preparation) -> tuple[Array, float]:
+    event = preparation.budget.counts
+    assert event is not None
+    std = event.noise_multiplier * counts_sensitivity(preparation.adjacency)
+    group = "R" if preparation.budget.counts_released else "A"
+    key, commit = _charge_once(preparation, "counts", 0, event, 1, group)
+    exact = label_counts(preparation.records.y, preparation.classes)
+    noisy = commit(privatise(exact, std, key).tobytes())
+    assert noisy is not None
+    return np.frombuffer(noisy), std
+
+
+def _noisy_moments(
+    preparation: Preparation, counts: Array, counts_std: float
+) -> NoisyStatistics:
+    event, query = preparation.budget.moments, preparation.query
+    assert event is not None
+    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
+    key, commit = _charge_once(preparation, "moments", 0, event, 1, "A")
+    records = preparation.records
+    exact = query.sums(records.x.astype(np.float64), records.y)
+    noisy = commit(privatise(exact, std, key).tobytes())
+    assert noisy is not None
+    return NoisyStatistics(counts, counts_std, np.frombuffer(noisy), std)
+
+
+def _train_network(
+    preparation: Preparation, base: AnalyticBase, on_step: OnStep
+) -> dpsgd.TrainingState:
+    """Take the remaining DP-SGD steps, in blocks that are charged before they are taken."""
+    config, training = preparation.config, preparation.budget.training
+    assert isinstance(training, Repeated)
+    assert isinstance(training.event, PoissonSampled)
+    path = preparation.folder / "model.npz"
+    saved = checkpoint.load(path)
+    state = dpsgd.TrainingState.from_arrays(saved) if saved else _initial_state(preparation)
+    while state.step < training.count:
+        steps = min(config.train.block, training.count - state.step)
+        key, commit = _charge_once(
+            preparation, "dp-sgd", state.step, training.event, steps, "A"
+        )
+        commit(None)
+        state = dpsgd.train_block(
+            state,
+            steps,
+            x=preparation.records.x.astype(np.float64),
+            labels=preparation.records.y,
+            base=base,
+            noise_multiplier=training.event.event.noise_multiplier,
+            expected_batch_size=expected_batch_size(config, preparation.silo),
+            network_settings=config.network,
+            settings=config.train,
+            key=key,
+            device=preparation.device,
+            on_step=on_step,
+        )
+        checkpoint.save(path, state.to_arrays())
+    return state
+
+
+def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
+    return dpsgd.initial_state(
+        len(preparation.two_valued),
+        preparation.classes,
+        preparation.config.network.hidden,
+        preparation.key.derive(b"initial-weights"),
+    )
+
+
+def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:
+    """Fit and train one model per disjoint part, without noise: the answers carry all of it."""
+    config, models = preparation.config, []
+    for k, part in enumerate(
+        parts(preparation.records, config.train.parts, config.data.split_key)
+    ):
+        x = part.x.astype(np.float64)
+        counts = label_counts(part.y, preparation.classes)
+        statistics = NoisyStatistics(counts, 0.0, preparation.query.sums(x, part.y), 0.0)
+        base = fit(statistics, preparation.query, preparation.two_valued, config.base)
+        network = plain_training.train(
+            x,
+            part.y,
+            base=base,
+            network_settings=config.network,
+            settings=config.train,
+            key=preparation.key.derive(b"ensemble-member", k.to_bytes(8, "big")),
+            device=preparation.device,
+        )
+        models.append(Denoiser(base, network, config.network, preparation.device))
+        on_step()
+    return Trained(tuple(models), None, 0.0)

@@ -1,0 +1,11 @@
+"""Hypothesis profiles: `dev` (default), `ci` (derandomised) and `thorough` (by hand)."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("dev", max_examples=40, **_SHARED)
+settings.register_profile("ci", max_examples=40, derandomize=True, **_SHARED)
+settings.register_profile("thorough", max_examples=1000, **_SHARED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
