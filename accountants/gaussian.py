@@ -33,7 +33,7 @@ def delta_bounds(mu: float, epsilon: ArrayLike) -> tuple[Array, Array]:
     """delta with its floating-point error taken off and added: certified (lower, upper)."""
     at = np.asarray(epsilon, dtype=np.float64)
     value, error = _delta(mu, at)
-    floor = np.maximum(0.0, -np.expm1(np.minimum(at, 0.0)))
+    floor = np.abs(np.expm1(np.minimum(at, 0.0)))
     return np.maximum(value - error, floor * (1 - 4 * _UNIT)), np.minimum(value + error, 1.0)
 
 

@@ -69,6 +69,7 @@ class Storage:
             LedgerLocked: another process holds it. LedgerCorrupt: no SQLite file.
             LedgerError: there is no such file.
         """
+        self._descriptor = -1
         self._descriptor = _flock(path, fcntl.LOCK_EX)
         try:
             self._connection = _connect(path)
@@ -115,6 +116,10 @@ class Storage:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def __del__(self) -> None:
+        """A ledger that was dropped unclosed must not keep its file locked."""
+        self.close()
 
 
 @contextlib.contextmanager

@@ -142,6 +142,8 @@ def _checked(header: Header, spent: Spent, charge: Charge, mac: bytes, stored: b
 
 def _check_replies(connection: sqlite3.Connection, header: Header, charges: list[Charge]) -> None:
     present, kept = reply_rows(connection), replies_kept(header, charges)
+    if extra := present - {charge.seq for charge in charges}:
+        raise LedgerCorrupt(f"row {min(extra)} is missing but its reply is there.")
     for charge in charges:
         if charge.seq in present:
             reply = stored_reply(connection, charge.seq)
@@ -149,5 +151,3 @@ def _check_replies(connection: sqlite3.Connection, header: Header, charges: list
                 raise LedgerCorrupt(f"row {charge.seq}: its stored reply is not what was sent.")
         elif charge.seq in kept:
             raise LedgerCorrupt(f"row {charge.seq}: its reply is missing though not yet pruned.")
-    if extra := present - {charge.seq for charge in charges}:
-        raise LedgerCorrupt(f"row {min(extra)} is missing but its reply is there.")

@@ -1,8 +1,8 @@
-"""dpfedsyn: one private synthetic data set from several silos that share neither records nor models.
+"""One private synthetic data set from several silos that share neither records nor models.
 
 The data flow, in the order of the modules:
 
-    data -> moments, dpsgd (train) -> privatise -> ledger -> silo.answer -> server, sampler -> report
+    data -> moments, dpsgd (train) -> privatise -> ledger -> silo.answer -> server -> report
 
 Start reading at `dpfedsyn.run`. Importing this package imports nothing heavy.
 """

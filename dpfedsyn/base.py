@@ -105,9 +105,7 @@ def _variances(
     return np.clip(estimated, range_floor, np.where(known, 0.25 * (high - low) ** 2, 2.0))
 
 
-def _correlation(
-    within: Array, variances: Array, noise: float, settings: BaseSettings
-) -> Array:
+def _correlation(within: Array, variances: Array, noise: float, settings: BaseSettings) -> Array:
     """Correlations shrunk by their own noise, made positive definite with unit diagonal."""
     scale = np.sqrt(np.outer(variances, variances))
     raw = within / scale
@@ -117,4 +115,5 @@ def _correlation(
     values, vectors = np.linalg.eigh(shrunk)
     positive = (vectors * np.maximum(values, settings.floor)) @ vectors.T
     norm = np.sqrt(np.diag(positive))
-    return positive / np.outer(norm, norm)
+    correlation: Array = positive / np.outer(norm, norm)
+    return correlation

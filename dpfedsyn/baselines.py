@@ -6,7 +6,8 @@ read. Local generation needs no answer noise, because nothing of it leaves the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,19 @@ from dpfedsyn.silo import Model
 Array = NDArray[np.float64]
 
 LOCAL_STEPS = 30
+
+
+@dataclass(frozen=True)
+class MeanModel:
+    """The mean prediction of an ensemble's members; of a single model, that model."""
+
+    members: Sequence[Model]
+
+    def predict_noise(self, x: Array, signal: float, labels: NDArray[np.int64]) -> Array:
+        """Return the mean of the members' predicted noise, shape (N, d)."""
+        predictions = [member.predict_noise(x, signal, labels) for member in self.members]
+        mean: Array = np.mean(predictions, axis=0)
+        return mean
 
 
 def local_samples(
@@ -47,10 +61,10 @@ def union(
 
 
 def denoising_error(
-    model: Model, x: Array, labels: NDArray[np.int64], signal: float, rng: np.random.Generator
+    model: Model, x: Array, labels: NDArray[np.int64], signal: float, noise: Array
 ) -> float:
-    """Return the mean squared error per coordinate of the denoised samples at abar_t = signal."""
-    noisy = np.sqrt(signal) * x + np.sqrt(1.0 - signal) * rng.standard_normal(x.shape)
-    noise = model.predict_noise(noisy, signal, labels)
-    clean = (noisy - np.sqrt(1.0 - signal) * noise) / np.sqrt(signal)
+    """Return the mean squared error per coordinate of x (N, d), noised to abar_t and denoised."""
+    noisy = np.sqrt(signal) * x + np.sqrt(1.0 - signal) * noise
+    predicted = model.predict_noise(noisy, signal, labels)
+    clean = (noisy - np.sqrt(1.0 - signal) * predicted) / np.sqrt(signal)
     return float(((clean - x) ** 2).mean())

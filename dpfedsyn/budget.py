@@ -1,4 +1,4 @@
-"""One silo's budget as a fixed list of mechanisms: what may be spent, decided before any record is read.
+"""One silo's budget as a fixed list of mechanisms, decided before any record is read.
 
     claim(record) = releases R composed with Cascade(training A, answers B)
 
@@ -47,6 +47,14 @@ class Budget:
     training: Repeated | None
     answers_mu: float
     record_mu: float | None
+
+    @property
+    def noise_multiplier(self) -> float:
+        """Noise multiplier of one DP-SGD step."""
+        match self.training:
+            case Repeated(PoissonSampled(Gaussian(multiplier), _), _):
+                return multiplier
+        raise AssertionError("there is no DP-SGD in this budget")
 
     def record_claim(self, answers_mu2: float | None = None) -> Event:
         """The record-level claim with the answers at this mu^2 (None: at their cap)."""

@@ -193,7 +193,7 @@ def _across(config: Config) -> list[str]:
     faults = []
     names = [silo.name for silo in config.silos]
     for name in sorted({n for n in names if names.count(n) > 1}):
-        faults.append(f"silos: the name {name!r} stands twice; every ledger needs a name of its own.")
+        faults.append(f"silos: the name {name!r} stands twice; give every silo its own.")
     for name in names:
         if not name.replace("-", "").replace("_", "").isalnum():
             faults.append(f"silos: the name {name!r} must consist of letters, digits, - and _.")
@@ -215,8 +215,8 @@ def _across(config: Config) -> list[str]:
         )
     if train.method == "dp-sgd" and privacy.adjacency == "replace":
         faults.append(
-            "privacy.adjacency = 'replace': Poisson-sampled DP-SGD is accounted under add-or-remove "
-            "and zero-out only; use one of those, or train.method = 'ensemble'."
+            "privacy.adjacency = 'replace': Poisson-sampled DP-SGD is accounted under "
+            "add-or-remove and zero-out only; use one of those, or train.method = 'ensemble'."
         )
     if train.method == "ensemble" and config.weights.source == "counts":
         faults.append(
@@ -225,8 +225,8 @@ def _across(config: Config) -> list[str]:
         )
     if config.sampler.step == "anchored" and config.sampler.energy not in ("path", "uniform"):
         faults.append(
-            f"sampler.energy = {config.sampler.energy!r}: an anchored sample asks one silo only, so "
-            "there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
+            f"sampler.energy = {config.sampler.energy!r}: an anchored sample asks one silo only, "
+            "so there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
         )
     return faults
 

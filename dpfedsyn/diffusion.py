@@ -1,6 +1,6 @@
 """The forward process, and the two kernels by which the server moves a sample back.
 
-x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise,  abar_t = prod_{s <= t} (1 - beta_s)   (DfD, section 3)
+x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise,  abar_t = prod_{s <= t} (1 - beta_s)
 
 Every kernel that the server uses is affine in the predicted noise,
 x' ~ N(scale * x - gain * noise, variance), which is what path energies and noise absorption need.
@@ -43,9 +43,7 @@ class Kernel:
     gain: float
     variance: float
 
-    def mean(
-        self, x: NDArray[np.float64], noise: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def mean(self, x: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the kernel's mean for samples x (..., N, d) and predicted noise of that shape."""
         return self.scale * x - self.gain * noise
 
@@ -79,9 +77,10 @@ def ancestral_kernels(count: int) -> tuple[Kernel, ...]:
     returns the predicted clean sample.
     """
     kernels = []
-    for t, following in pairwise((*levels(count), None)):
-        signal = signal_shares()[t]
-        cleaner = 1.0 if following is None else signal_shares()[following]
+    times = levels(count)
+    # Beyond the cleanest level lies the clean sample itself, abar = 1.
+    signals = (*(signal_shares()[t] for t in times), 1.0)
+    for t, (signal, cleaner) in zip(times, pairwise(signals), strict=True):
         alpha = signal / cleaner
         gain = (1.0 - alpha) / math.sqrt((1.0 - signal) * alpha)
         variance = (1.0 - alpha) * (1.0 - cleaner) / (1.0 - signal)

@@ -1,4 +1,4 @@
-"""Every error that dpfedsyn raises on purpose; bugs raise `AssertionError` and keep their traceback.
+"""Every error that dpfedsyn raises on purpose; a bug raises `AssertionError`, with traceback.
 
     DPError                      accountants.errors; `exit_code` is what the command line returns
     ├─ AccountingError      (2)  UnsupportedEvent · CalibrationFailed
@@ -78,9 +78,9 @@ class FederationError(DPError):
     exit_code = 1
 
 
-class SiloUnavailable(FederationError):
+class SiloUnavailable(FederationError):  # noqa: N818
     """A silo gave no answer."""
 
 
-class ProtocolMismatch(FederationError):
+class ProtocolMismatch(FederationError):  # noqa: N818
     """A query that is not one this silo answers: wrong shape, run, level or noise."""

@@ -21,7 +21,7 @@ from dpfedsyn.encoding import Encoder
 from dpfedsyn.metrics.closeness import closeness
 from dpfedsyn.metrics.similarity import similarity
 from dpfedsyn.metrics.utility import train_on_synthetic
-from dpfedsyn.network import Denoiser
+from dpfedsyn.silo import Model
 from dpfedsyn.weights import draw_silos
 
 Array = NDArray[np.float64]
@@ -45,8 +45,8 @@ class Federation:
 
     train: Mapping[str, Records]
     test: Mapping[str, Records]
-    models: Mapping[str, Denoiser]
-    bases: Mapping[str, Denoiser]  # the same with a network of zeros
+    models: Mapping[str, Model]
+    bases: Mapping[str, Model]  # the same with a network of zeros
     label_weights: Array  # (K, classes), mixing weights
     label_shares: Array  # (classes,)
 
@@ -87,15 +87,11 @@ def evaluate(
         "utility": utility,
         "baselines_that_win": winners(utility),
         "similarity": {
-            name: asdict(
-                similarity(encoder.decode(test.x, test.y), s.frame, encoder.schema)
-            )
+            name: asdict(similarity(encoder.decode(test.x, test.y), s.frame, encoder.schema))
             for name, s in ours.items()
         },
         "closeness": {
-            name: asdict(
-                closeness(s.x[:MOST_CLOSENESS_ROWS], real.x, test.x, seed=seed)
-            )
+            name: asdict(closeness(s.x[:MOST_CLOSENESS_ROWS], real.x, test.x, seed=seed))
             for name, s in ours.items()
         },
         "denoising": denoising(federation, main, rng),
@@ -110,9 +106,10 @@ def denoising(
     x, y = synthetic.x.astype(np.float64), synthetic.y
     for name, model in federation.models.items():
         for t in DENOISING_TIMES:
-            signal, seed = signal_shares()[t], int(rng.integers(2**31))
+            signal = signal_shares()[t]
+            noise = rng.standard_normal(x.shape)  # the same for both, so that they compare
             errors = [
-                baselines.denoising_error(m, x, y, signal, np.random.Generator(np.random.PCG64(seed)))
+                baselines.denoising_error(m, x, y, signal, noise)
                 for m in (federation.bases[name], model)
             ]
             level = float(np.sqrt((1.0 - signal) / signal))
@@ -146,7 +143,7 @@ def winners(utility: list[dict[str, Any]]) -> list[str]:
 
 
 def _scored(
-    name: str, kind: str, x: Array, y: NDArray[np.int64], test: Records, seed: int
+    name: str, kind: str, x: NDArray[np.float32], y: NDArray[np.int64], test: Records, seed: int
 ) -> dict[str, Any]:
     scores = train_on_synthetic(x, y, test.x, test.y, seed=seed)
     return {"name": name, "kind": kind, "rows": len(y), **asdict(scores)}
@@ -173,19 +170,25 @@ def _baseline_tables(
         synthetic = decode(encoder, x.astype(np.float32), y)
         tables[name] = ("baseline", synthetic.x, synthetic.y)
 
-    for group, name in ((federation.models, "union of local generators"),
-                        (federation.bases, "union of private bases (no network)")):
+    for group, name in (
+        (federation.models, "union of local generators"),
+        (federation.bases, "union of private bases (no network)"),
+    ):
         add(name, baselines.union(group, silos, labels, dimension, rng), labels)
         on_step(name)
     for k, (name, model) in enumerate(federation.models.items()):
         shares = federation.label_weights[k] * federation.label_shares
         if shares.sum() > 0.0:
             y = rng.choice(len(shares), len(labels), p=shares / shares.sum()).astype(np.int64)
-            add(f"{name} alone: its own generator",
-                baselines.local_samples(model, y, dimension, rng), y)
+            add(
+                f"{name} alone: its own generator",
+                baselines.local_samples(model, y, dimension, rng),
+                y,
+            )
             on_step(name)
     for name, records in federation.train.items():
-        tables[f"{name} alone: its real records"] = ("baseline", records.x, records.y)
+        if len(records):
+            tables[f"{name} alone: its real records"] = ("baseline", records.x, records.y)
     real = _pooled(federation.train)
     tables["pooled real records (no privacy)"] = ("baseline", real.x, real.y)
     return tables

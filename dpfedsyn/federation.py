@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from accountants import PoissonSampled, Repeated
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import __version__, keys, weights
 from dpfedsyn import plan as planning
@@ -59,7 +58,11 @@ def read_records(
 
 @contextmanager
 def federation(
-    plan: Plan, encoder: Encoder, records: Mapping[str, Parts], folder: RunFolder, progress: Progress
+    plan: Plan,
+    encoder: Encoder,
+    records: Mapping[str, Parts],
+    folder: RunFolder,
+    progress: Progress,
 ) -> Iterator[dict[str, Member]]:
     """Train all silos (or read back what they trained) and hold their ledgers open."""
     config, device = plan.config, pick_device(plan.config)
@@ -153,8 +156,7 @@ def _planned(budget: Budget) -> tuple[Planned, ...]:
         planned.append(Planned("counts", group, budget.counts, 1))
     if budget.moments is not None:
         planned.append(Planned("moments", "A", budget.moments, 1))
-    if isinstance(budget.training, Repeated):
-        assert isinstance(budget.training.event, PoissonSampled)
+    if budget.training is not None:
         planned.append(Planned("dp-sgd", "A", budget.training.event, budget.training.count))
     return tuple(planned)
 

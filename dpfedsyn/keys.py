@@ -85,8 +85,8 @@ def load(path: Path) -> SiloKey:
         root = path.read_bytes()
     except OSError as error:
         raise LedgerMismatch(
-            f"{path}: the silo's key cannot be read ({error.strerror}); without it the ledger's rows "
-            "cannot be checked and no noise can be drawn. Put the key back beside its ledger."
+            f"{path}: the silo's key cannot be read ({error.strerror}); without it the ledger's "
+            "rows cannot be checked and no noise can be drawn. Put the key back beside its ledger."
         ) from None
     if len(root) != KEY_BYTES:
         raise LedgerMismatch(

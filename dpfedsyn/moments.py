@@ -35,8 +35,8 @@ def clip_rows(rows: Array, radius: float) -> Array:
         The norm of every returned row is at most `radius` in exact arithmetic on the returned
         floats: the scale is shortened by 1e-12, far more than float64 rounding can add back.
     """
-    finite = np.isfinite(rows).all(axis=1)
-    rows = np.where(finite[:, None], rows, 0.0)
+    finite = np.isfinite(rows).all(axis=1, keepdims=True)
+    rows = np.where(finite, rows, 0.0)
     # Dividing by the largest entry first keeps the squares of huge entries finite.
     largest = np.abs(rows).max(axis=1, initial=0.0)
     safe = np.where(largest > 0.0, largest, 1.0)

@@ -20,7 +20,7 @@ TIME_FEATURES = 8
 
 
 class ResidualNetwork(nn.Module):
-    """One hidden layer of width h; the output layer starts at zero, so training starts at the base."""
+    """One hidden layer; the output layer starts at zero, so training starts at the base."""
 
     def __init__(self, dimension: int, classes: int, hidden: int) -> None:
         super().__init__()
@@ -91,7 +91,8 @@ class Denoiser:
             classes, data_std = len(self.base.means), self.settings.data_std
             inputs = features(noisy, level, target, classes, data_std)
             residual = residual_scale(level, data_std) * self.network(inputs)
-        return base + residual.cpu().numpy().astype(np.float64)
+        clean: NDArray[np.float64] = base + residual.cpu().numpy().astype(np.float64)
+        return clean
 
     def predict_noise(
         self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
@@ -100,4 +101,3 @@ class Denoiser:
         clean = self.denoise(x, signal, labels)
         noise: NDArray[np.float64] = (x - math.sqrt(signal) * clean) / math.sqrt(1.0 - signal)
         return noise
-

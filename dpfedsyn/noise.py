@@ -28,13 +28,14 @@ class Keystream:
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """Return `count` uniforms in (0, 1]: 53 random bits each, never zero."""
-        return ((self.words(count) >> np.uint64(11)) + np.uint64(1)) * _UNIT
+        words = (self.words(count) >> np.uint64(11)) + np.uint64(1)
+        return words.astype(np.float64) * _UNIT
 
     def normal(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return independent N(0, 1) draws of the given shape (Box and Muller 1958).
 
         Guarantee:
-            Tails reach sqrt(2 log 2^53) = 8.57 standard deviations; nothing is truncated on the way.
+            Tails reach sqrt(2 log 2^53) = 8.57 standard deviations; none is cut off.
         """
         count = int(np.prod(shape))
         half = (count + 1) // 2

@@ -23,7 +23,7 @@ def train(
     key: bytes,
     device: torch.device,
 ) -> ResidualNetwork:
-    """Return a network trained on x (n, d) by full-batch Adam; an empty part keeps the zero network.
+    """Return a network trained on x (n, d) by full-batch Adam; no records: the zero network.
 
     Guarantee:
         None: the result depends on the records without noise and must stay in the silo, behind
@@ -39,6 +39,7 @@ def train(
     for _ in range(settings.steps):
         batch = noised(x, labels, base, settings.draws, stream)
         adam.zero_grad()
-        record_losses(network, batch, network_settings, len(base.means), device).mean().backward()
+        losses = record_losses(network, batch, network_settings, len(base.means), device)
+        torch.autograd.backward(losses.mean())
         adam.step()
     return network

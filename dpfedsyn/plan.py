@@ -65,7 +65,9 @@ class Plan:
         """Raise `BudgetExhausted` with all faults where the plan does not fit."""
         if self.faults:
             faults = "\n".join(f"  - {fault}" for fault in self.faults)
-            raise BudgetExhausted(f"The plan does not fit its budget; nothing was released.\n{faults}")
+            raise BudgetExhausted(
+                f"The plan does not fit its budget; nothing was released.\n{faults}"
+            )
 
     def noise(self, name: str, part: PassPlan, rows: int) -> tuple[AnswerNoise, ...]:
         """Return a silo's noise in every round of a pass in which it is asked `rows` rows."""
@@ -210,8 +212,8 @@ def _early_end(plan: Plan, name: str) -> str | None:
     return (
         f"{name}: its cap of epsilon = {config.epsilon(_silo(config, name)):g} (delta "
         f"{config.privacy.delta:g}, unit {config.privacy.unit}, {config.privacy.adjacency}) holds "
-        f"{fitting} of {rounds} rounds; the silo refuses the next one and the run ends partial. To "
-        f"fit all rounds, lower answers.mu to {config.answers.mu / needed:.3g} (noise x {needed:.2f})."
+        f"{fitting} of {rounds} rounds; the silo refuses the next one and the run ends partial. "
+        f"To fit all, lower answers.mu to {config.answers.mu / needed:.3g} (noise x {needed:.2f})."
     )
 
 

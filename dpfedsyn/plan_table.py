@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from accountants import Bound, Event, Repeated, gaussian
+from accountants import Bound, Event, gaussian
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.moments import MomentQuery, counts_sensitivity
@@ -132,8 +132,8 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
     if budget.moments is not None:
         std = budget.moments.noise_multiplier * query.sensitivity(plan.adjacency)
         add("moments", "A", budget.moments, std, "joint vector of radius 1")
-    if isinstance(budget.training, Repeated):
-        multiplier = budget.training.event.event.noise_multiplier  # type: ignore[union-attr]
+    if budget.training is not None:
+        multiplier = budget.noise_multiplier
         add("dp-sgd", "A", budget.training, multiplier, f"clip norm, {budget.training.count} steps")
     alone = budget.record_mu or budget.answers_mu
     add("answers", "B", budget.answers_claim(alone**2), alone, "mu at the cap")

@@ -1,12 +1,12 @@
 """READ FIRST: one run from records to report, every stage in its order.
 
-    data        read_records     each silo's rows, split by keyed hash
-    train       federation       counts, moments, DP-SGD; charged to the silo's ledger
-    answer      Silo.answer      clip, noise, charge, commit, reply
-    sample      run_pass         the server's rounds over the engine
-    statement   statement.make   what is claimed, from the ledgers' rows
-    evaluate    evaluate         internal, on held-out records
-    report      report.write     one HTML file from the run folder (the command line does this)
+data        read_records     each silo's rows, split by keyed hash
+train       federation       counts, moments, DP-SGD; charged to the silo's ledger
+answer      Silo.answer      clip, noise, charge, commit, reply
+sample      run_pass         the server's rounds over the engine
+statement   statement.make   what is claimed, from the ledgers' rows
+evaluate    evaluate         internal, on held-out records
+report      report.write     one HTML file from the run folder (the command line does this)
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from dpfedsyn import evaluation, server, statement
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
+from dpfedsyn.baselines import MeanModel
 from dpfedsyn.encoding import Encoder
 from dpfedsyn.engine.local import LocalEngine
 from dpfedsyn.federation import Member, Parts, federation, mixture, read_records
@@ -77,8 +78,9 @@ def run(
             for name, result in results.items()
         }
         for name, table in tables.items():
-            folder.write_table(f"synthetic{'' if name == plan.passes[0].name else f'-{name}'}.csv",
-                               table.frame)
+            folder.write_table(
+                f"synthetic{'' if name == plan.passes[0].name else f'-{name}'}.csv", table.frame
+            )
         ledgers = {name: member.silo.ledger for name, member in members.items()}
         folder.write_json("statement.json", statement.make(plan, ledgers, outcome))
         if config.evaluate.enabled:
@@ -193,12 +195,15 @@ def _evaluate(
 ) -> None:
     """Write results.json: internal, on held-out records, never fed back."""
     config = plan.config
-    models = {name: member.trained.models[0] for name, member in members.items()}
+    if not any(len(parts.test) for parts in records.values()):
+        progress.note("There is no held-out record: nothing was evaluated.")
+        return
+    models = {name: member.trained.models for name, member in members.items()}
     looked_at = evaluation.Federation(
         train={name: parts.train for name, parts in records.items()},
         test={name: parts.test for name, parts in records.items()},
-        models=models,
-        bases={name: without_network(model) for name, model in models.items()},
+        models={name: MeanModel(parts) for name, parts in models.items()},
+        bases={name: MeanModel([base_of(m) for m in parts]) for name, parts in models.items()},
         label_weights=mixed.weights,
         label_shares=mixed.labels,
     )
@@ -213,7 +218,7 @@ def _evaluate(
     folder.write_json("results.json", results)
 
 
-def without_network(model: Denoiser) -> Denoiser:
+def base_of(model: Denoiser) -> Denoiser:
     """Return the analytic base alone: the same denoiser with a network of zeros."""
     network = ResidualNetwork(
         model.network.output.out_features,

@@ -1,7 +1,10 @@
 """The server's step: privatised answers in, moved samples out. Pure functions, numpy only.
 
-Each silo's answer gives it a Gaussian kernel N(m_i, v) (see `dpfedsyn.diffusion`). The step combines
-the kernels by responsibilities w~_i = softmax_i(log w_i(y) - temperature * energy_i): equation (9).
+Each silo's answer gives it a Gaussian kernel N(m_i, v) (see `dpfedsyn.diffusion`). The step
+combines the kernels by responsibilities, equation (9):
+
+    w~_i = softmax_i(log w_i(y) - temperature * energy_i)
+
 Because the silos' noise is Gaussian with a known variance, the server injects only what is missing
 of v (noise absorption), which leaves the chain's law unchanged as long as v is not exceeded.
 """
@@ -150,8 +153,9 @@ def clean_estimate(x: Array, noise: Array, signal: float) -> NDArray[np.float32]
 def _one_hot(weights: Array, rng: np.random.Generator) -> Array:
     """Draw one silo per row with the given probabilities (K, N)."""
     cumulative = np.cumsum(weights, axis=0)
-    # A point beyond a cumulative sum that rounding left below 1 belongs to the last silo in use.
+    # Rounding may leave the last sum off 1; a point must stay below it to belong to a silo.
     points = rng.random(weights.shape[1]) * cumulative[-1]
+    points = np.minimum(points, np.nextafter(cumulative[-1], 0.0))
     drawn = (points[None, :] >= cumulative).sum(axis=0)
     chosen = np.zeros_like(weights)
     chosen[drawn, np.arange(weights.shape[1])] = 1.0
@@ -162,8 +166,9 @@ def _injected_variance(kernel: Kernel, used: Array, score_std: Array, absorb: bo
     """Return (N,): the kernel's variance less what the silos' own noise already brought."""
     if not absorb:
         return np.full(used.shape[1], kernel.variance)
-    brought = kernel.gain**2 * ((used * score_std[:, None]) ** 2).sum(axis=0)
-    return np.maximum(kernel.variance - brought, 0.0)
+    brought: Array = kernel.gain**2 * ((used * score_std[:, None]) ** 2).sum(axis=0)
+    missing: Array = np.maximum(kernel.variance - brought, 0.0)
+    return missing
 
 
 def _path_energies(
@@ -188,4 +193,5 @@ def _path_energies(
     path = path - path.min(axis=0)
     certain = (injected == 0.0) & (used.max(axis=0) == 1.0)
     others = certain[None, :] & (used == 0.0)
-    return np.where(others, np.inf, np.where(certain[None, :], 0.0, path))
+    settled: Array = np.where(others, np.inf, np.where(certain[None, :], 0.0, path))
+    return settled

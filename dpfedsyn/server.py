@@ -83,7 +83,8 @@ def randomness(seed: int, first_round: int, round_number: int) -> np.random.Gene
 
     Nothing of it has to be kept in a checkpoint, and a round that is taken again is the same.
     """
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, first_round, round_number])))
+    entropy = np.random.SeedSequence([seed, first_round, round_number])
+    return np.random.Generator(np.random.Philox(entropy))
 
 
 def run_pass(
@@ -175,5 +176,5 @@ def _to_arrays(state: ChainState) -> dict[str, NDArray[Any]]:
 
 
 def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> ChainState:
-    values = {field.name: arrays[field.name] for field in fields(ChainState)}
+    values: dict[str, Any] = {field.name: arrays[field.name] for field in fields(ChainState)}
     return ChainState(**{**values, "round_number": int(arrays["round_number"])})

@@ -27,9 +27,11 @@ def _in(low: float, high: float, *, open_low: bool = False, open_high: bool = Fa
     words = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     return Allowed(
         words,
-        lambda v: math.isfinite(v)
-        and (v > low if open_low else v >= low)
-        and (v < high if open_high else v <= high),
+        lambda v: (
+            math.isfinite(v)
+            and (v > low if open_low else v >= low)
+            and (v < high if open_high else v <= high)
+        ),
     )
 
 
@@ -100,10 +102,10 @@ class BaseSettings:
     """The private analytic base: per-label means and one shrunken covariance."""
 
     clip_radius: float = _setting(3.8, _POSITIVE)  # L2 bound on an encoded record
-    means_share: float = _setting(0.3, _SHARE)  # of the squared radius of the joint moment vector
-    mean_spread: float = _setting(0.6, _POSITIVE)  # public prior std of a mean's coordinate
-    shrinkage: float = _setting(1.0, _in(0, 100))  # of correlations, in noise variances
-    floor: float = _setting(0.05, _SHARE)  # least eigenvalue of the correlation matrix
+    means_share: float = _setting(0.4, _SHARE)  # of the squared radius of the joint moment vector
+    mean_spread: float = _setting(0.4, _POSITIVE)  # public prior std of a mean's coordinate
+    shrinkage: float = _setting(3.0, _in(0, 100))  # of correlations, in noise variances
+    floor: float = _setting(0.15, _SHARE)  # least eigenvalue of the correlation matrix
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class SamplerSettings:
     prior: str = _setting("labels", _one_of("labels", "uniform"))  # w_i(y), or 1/K
     levels: int = _setting(25, _in(1, 1000))
     steps_per_level: int = _setting(4, _in(1, 1000))  # ULA only
-    step_size: float = _setting(0.3, _POSITIVE)  # c in eta = c (1 - abar)^p
+    step_size: float = _setting(0.5, _POSITIVE)  # c in eta = c (1 - abar)^p
     power: float = _setting(1.0, _in(1, 10))  # p
     score_scale: float = _setting(1.0, _POSITIVE)  # lambda of the score, equation (11)
     temperature: float = _setting(1.0, _POSITIVE)  # lambda of the weights, equation (9)

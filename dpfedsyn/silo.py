@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Gaussian
-from accountants.ledger import Ledger
+from accountants.ledger import Ledger, Ticket
 from dpfedsyn import messages
 from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, ReplyPruned
@@ -122,7 +122,7 @@ class Silo:
             )
         return messages.decode_answer(reply)
 
-    def _admit(self, digest: bytes, query: ScoreQuery):  # type: ignore[no-untyped-def]
+    def _admit(self, digest: bytes, query: ScoreQuery) -> Ticket:
         mechanism, rows = self.public.mechanism, len(query.x)
         noise = (rows, query.score_std, query.energy_std)
         mu2 = mechanism.silo_mu2(*noise)
@@ -175,4 +175,5 @@ class Silo:
 def energies_of(noise: Array) -> Array:
     """Return 1/2 |noise|^2 per row (M, N), equation (11); the mechanism clips and centres it."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return 0.5 * np.square(noise).sum(axis=2)
+        halves: Array = 0.5 * np.square(noise).sum(axis=2)
+    return halves

@@ -40,8 +40,8 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
         "private": private,
         "void": None
         if private
-        else "privacy.unsafe_noise_seed is set: anybody can repeat and subtract the noise. This run "
-        "is NOT private; it is a test.",
+        else "privacy.unsafe_noise_seed is set: anybody can repeat and subtract the noise. This "
+        "run is NOT private; it is a test.",
         "silos": [_silo(plan, name, ledgers[name]) for name in plan.budgets],
         "overlap": privacy.overlap,
         "across_silos": bound(plan.across_silos()),

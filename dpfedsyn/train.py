@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from accountants import Adjacency, Event, PoissonSampled, Repeated
+from accountants import Adjacency, Event
 from accountants.ledger import Ledger
 from dpfedsyn import checkpoint, dpsgd, plain_training
 from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit
@@ -50,9 +50,7 @@ class Preparation:
     def query(self) -> MomentQuery:
         """The moment mechanism of this silo."""
         base = self.config.base
-        return MomentQuery(
-            len(self.two_valued), self.classes, base.clip_radius, base.means_share
-        )
+        return MomentQuery(len(self.two_valued), self.classes, base.clip_radius, base.means_share)
 
     @property
     def adjacency(self) -> Adjacency:
@@ -130,9 +128,7 @@ def _noisy_counts(preparation: Preparation) -> tuple[Array, float]:
     return np.frombuffer(noisy), std
 
 
-def _noisy_moments(
-    preparation: Preparation, counts: Array, counts_std: float
-) -> NoisyStatistics:
+def _noisy_moments(preparation: Preparation, counts: Array, counts_std: float) -> NoisyStatistics:
     event, query = preparation.budget.moments, preparation.query
     assert event is not None
     std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
@@ -149,16 +145,13 @@ def _train_network(
 ) -> dpsgd.TrainingState:
     """Take the remaining DP-SGD steps, in blocks that are charged before they are taken."""
     config, training = preparation.config, preparation.budget.training
-    assert isinstance(training, Repeated)
-    assert isinstance(training.event, PoissonSampled)
+    assert training is not None
     path = preparation.folder / "model.npz"
     saved = checkpoint.load(path)
     state = dpsgd.TrainingState.from_arrays(saved) if saved else _initial_state(preparation)
     while state.step < training.count:
         steps = min(config.train.block, training.count - state.step)
-        key, commit = _charge_once(
-            preparation, "dp-sgd", state.step, training.event, steps, "A"
-        )
+        key, commit = _charge_once(preparation, "dp-sgd", state.step, training.event, steps, "A")
         commit(None)
         state = dpsgd.train_block(
             state,
@@ -166,7 +159,7 @@ def _train_network(
             x=preparation.records.x.astype(np.float64),
             labels=preparation.records.y,
             base=base,
-            noise_multiplier=training.event.event.noise_multiplier,
+            noise_multiplier=preparation.budget.noise_multiplier,
             expected_batch_size=expected_batch_size(config, preparation.silo),
             network_settings=config.network,
             settings=config.train,
@@ -190,9 +183,7 @@ def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
 def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:
     """Fit and train one model per disjoint part, without noise: the answers carry all of it."""
     config, models = preparation.config, []
-    for k, part in enumerate(
-        parts(preparation.records, config.train.parts, config.data.split_key)
-    ):
+    for k, part in enumerate(parts(preparation.records, config.train.parts, config.data.split_key)):
         x = part.x.astype(np.float64)
         counts = label_counts(part.y, preparation.classes)
         statistics = NoisyStatistics(counts, 0.0, preparation.query.sums(x, part.y), 0.0)

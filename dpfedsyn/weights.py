@@ -35,8 +35,8 @@ def from_counts(counts: Array, std: Array) -> Mixture:
     totals = kept.sum(axis=0)
     if not totals.any():
         raise FederationError(
-            f"every noisy label count lies below {ABSTAIN_BELOW:g} of its noise standard deviations "
-            f"({std.max():.3g} records): no label has a silo. Raise privacy.epsilon or "
+            f"every noisy label count lies below {ABSTAIN_BELOW:g} of its noise standard "
+            f"deviations ({std.max():.3g} records): no label has a silo. Raise privacy.epsilon or "
             "privacy.counts_share, or set weights.source = 'public'."
         )
     weights = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0.0)
@@ -77,5 +77,6 @@ def draw_silos(
 
 def _cumulative(shares: Array) -> Array:
     """Cumulative shares that end at 1 exactly, so that no point falls beyond the last share."""
-    cumulative: Array = np.cumsum(shares)
-    return cumulative / cumulative[-1]
+    cumulative = np.cumsum(shares)
+    ending_at_one: Array = cumulative / cumulative[-1]
+    return ending_at_one

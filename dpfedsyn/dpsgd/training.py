@@ -122,7 +122,8 @@ def train_block(
             record_losses(module, batch, network_settings, len(base.means), device).sum().backward()
         else:
             for parameter in network.parameters():
-                parameter.grad_sample = torch.zeros((0, *parameter.shape), device=device)
+                nothing = torch.zeros((0, *parameter.shape), device=device)
+                setattr(parameter, "grad_sample", nothing)  # noqa: B010  (Opacus adds the attribute)
         optimizer.step()
         _update_average(average, network, min(settings.ema, step / (step + 10.0)))
         on_step()
@@ -162,4 +163,3 @@ def _adam_moments(adam: torch.optim.Adam, network: ResidualNetwork) -> tuple[Arr
     first = {name: s["exp_avg"].cpu().numpy().copy() for name, s in states.items()}
     second = {name: s["exp_avg_sq"].cpu().numpy().copy() for name, s in states.items()}
     return first, second
-

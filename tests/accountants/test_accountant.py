@@ -65,7 +65,7 @@ def densities(rate, sigma, points=1200):
 
 def integrated_delta(parts, at):
     """Larger of both directions' delta by brute-force integration over one or two axes."""
-    p, q = densities(*parts[0])
+    p, q = densities(*parts[0], points=100_000 if len(parts) == 1 else 1200)
     for part in parts[1:]:
         p2, q2 = densities(*part)
         p, q = np.outer(p, p2).ravel(), np.outer(q, q2).ravel()
@@ -95,7 +95,7 @@ def test_delta_is_never_below_brute_force_integration(rate, sigma, steps, mu, at
     event = Composed((dp_sgd(rate, sigma, steps), *([Gaussian(1 / mu)] if mu else [])))
     truth = integrated_delta([(rate, sigma)] * steps + ([(1.0, 1 / mu)] if mu else []), at)
     found = delta(event, epsilon=at, adjacency=ADD_OR_REMOVE)
-    assert found.upper >= truth * (1 - 1e-6)
+    assert found.upper >= truth * (1 - 2e-6)
     assert found.upper <= 15 * truth + 1e-9
     assert found.lower <= truth * (1 + 1e-6)
 
@@ -312,9 +312,7 @@ def test_a_cascade_of_gaussians_composes_like_a_numeric_integral():
     forward = gaussian.delta(model, np.abs(g)) * gaussian.delta(answers, np.abs(g))
     profile = np.where(g >= 0, forward, 1 - np.exp(np.minimum(g, 0)) * (1 - forward))
     expected = float((weight * profile).sum())
-    event = Composed(
-        (Gaussian(1 / released), Cascade(Gaussian(1 / model), Gaussian(1 / answers)))
-    )
+    event = Composed((Gaussian(1 / released), Cascade(Gaussian(1 / model), Gaussian(1 / answers))))
     found = delta(event, epsilon=at, adjacency=ADD_OR_REMOVE).upper
     assert expected * (1 - 1e-6) <= found <= expected * 1.02
 
@@ -354,9 +352,7 @@ def test_odometer_entries_are_the_epsilons_of_their_prefixes():
     """Entry k - 1 is the composition of releases with the cascade of the first k rounds."""
     training, release = Composed((Gaussian(2.0), dp_sgd(0.2, 6.0, 300))), Gaussian(10.0)
     rounds = [Gaussian(4.0 + k) for k in range(5)]
-    readings = odometer(
-        training, rounds, delta=1e-5, adjacency=ADD_OR_REMOVE, releases=release
-    )
+    readings = odometer(training, rounds, delta=1e-5, adjacency=ADD_OR_REMOVE, releases=release)
     for k, entry in enumerate(readings, start=1):
         whole = Composed((release, Cascade(training, Composed(tuple(rounds[:k])))))
         assert entry == epsilon(whole, delta=1e-5, adjacency=ADD_OR_REMOVE)

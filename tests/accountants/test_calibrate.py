@@ -39,9 +39,7 @@ def test_calibrated_noise_meets_the_budget_and_hardly_less_would(budget, log_del
 
 def test_gaussian_calibration_is_exact():
     """For plain Gaussians the answer is the analytic one (Balle & Wang 2018)."""
-    sigma = calibrate(
-        Gaussian, epsilon=1.0, delta=1e-5, adjacency="replace", bracket=(0.1, 100.0)
-    )
+    sigma = calibrate(Gaussian, epsilon=1.0, delta=1e-5, adjacency="replace", bracket=(0.1, 100.0))
     assert sigma == pytest.approx(1 / gaussian.mu(1.0, 1e-5), rel=2e-6)
     assert sigma == pytest.approx(3.730632, rel=1e-5)  # published for the analytic Gaussian
 

@@ -1,0 +1,1 @@
+"""Benchmark `run`: what the embedded example reaches, how long it takes, where the time goes."""
