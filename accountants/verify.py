@@ -1,6 +1,7 @@
 """Recompute a ledger's chain, caps and totals from its rows alone."""
 
 import hmac
+import math
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,15 +113,15 @@ def read_chain(connection: sqlite3.Connection, key: bytes, path: Path) -> Chain:
 def replies_kept(header: Header, charges: list[Charge]) -> set[int]:
     """Rows whose reply the pruning rule keeps; answers only are pruned, by public round."""
     kept: set[int] = set()
-    rounds: dict[int, int] = {}
-    for charge in charges:
-        if charge.kind == ANSWER:
-            oldest = charge.round - header.keep_replies
-            kept -= {seq for seq, number in rounds.items() if number <= oldest}
-            rounds = {seq: number for seq, number in rounds.items() if number > oldest}
-            rounds[charge.seq] = charge.round
-        if charge.reply_sha256 is not None:
+    latest = -math.inf  # the largest round of the answers that came after
+    for charge in reversed(charges):
+        is_answer = charge.kind == ANSWER
+        if charge.reply_sha256 is not None and not (
+            is_answer and charge.round <= latest - header.keep_replies
+        ):
             kept.add(charge.seq)
+        if is_answer:
+            latest = max(latest, charge.round)
     return kept
 
 

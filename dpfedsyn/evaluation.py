@@ -58,6 +58,13 @@ def decode(encoder: Encoder, x: NDArray[np.float32], y: NDArray[np.int64]) -> Sy
     return Synthetic(frame, encoded, labels)
 
 
+def possible(federation: Federation) -> bool:
+    """Whether there are real rows to train on and to test on."""
+    return all(
+        any(len(part) for part in parts.values()) for parts in (federation.train, federation.test)
+    )
+
+
 def evaluate(
     encoder: Encoder,
     ours: Mapping[str, Synthetic],

@@ -71,12 +71,16 @@ def repeatable(seed: int, silo: str) -> SiloKey:
 
 
 def store(key: SiloKey, path: Path) -> None:
-    """Write the secret so that only its owner can read it; refuses to replace one."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+    """Write the secret, whole or not at all, for its owner only; refuses to replace one."""
+    beside = path.with_name(path.name + ".part")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
     with os.fdopen(descriptor, "wb") as file:
         file.write(key.root)
         file.flush()
         os.fsync(file.fileno())
+    os.link(beside, path)  # fails where a key lies already, which a rename would not
+    beside.unlink()
 
 
 def load(path: Path) -> SiloKey:

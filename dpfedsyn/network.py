@@ -101,3 +101,13 @@ class Denoiser:
         clean = self.denoise(x, signal, labels)
         noise: NDArray[np.float64] = (x - math.sqrt(signal) * clean) / math.sqrt(1.0 - signal)
         return noise
+
+
+def base_alone(model: Denoiser) -> Denoiser:
+    """Return the analytic base alone: the same denoiser with a network of zeros."""
+    network = ResidualNetwork(
+        model.network.output.out_features,
+        len(model.base.means),
+        model.network.hidden.out_features,
+    )
+    return Denoiser(model.base, network, model.settings, model.device)

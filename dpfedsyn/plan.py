@@ -11,7 +11,7 @@ from dpfedsyn import schedule
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.encoding import Encoder
-from dpfedsyn.errors import BudgetExhausted
+from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.moments import MomentQuery, counts_sensitivity
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.schedule import AnswerNoise
@@ -98,6 +98,12 @@ def make(config: Config) -> Plan:
     """
     encoder = Encoder(Schema.load(config.path(config.data.schema)))
     dimension, classes = encoder.dimension, len(encoder.schema.labels)
+    shares = config.weights.labels
+    if shares and len(shares) != classes:
+        raise ConfigError(
+            f"weights.labels has {len(shares)} shares, the schema has {classes} labels "
+            f"({', '.join(encoder.schema.labels)}); give one share per label, or none."
+        )
     faults: list[str] = []
     notes: list[str] = []
     budgets = {}

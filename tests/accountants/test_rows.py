@@ -31,6 +31,7 @@ def test_different_fields_never_encode_alike(first, second):
 def test_moving_a_border_between_fields_changes_the_bytes():
     """Length prefixes: ("ab", "c") is not ("a", "bc"), and None is not empty."""
     assert encode("ab", "c") != encode("a", "bc")
+    assert encode("asb") != encode("a", "b")  # type letters alone would not separate these
     assert encode(None) != encode(b"")
     assert encode("1") != encode(1) != encode(1.0)
     with pytest.raises(TypeError):

@@ -59,23 +59,26 @@ def test_untouched_ledger_verifies_and_is_not_modified(written):
 @pytest.mark.parametrize(
     ("statements", "message"),
     [
-        (["UPDATE charges SET mu2 = 0.5 WHERE seq = 3"], "row 3"),
-        (["UPDATE charges SET mu2 = 1 WHERE seq = 3", "UPDATE charges SET round = 9 WHERE seq = 4"],
-         "row 4"),
-        (["UPDATE charges SET record_mu2 = 0.5 WHERE seq = 2"], "row 2"),
-        (["UPDATE charges SET kind = 'gift' WHERE seq = 1"], "row 1"),
-        (["UPDATE charges SET grp = 'A' WHERE seq = 1"], "row 1"),
-        (["UPDATE charges SET digest = x'00' WHERE seq = 5"], "row 5"),
-        (["UPDATE charges SET uses = 2 WHERE seq = 5"], "row 5"),
-        (["UPDATE charges SET uses = 'many' WHERE seq = 5"], "row 5"),
-        (["UPDATE charges SET event = '{}' WHERE seq = 5"], "row 5"),
-        (["UPDATE charges SET mac = x'00' WHERE seq = 6"], "row 6"),
-        (["UPDATE charges SET reply_sha256 = NULL WHERE seq = 6"], "row 6"),
+        (["UPDATE charges SET mu2 = 0.5 WHERE seq = 3"], "row 3 does not continue"),
+        (["UPDATE charges SET mu2 = 2.0 WHERE seq = 3", "UPDATE charges SET mu2 = 2 WHERE seq = 2"],
+         "row 2 does not continue"),
+        (["UPDATE charges SET round = 9 WHERE seq = 4"], "row 4 does not continue"),
+        (["UPDATE charges SET record_mu2 = 0.5 WHERE seq = 2"], "row 2 does not continue"),
+        (["UPDATE charges SET kind = 'gift' WHERE seq = 1"], "row 1 does not continue"),
+        (["UPDATE charges SET grp = 'A' WHERE seq = 1"], "row 1 does not continue"),
+        (["UPDATE charges SET digest = x'00' WHERE seq = 5"], "row 5 does not continue"),
+        (["UPDATE charges SET event = replace(event, '1.0', '1.5') WHERE seq = 5"],
+         "row 5 does not continue"),
+        (["UPDATE charges SET uses = 2 WHERE seq = 5"], "row 5 does not continue"),
+        (["UPDATE charges SET uses = 'many' WHERE seq = 5"], "row 5 cannot be read"),
+        (["UPDATE charges SET event = '{}' WHERE seq = 5"], "row 5 cannot be read"),
+        (["UPDATE charges SET mac = x'00' WHERE seq = 6"], "row 6 does not continue"),
+        (["UPDATE charges SET reply_sha256 = NULL WHERE seq = 6"], "row 6 does not continue"),
         (["DELETE FROM charges WHERE seq = 4"], "row 4 is missing"),
         (["DELETE FROM charges WHERE seq = 1"], "row 1 is missing"),
         (["DELETE FROM charges WHERE seq = 6"], "row 6 is missing"),
         (["UPDATE charges SET seq = 99 WHERE seq = 4", "UPDATE charges SET seq = 4 WHERE seq = 5",
-          "UPDATE charges SET seq = 5 WHERE seq = 99"], "row 4"),
+          "UPDATE charges SET seq = 5 WHERE seq = 99"], "row 4 does not continue"),
         (["UPDATE replies SET bytes = x'00' WHERE seq = 6"], "row 6: its stored reply"),
         (["DELETE FROM replies WHERE seq = 6"], "row 6: its reply is missing"),
         (["DELETE FROM replies WHERE seq = 1"], "row 1: its reply is missing"),
@@ -112,6 +115,27 @@ def test_cut_ledger_is_valid_without_and_corrupt_with_its_head(tmp_path):
         verify(old, key=KEY, expected_head=heads[2])
     later = verify(path, key=KEY, expected_head=heads[1])
     assert later.warnings == ("1 rows were written after the exported head.",)
+
+
+def test_rows_of_two_histories_cannot_be_mixed(tmp_path):
+    """A rolled-back copy that went another way: its genuine row 2 does not fit before our row 3."""
+    path, other = tmp_path / "ledger.sqlite", tmp_path / "other.sqlite"
+    Ledger.create(path, HEADER, key=KEY).close()
+    shutil.copy(path, other)
+    for file, costs in ((path, (1.0, 3.0, 1.0)), (other, (1.0, 0.5, 1.0))):
+        with Ledger.open(file, key=KEY) as ledger:
+            for k, mu2 in enumerate(costs):
+                ticket = ledger.admit(digest=bytes([k + 1]), kind="answer", group="B",
+                                      event=Gaussian(mu2**-0.5), mu2=mu2)  # fmt: skip
+                ledger.commit(ticket, None)
+    cheaper = sqlite3.connect(other).execute("SELECT * FROM charges WHERE seq = 2").fetchone()
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("DELETE FROM charges WHERE seq = 2")
+        connection.execute(f"INSERT INTO charges VALUES ({','.join('?' * 11)})", cheaper)
+    connection.close()
+    with pytest.raises(LedgerCorrupt, match="row 3 does not continue"):
+        verify(path, key=KEY)
 
 
 def test_a_row_forged_within_the_chain_still_meets_the_caps(written):

@@ -79,13 +79,11 @@ def test_each_energy_is_what_its_name_says(seed: int, temperature: float, std: f
     expected = {"released": answers.energies, "l2": l2, "path": state.path, "uniform": 0.0 * l2}
     for energy, f in expected.items():
         settings = SamplerSettings(energy=energy, temperature=temperature)
-        if energy == "uniform":
-            f = np.zeros_like(prior)
         assert f is not None
         w = prior * np.exp(-temperature * f)
-        assert sampler.responsibilities(state, answers, prior, settings) == pytest.approx(
-            w / w.sum(axis=0), rel=1e-9
-        )
+        before = state if energy == "path" else replace(state, path=np.zeros_like(prior))
+        found = sampler.responsibilities(before, answers, prior, settings)
+        assert found == pytest.approx(w / w.sum(axis=0), rel=1e-9)
 
 
 def energy_gap(subtracted: bool) -> tuple[float, float]:
@@ -217,7 +215,7 @@ def test_step_is_a_pure_function_of_its_arguments(
     assert all(np.array_equal(a, b) for a, b in zip(before, inputs, strict=True))
     assert np.isfinite(first.x).all()
     assert sum(told.responsibilities) == pytest.approx(1.0)
-    assert 0.0 <= told.injected <= 1.0
+    assert 0.0 <= told.injected <= 1.0 + 1e-12
 
 
 @given(SEEDS, KERNELS)
@@ -313,10 +311,10 @@ def test_injected_variance_is_what_is_missing_and_never_negative(
     _, plain = sampler.step(
         state, answers, kernel, prior, replace(settings, absorb=False), generator(seed)
     )
-    assert plain.injected == 1.0
+    assert plain.injected == pytest.approx(1.0, rel=1e-12)
     if kernel.variance == 0.0:
         return
-    assert 0.0 <= told.injected <= 1.0
+    assert 0.0 <= told.injected <= 1.0 + 1e-12
     if move == "blend":
         w = sampler.responsibilities(state, answers, prior, settings)
         brought = kernel.gain**2 * (w**2 * answers.score_std[:, None] ** 2).sum(axis=0)
@@ -341,6 +339,7 @@ def test_blended_langevin_step_absorbs_up_to_its_exact_limit(
     limit = math.sqrt(2.0 / (c * scale**2 * (weights**2).sum()))
     for factor, left in ((1.0 + 1e-9, 0.0), (0.6, 0.64), (0.0, 1.0)):
         state, answers, _ = scene(seed, std=factor * limit)
+        state = replace(state, path=np.zeros_like(prior))
         _, told = sampler.step(state, answers, kernel, prior, settings, generator(1))
         assert told.injected == pytest.approx(left, abs=1e-9)
 

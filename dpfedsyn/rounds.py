@@ -1,0 +1,107 @@
+"""Take every pass of a plan over the local engine, and say after each round what it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dpfedsyn import server
+from dpfedsyn.engine.local import LocalEngine
+from dpfedsyn.federation import Member
+from dpfedsyn.folder import RoundLog, RunFolder
+from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.plan_table import readings
+from dpfedsyn.progress import Progress
+from dpfedsyn.sampler import ChainState, StepInfo
+from dpfedsyn.server import PassResult
+from dpfedsyn.weights import Mixture
+
+
+def sample(
+    plan: Plan,
+    members: Mapping[str, Member],
+    mixed: Mixture,
+    folder: RunFolder,
+    progress: Progress,
+) -> dict[str, PassResult]:
+    """Take every pass of the plan; a refusal ends the run, with what there is until then."""
+    engine = LocalEngine({name: member.silo.answer for name, member in members.items()})
+    log, results = RoundLog(folder.path / "rounds.jsonl"), {}
+    for part in plan.passes:
+        progress.stage(f"sample {part.name} ({part.settings.kernel})", len(part.kernels))
+        state = server.begin(
+            part.settings,
+            mixed,
+            first_round=part.first_round,
+            rows=plan.config.answers.rows,
+            dimension=plan.dimension,
+        )
+        results[part.name] = server.run_pass(
+            _pass(plan, part, state),
+            engine,
+            mixed,
+            state=state,
+            saved=folder.saved(part.name),
+            on_round=_round_writer(plan, part, members, log, progress),
+        )
+        if results[part.name].refusal is not None:
+            break
+    return results
+
+
+def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:
+    """Fix a pass: each silo's noise follows from the rows that it will be asked."""
+    rows = {}
+    for k, silo in enumerate(plan.config.silos):
+        anchored = part.settings.step == "anchored"
+        rows[silo.name] = int((state.silo == k).sum()) if anchored else len(state.x)
+    return server.Pass(
+        name=part.name,
+        run=plan.config.name,
+        first_round=part.first_round,
+        settings=part.settings,
+        kernels=part.kernels,
+        noise={name: plan.noise(name, part, count) for name, count in rows.items()},
+    )
+
+
+def _round_writer(
+    plan: Plan,
+    part: PassPlan,
+    members: Mapping[str, Member],
+    log: RoundLog,
+    progress: Progress,
+) -> Callable[[int, StepInfo], None]:
+    """Return what happens after a round: epsilon in all three readings, logged and shown."""
+    began = time.perf_counter()
+
+    def after(number: int, info: StepInfo) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        seconds, began = now - began, now
+        record = {
+            "pass": part.name,
+            "sampler": part.settings.kernel,
+            "round": number,
+            "of": len(part.kernels),
+            "seconds": seconds,
+            "injected": info.injected,
+            "responsibilities": list(info.responsibilities),
+            "silos": {name: _spent(plan, name, member) for name, member in members.items()},
+        }
+        log.append(record)
+        progress.round(record)
+
+    return after
+
+
+def _spent(plan: Plan, name: str, member: Member) -> dict[str, Any]:
+    """Return one silo's readings at what its ledger says was spent on answers so far."""
+    totals, budget = member.silo.ledger.totals(), plan.budgets[name]
+    spent = totals.answers_mu2 if budget.record_mu is None else totals.record_mu2 or 0.0
+    record = budget.record_claim(spent)
+    shown = readings(plan, name, record=record, silo_mu2=totals.answers_mu2)
+    return {**shown, "answers_mu": float(np.sqrt(spent))}
