@@ -15,23 +15,28 @@ from numpy.typing import NDArray
 from dpfedsyn.errors import RunError
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file durably and at once: a new file beside it, fsync, rename; owner only."""
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file at once: a new file beside it, fsync, rename; readable by its owner only.
+
+    Without `durable` there is no fsync: a kill still leaves the old or the new file, a power cut
+    may leave an older one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     os.replace(beside, path)
 
 
-def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays as one NPZ file."""
+def save(path: Path, arrays: Mapping[str, NDArray[Any]], *, durable: bool = True) -> None:
+    """Write named arrays as one NPZ file; `durable` as in `write_bytes`."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue(), durable=durable)
 
 
 def load(path: Path) -> dict[str, NDArray[Any]] | None:

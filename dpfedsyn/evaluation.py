@@ -143,7 +143,7 @@ def winners(utility: list[dict[str, Any]]) -> list[str]:
     value = best["logistic"]["auc"]
     return [
         f"{row['name']} wins over {best['name']}: logistic regression reaches AUC "
-        f"{row['logistic']['auc']:.3f} against {value:.3f}."
+        f"{row['logistic']['auc']:.4f} against {value:.4f}."
         for row in scored
         if row["kind"] == "baseline" and row["logistic"]["auc"] > value
     ]

@@ -84,8 +84,10 @@ class AnswerMechanism:
         if parts != self.parts or energies.shape != (parts, rows):
             raise AssertionError("predictions and energies must come from all parts")
         stream = Keystream(key)
-        clipped = np.sum([clip_rows(part, self.clip) for part in noise], axis=0)
-        noised = clipped + parts * score_std * stream.normal((rows, dimension))
+        noised = clip_rows(noise[0], self.clip)
+        for part in noise[1:]:
+            noised += clip_rows(part, self.clip)
+        noised += parts * score_std * stream.normal((rows, dimension))
         scores = (noised / parts).astype(np.float32)
         if energy_std is None:
             return scores, None

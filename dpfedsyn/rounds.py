@@ -28,7 +28,19 @@ def sample(
     progress: Progress,
 ) -> dict[str, PassResult]:
     """Take every pass of the plan; a refusal ends the run, with what there is until then."""
-    engine = LocalEngine({name: member.silo.answer for name, member in members.items()})
+    answers = {name: member.silo.answer for name, member in members.items()}
+    with LocalEngine(answers) as engine:
+        return _passes(plan, members, mixed, engine, folder, progress)
+
+
+def _passes(
+    plan: Plan,
+    members: Mapping[str, Member],
+    mixed: Mixture,
+    engine: LocalEngine,
+    folder: RunFolder,
+    progress: Progress,
+) -> dict[str, PassResult]:
     log, results = RoundLog(folder.path / "rounds.jsonl"), {}
     for part in plan.passes:
         progress.stage(f"sample {part.name} ({part.settings.kernel})", len(part.kernels))

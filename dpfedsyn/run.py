@@ -29,6 +29,7 @@ from dpfedsyn.rounds import sample
 from dpfedsyn.schema import Schema
 from dpfedsyn.server import PassResult
 from dpfedsyn.settings import Config
+from dpfedsyn.threads import one_per_silo
 from dpfedsyn.weights import Mixture
 
 
@@ -55,7 +56,11 @@ def run(
         BudgetExhausted: the plan does not fit; nothing was released. DataError, ConfigError,
         RunError: bad input; nothing was released. LedgerError: a ledger is damaged or held.
     """
-    progress = progress or Silent()
+    with one_per_silo():
+        return _run(config, out, resume, progress or Silent())
+
+
+def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResult:
     plan = planning.make(config)
     plan.require()
     device = pick_device(config)

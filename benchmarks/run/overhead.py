@@ -12,7 +12,7 @@ from accountants.ledger import Ledger
 from unittest.mock import patch
 
 from benchmarks.run.stopwatch import Part, Stopwatch
-from dpfedsyn import checkpoint, config, messages, network, noise, privatise, sampler
+from dpfedsyn import checkpoint, config, messages, network, noise, privatise, rounds, sampler, server
 from dpfedsyn import run as runner
 from dpfedsyn.folder import RoundLog
 
@@ -31,7 +31,7 @@ PARTS = (
     Part("ledger: charge and reply committed", Ledger, "commit"),
     Part("server: step", sampler, "step"),
     Part("server: checkpoint", checkpoint, "save"),
-    Part("round log: epsilon", runner, "_spent"),
+    Part("round log: epsilon", rounds, "_spent"),
     Part("round log: file", RoundLog, "append"),
 )
 
@@ -54,17 +54,17 @@ def measure(overrides: tuple[str, ...], say: Callable[[str], None]) -> Overhead:
     """Run the embedded example once, time its sampling pass, and throw the run away."""
     say("overhead: training the silos, then one timed sampling pass")
     loaded = config.load("hospitals", [*overrides, "evaluate.enabled=false", "answers.best_share=0"])
-    watch, rounds = Stopwatch(), []
-    plain_sample = runner.sample
+    watch, counts = Stopwatch(), []
+    plain_sample = server.run_pass
 
     def timed_sample(*args: Any, **kwargs: Any) -> Any:
         with watch.timing(PARTS), watch.part(REST):
             results = plain_sample(*args, **kwargs)
-        rounds.extend(result.state.round_number for result in results.values())
+        counts.append(results.state.round_number)
         return results
 
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
-        with patch.object(runner, "sample", timed_sample):
+        with patch.object(server, "run_pass", timed_sample):
             runner.run(loaded, Path(folder) / "run")
     parts = dict(sorted(watch.seconds.items(), key=lambda item: -item[1]))
-    return Overhead(sum(parts.values()), sum(rounds), parts)
+    return Overhead(sum(parts.values()), sum(counts), parts)

@@ -101,7 +101,7 @@ def rounds(passes: Mapping[str, Sequence[Json]], silos: Sequence[Json]) -> Table
     for name, records in passes.items():
         last = records[-1]
         ends = (wording.number(worst(last, key)) for key in wording.READINGS)
-        seconds = f"{last.get('seconds') or 0.0:.2f}"  # since the pass began or was resumed
+        seconds = f"{sum(record.get('seconds') or 0.0 for record in records):.2f}"
         done = f"{last['round']} of {last['of']}"
         rows.append((name, last.get("sampler", ""), done, seconds, *ends))
     head = ("pass", "sampler", "rounds", "seconds", "record", "answers alone", "silo")

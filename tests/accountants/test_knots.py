@@ -65,3 +65,17 @@ def test_losses_of_a_million_do_not_overflow():
     value = knots.at(chain, np.array([-1e6, 0.0, 2e6, 2.01e6, 1e9]))
     assert np.all(np.diff(value) <= 0)
     assert np.all(np.isfinite(value))
+
+
+def test_mass_beyond_the_last_corner_is_an_infinite_loss():
+    """A chain that ends early never falls below its last delta, alone or composed."""
+    at = np.linspace(-3.0, 2.0, 60)
+    chain = knots.from_values(at, gaussian.delta_bounds(1.0, at)[1])
+    far = np.array([50.0])
+
+    def profile(epsilon):
+        return gaussian.delta_bounds(0.5, epsilon)[1]
+
+    assert chain.delta[-1] > 1e-2
+    assert knots.at(chain, far)[0] >= chain.delta[-1]
+    assert knots.mixed(chain, profile, far)[0] >= chain.delta[-1]

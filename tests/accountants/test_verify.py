@@ -128,7 +128,9 @@ def test_rows_of_two_histories_cannot_be_mixed(tmp_path):
                 ticket = ledger.admit(digest=bytes([k + 1]), kind="answer", group="B",
                                       event=Gaussian(mu2**-0.5), mu2=mu2)  # fmt: skip
                 ledger.commit(ticket, None)
-    cheaper = sqlite3.connect(other).execute("SELECT * FROM charges WHERE seq = 2").fetchone()
+    source = sqlite3.connect(other)
+    cheaper = source.execute("SELECT * FROM charges WHERE seq = 2").fetchone()
+    source.close()
     connection = sqlite3.connect(path)
     with connection:
         connection.execute("DELETE FROM charges WHERE seq = 2")

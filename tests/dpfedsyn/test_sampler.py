@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import kolmogorov, ndtr
 
 from dpfedsyn import sampler, schedule
-from dpfedsyn.diffusion import Kernel, ancestral_kernels, signal_shares
+from dpfedsyn.diffusion import Kernel, ancestral_kernels, signal_shares, ula_kernels
 from dpfedsyn.sampler import ChainState, RoundAnswers
 from dpfedsyn.settings import PRESETS, SamplerSettings
 from tests.dpfedsyn import toys
@@ -18,7 +18,10 @@ from tests.dpfedsyn import toys
 SEEDS = st.integers(0, 2**32 - 1)
 ENERGIES = st.sampled_from(["released", "l2", "path", "uniform"])
 STEPS = st.sampled_from(["blend", "mix", "anchored"])
-KERNELS = st.sampled_from((*ancestral_kernels(20), *schedule.kernels(PRESETS["default"])))
+KERNELS = st.sampled_from(
+    (*ancestral_kernels(20), *ula_kernels(25, 1, step=0.3, power=1.0, score_scale=1.0))
+)
+EXACT = SamplerSettings(energy="released", step="blend", score_scale=1.0, temperature=1.0)
 KERNEL = ancestral_kernels(20)[12]
 
 
@@ -150,7 +153,7 @@ def test_paper_preset_is_the_literal_method() -> None:
 
 
 @given(SEEDS, KERNELS)
-def test_default_step_with_exact_energies_is_langevin_on_the_mixture_score(
+def test_blended_step_with_exact_energies_is_langevin_on_the_mixture_score(
     seed: int, kernel: Kernel
 ) -> None:
     """sum_i w~_i s_i is the gradient of log sum_i w_i p_i (central differences); z is the rng's."""
@@ -160,7 +163,7 @@ def test_default_step_with_exact_energies_is_langevin_on_the_mixture_score(
     )
     x = rng.standard_normal((4, 2)).astype(np.float32)
     (state, _), *_ = toys.walk(
-        silos, (kernel,), SamplerSettings(), rows=4, seed=seed, begin=x.astype(np.float64)
+        silos, (kernel,), EXACT, rows=4, seed=seed, begin=x.astype(np.float64)
     )
     position, h = x.astype(np.float64), 1e-5
     gradient = np.stack(
@@ -222,7 +225,7 @@ def test_step_is_a_pure_function_of_its_arguments(
 def test_anchored_row_moves_by_its_own_silo_alone(seed: int, kernel: Kernel) -> None:
     """Other silos' answers change nothing; its own moves it by kernel.mean plus the rng's noise."""
     state, answers, prior = scene(seed)
-    settings = PRESETS["best"]
+    settings = SamplerSettings(kernel="ancestral", energy="path", step="anchored")
     moved, _ = sampler.step(state, answers, kernel, prior, settings, generator(seed))
     rows = np.arange(6)
     own = np.zeros((3, 6, 1))
@@ -332,7 +335,7 @@ def test_blended_langevin_step_absorbs_up_to_its_exact_limit(
     c: float, scale: float, seed: int
 ) -> None:
     """At sigma = sqrt(2 / (c lambda^2 sum_i w~_i^2)) nothing is left to inject, just below it is."""
-    settings = SamplerSettings(energy="uniform", step_size=c, score_scale=scale)
+    settings = SamplerSettings(kernel="ula", energy="uniform", step_size=c, score_scale=scale)
     kernel = schedule.kernels(settings)[50]
     weights = generator(seed).dirichlet(np.ones(3))
     prior = np.repeat(weights[:, None], 6, axis=1)
@@ -364,7 +367,7 @@ def test_clean_samples_are_the_posterior_mean_of_a_gaussian_silo(
     rng = generator(seed)
     silos = toys.Gaussians(rng.standard_normal((1, 2)), rng.uniform(0.3, 1.0, 1), np.ones(1))
     x = rng.standard_normal((6, 2)).astype(np.float32)
-    (state, _), *_ = toys.walk(silos, (kernel,), SamplerSettings(), rows=6, seed=1, begin=x)
+    (state, _), *_ = toys.walk(silos, (kernel,), EXACT, rows=6, seed=1, begin=x)
     a, variance = kernel.signal, silos.stds[0] ** 2
     posterior = variance * math.sqrt(a) * x + (1.0 - a) * silos.means
     posterior = posterior / (a * variance + 1.0 - a)

@@ -1,0 +1,306 @@
+"""Messages: what was sent comes back, digests name content only, damage is always said so."""
+
+import json
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dpfedsyn import messages
+from dpfedsyn.errors import ProtocolMismatch
+from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+
+SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 4))
+STDS = st.floats(1e-6, 1e6)
+TEXTS = st.text(max_size=8)
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> ScoreQuery:
+    shape = draw(SHAPES)
+    x = draw(arrays.arrays(np.float32, shape, elements=st.floats(width=32)))
+    labels = draw(arrays.arrays(np.int64, shape[:1], elements=st.integers(0, 9)))
+    return ScoreQuery(
+        run=draw(TEXTS),
+        round_number=draw(st.integers(1, 10**6)),
+        t=draw(st.integers(0, 999)),
+        x=x,
+        labels=labels,
+        score_std=draw(STDS),
+        energy_std=draw(st.none() | STDS),
+    )
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> PrivateAnswer:
+    shape = draw(SHAPES)
+    floats = st.floats(width=32)
+    energy_std = draw(st.none() | STDS)
+    energies = draw(arrays.arrays(np.float32, shape[:1], elements=floats))
+    return PrivateAnswer(
+        silo=draw(TEXTS),
+        round_number=draw(st.integers(1, 10**6)),
+        t=draw(st.integers(0, 999)),
+        noise=draw(arrays.arrays(np.float32, shape, elements=floats)),
+        energies=None if energy_std is None else energies,
+        clip=draw(STDS),
+        energy_bound=draw(STDS),
+        score_std=draw(STDS),
+        energy_std=energy_std,
+    )
+
+
+QUERY = ScoreQuery(
+    run="r",
+    round_number=1,
+    t=5,
+    x=np.arange(6, dtype=np.float32).reshape(2, 3),
+    labels=np.array([0, 1]),
+    score_std=1.0,
+    energy_std=None,
+)
+ANSWER = PrivateAnswer(
+    silo="s",
+    round_number=1,
+    t=5,
+    noise=np.arange(6, dtype=np.float32).reshape(2, 3),
+    energies=np.array([1.0, 2.0], dtype=np.float32),
+    clip=6.0,
+    energy_bound=18.0,
+    score_std=1.0,
+    energy_std=2.0,
+)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, for arrays bit for bit with dtype and shape."""
+    if isinstance(a, np.ndarray):
+        return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+    return type(a) is type(b) and a == b
+
+
+@given(answers())
+def test_an_answer_comes_back_bit_for_bit(answer: PrivateAnswer) -> None:
+    """Also NaN, infinities and negative zeros; energies that were not released stay None."""
+    back = messages.decode_answer(messages.encode_answer(answer))
+    for field in fields(PrivateAnswer):
+        assert same(getattr(answer, field.name), getattr(back, field.name))
+
+
+@given(queries(), st.data())
+def test_a_change_of_any_field_changes_the_digest(query: ScoreQuery, data: st.DataObject) -> None:
+    """Every field in turn gets another query's value; equal content keeps the digest."""
+    other = data.draw(queries())
+    copied = replace(query, x=query.x.copy(), labels=query.labels.copy())
+    assert messages.digest(query) == messages.digest(copied)
+    for field in fields(ScoreQuery):
+        value = getattr(other, field.name)
+        changed = replace(query, **{field.name: value})
+        equal = same(value, getattr(query, field.name))
+        assert (messages.digest(changed) == messages.digest(query)) == equal
+
+
+@given(queries(), st.integers(0, 2**16), st.integers(0, 7))
+def test_a_flipped_bit_of_a_sample_changes_the_digest(
+    query: ScoreQuery, place: int, bit: int
+) -> None:
+    """The digest covers the bits, not the values: 0.0 and -0.0 differ as well."""
+    raw = bytearray(query.x.tobytes())
+    raw[place % len(raw)] ^= 1 << bit
+    x = np.frombuffer(bytes(raw), dtype=np.float32).reshape(query.x.shape)
+    assert messages.digest(replace(query, x=x)) != messages.digest(query)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"x": QUERY.x.reshape(3, 2)},
+        {"x": QUERY.x.reshape(6)},
+        {"x": QUERY.x.view(np.int32)},
+        {"x": QUERY.x.view(">f4")},
+        {"x": -QUERY.x},
+        {"labels": QUERY.labels.astype(np.int32)},
+        {"labels": QUERY.labels.view(np.float64)},
+        {"run": "r1", "round_number": 1},
+        {"run": 'r", "round_number": 2, "x": "'},
+        {"energy_std": 1.0},
+        {"score_std": 1},
+        {"score_std": float(np.nextafter(1.0, 2.0))},
+        {"round_number": 2},
+        {"t": 4},
+    ],
+    ids=str,
+)
+def test_equal_bytes_of_another_kind_have_another_digest(changed: dict[str, Any]) -> None:
+    """Shape, dtype, byte order and type are part of what a digest names."""
+    assert messages.digest(replace(QUERY, **changed)) != messages.digest(QUERY)
+
+
+def test_memory_layout_is_no_part_of_the_digest() -> None:
+    """The same numbers in Fortran order, or as every second of a longer array, are the same query."""
+    spread = np.repeat(QUERY.x, 2, axis=0)[::2]
+    for x in (np.asfortranarray(QUERY.x), spread):
+        assert messages.digest(replace(QUERY, x=x)) == messages.digest(QUERY)
+
+
+PARTS = st.lists(st.binary(max_size=6), max_size=4)
+
+
+@given(PARTS, PARTS)
+def test_contexts_are_never_confused_by_where_they_are_cut(a: list[bytes], b: list[bytes]) -> None:
+    """Two lists of context parts give one digest only if they are the same list."""
+    assert (messages.digest(QUERY, *a) == messages.digest(QUERY, *b)) == (a == b)
+
+
+@given(PARTS)
+def test_a_context_cut_elsewhere_is_another_context(parts: list[bytes]) -> None:
+    """The parts joined, or with an empty one more, name something else."""
+    assume(len(parts) > 1)
+    here = messages.digest(QUERY, *parts)
+    assert messages.digest(QUERY, b"".join(parts)) != here
+    assert messages.digest(QUERY, *parts, b"") != here
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+def refused_or_whole(data: bytes) -> bool:
+    """Decode; anything but an answer or `ProtocolMismatch` propagates and fails the test."""
+    try:
+        answer = messages.decode_answer(data)
+    except ProtocolMismatch:
+        return True
+    assert isinstance(answer.noise, np.ndarray)
+    return False
+
+
+def test_every_truncation_is_refused() -> None:
+    """Cut after any byte, the boundaries between fields included."""
+    data = messages.encode_answer(ANSWER)
+    for length in range(len(data)):
+        with pytest.raises(ProtocolMismatch):
+            messages.decode_answer(data[:length])
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_anything_behind_an_answer_is_refused(tail: bytes) -> None:
+    """Also a whole further field."""
+    data = messages.encode_answer(ANSWER)
+    for more in (tail, len(tail).to_bytes(8, "big") + tail, bytes(8)):
+        with pytest.raises(ProtocolMismatch):
+            messages.decode_answer(data + more)
+
+
+@given(answers(), st.lists(st.tuples(st.integers(0, 10**4), st.integers(1, 255)), min_size=1))
+def test_damaged_bytes_are_refused_or_still_an_answer(
+    answer: PrivateAnswer, damage: list[tuple[int, int]]
+) -> None:
+    """Bytes flipped anywhere: never another exception than `ProtocolMismatch`."""
+    data = bytearray(messages.encode_answer(answer))
+    for place, mask in damage:
+        data[place % len(data)] ^= mask
+    refused_or_whole(bytes(data))
+
+
+@given(st.integers(0, 10**4), st.integers(1, 255))
+def test_damaged_magic_or_lengths_are_refused(place: int, mask: int) -> None:
+    """The first 24 bytes are the magic behind its length: a flipped one is never read over."""
+    data = bytearray(messages.encode_answer(ANSWER))
+    data[place % 24] ^= mask
+    assert refused_or_whole(bytes(data))
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_refused(data: bytes) -> None:
+    """As they are, or as a field behind the magic."""
+    assert refused_or_whole(data)
+    magic = len(messages.ANSWER).to_bytes(8, "big") + messages.ANSWER
+    assert refused_or_whole(magic + len(data).to_bytes(8, "big") + data)
+
+
+def test_a_query_is_no_answer() -> None:
+    """The magic tells them apart."""
+    with pytest.raises(ProtocolMismatch, match="not a dpfedsyn-answer/1 message"):
+        messages.decode_answer(messages.encode_query(QUERY))
+
+
+HEADER = {
+    "silo": "s",
+    "round_number": 1,
+    "t": 5,
+    "clip": 6.0,
+    "energy_bound": 18.0,
+    "score_std": 1.0,
+    "energy_std": None,
+}
+FLOATS = {"dtype": "<f4", "shape": [1, 1]}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def crafted(header: Any, *described: tuple[Any, bytes]) -> bytes:
+    """Encode whatever a hostile sender may: the format's frame around any content."""
+    parts = [messages.ANSWER, json.dumps(header).encode()]
+    for description, raw in described:
+        parts += [json.dumps(description).encode(), raw]
+    return b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+
+
+@given(JSON)
+def test_a_header_of_any_content_is_refused(header: Any) -> None:
+    """Of any JSON type; a missing or an additional key."""
+    empty = ({"dtype": "<f4", "shape": [0]}, b"")
+    assert refused_or_whole(crafted(header, (FLOATS, bytes(4)), empty))
+    assert not refused_or_whole(crafted(HEADER, (FLOATS, bytes(4)), empty))
+    for key in HEADER:
+        less = {k: v for k, v in HEADER.items() if k != key}
+        assert refused_or_whole(crafted(less, (FLOATS, bytes(4)), empty))
+    assert refused_or_whole(crafted({**HEADER, "more": header}, (FLOATS, bytes(4)), empty))
+
+
+@given(JSON, st.binary(max_size=16))
+def test_an_array_of_any_description_never_crashes(description: Any, raw: bytes) -> None:
+    """Any JSON as the description, or as its dtype or its shape."""
+    empty = ({"dtype": "<f4", "shape": [0]}, b"")
+    assert refused_or_whole(crafted(HEADER, (description, raw), empty))
+    refused_or_whole(crafted(HEADER, ({"dtype": "<f4", "shape": description}, raw), empty))
+    refused_or_whole(crafted(HEADER, ({"dtype": description, "shape": [1, 1]}, raw), empty))
+
+
+@pytest.mark.parametrize("shape", [[2**70, 1], [-1, 0], [[1], 1], "11", [1.5], {"a": 1}], ids=str)
+def test_an_impossible_shape_is_refused(shape: Any) -> None:
+    """Too large for an index, ambiguous, or no list of whole numbers."""
+    empty = ({"dtype": "<f4", "shape": [0]}, b"")
+    described = ({"dtype": "<f4", "shape": shape}, bytes(4))
+    assert refused_or_whole(crafted(HEADER, described, empty))
+
+
+@pytest.mark.parametrize("dtype", ["<f8", "|O", "<a4", "(", "i4,i4", "<M8[s]", "<U1", None, ">f4"])
+def test_an_array_of_another_type_is_refused(dtype: Any) -> None:
+    """Predictions and energies are little-endian float32, nothing else."""
+    empty = ({"dtype": "<f4", "shape": [0]}, b"")
+    for count in (1, 2):
+        described = ({"dtype": dtype, "shape": [1, 1]}, bytes(4 * count))
+        assert refused_or_whole(crafted(HEADER, described, empty))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_another_number_of_arrays_is_refused(count: int) -> None:
+    """An answer has two."""
+    assert refused_or_whole(crafted(HEADER, *[(FLOATS, bytes(4))] * count))
+
+
+def test_a_header_nested_without_end_is_refused() -> None:
+    """A reader of JSON gives up on it in its own way; the silo's caller hears of a bad message."""
+    nested = b"[" * 100_000
+    parts = [messages.ANSWER, nested]
+    data = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    with pytest.raises(ProtocolMismatch):
+        messages.decode_answer(data)

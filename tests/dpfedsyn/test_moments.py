@@ -1,0 +1,142 @@
+"""Counts and moments: what one record can add to a sum, and the noise that hides it."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from accountants import Adjacency
+from dpfedsyn.moments import MomentQuery, clip_rows, counts_sensitivity, label_counts, privatise
+from tests.dpfedsyn.test_privatise import is_noise, reals
+
+Array = NDArray[np.float64]
+Data = tuple[Array, NDArray[np.int64]]
+
+QUERY = MomentQuery(dimension=4, classes=3, radius=3.8, means_share=0.3)
+KEY = b"k" * 32
+
+
+def exact_square(values: Array) -> Fraction:
+    """Squared L2 norm of floats, without rounding."""
+    return sum((Fraction(float(v)) ** 2 for v in values.ravel()), Fraction(0))
+
+
+@st.composite
+def data_sets(draw: st.DrawFn) -> Data:
+    count = draw(st.integers(0, 5))
+    x = draw(arrays(np.float64, (count, QUERY.dimension), elements=reals()))
+    return x, draw(arrays(np.int64, count, elements=st.integers(0, QUERY.classes - 1)))
+
+
+def neighbour(data: Data, adjacency: Adjacency, other: Data) -> Data:
+    """The data set without its first record, with it replaced, or with it zeroed out."""
+    x, labels = data
+    if adjacency is Adjacency.REPLACE:
+        return np.concatenate([other[0][:1], x[1:]]), np.concatenate([other[1][:1], labels[1:]])
+    return x[1:], labels[1:]
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(1, 3), st.integers(1, 6)), elements=reals()),
+    st.sampled_from([1e-3, 1.0, 3.8, 1e6]),
+)
+@example(np.array([[1e308, 1e308, -1e308]]), 3.8)
+@example(np.array([[5e-324, 0.0]]), 3.8)
+@example(np.array([[3.8, 1e-8]]), 3.8)
+def test_a_clipped_row_never_exceeds_the_radius_in_exact_arithmetic(
+    rows: Array, radius: float
+) -> None:
+    """Guarantee of dpfedsyn.moments.clip_rows: The norm of every returned row is at most `radius`
+    in exact arithmetic on the returned floats; rows within it hardly move."""
+    clipped = clip_rows(rows, radius)
+    assert np.isfinite(clipped).all()
+    for row, before in zip(clipped, rows, strict=True):
+        assert exact_square(row) <= Fraction(radius) ** 2
+        if not np.isfinite(before).all():
+            assert not row.any()
+        elif np.abs(before).max() <= 0.3 * radius / len(before):
+            assert row == pytest.approx(before, rel=1e-11, abs=1e-300)
+
+
+@given(arrays(np.float64, (1, QUERY.dimension), elements=reals()), st.integers(0, 2))
+def test_one_record_adds_a_vector_of_norm_at_most_one(x: Array, label: int) -> None:
+    """Guarantee of dpfedsyn.moments.MomentQuery.sums: One record adds a vector of norm at most 1,
+    whatever it holds: it is clipped to R first."""
+    sums = QUERY.sums(x, np.array([label]))
+    assert exact_square(sums) <= 1
+    assert sums.shape == (QUERY.classes * 4 + 10,)
+
+
+@given(data_sets(), data_sets(), st.sampled_from(list(Adjacency)))
+def test_neighbouring_data_sets_stay_within_both_sensitivities(
+    data: Data, other: Data, adjacency: Adjacency
+) -> None:
+    """Histogram and joint sums of neighbours, under each adjacency, differ by the declared norm."""
+    assume(len(data[0]) and (adjacency is not Adjacency.REPLACE or len(other[0])))
+    beside = neighbour(data, adjacency, other)
+    moved = QUERY.sums(*data) - QUERY.sums(*beside)
+    assert np.linalg.norm(moved) <= QUERY.sensitivity(adjacency) * (1.0 + 1e-12)
+    counts = label_counts(data[1], 3) - label_counts(beside[1], 3)
+    assert np.linalg.norm(counts) <= counts_sensitivity(adjacency)
+
+
+def test_constructed_records_attain_the_sensitivities() -> None:
+    """A record at the radius, and a replaced label, reach 99 % of what is declared: no slack."""
+    x = np.zeros((1, QUERY.dimension))
+    x[0, 2] = 1e6
+    added = np.linalg.norm(QUERY.sums(x, np.array([1])))
+    assert added >= 0.99 * QUERY.sensitivity(Adjacency.ADD_OR_REMOVE)
+    replaced = label_counts(np.array([0]), 3) - label_counts(np.array([1]), 3)
+    assert np.linalg.norm(replaced) >= 0.99 * counts_sensitivity(Adjacency.REPLACE)
+    single = label_counts(np.array([0]), 3)
+    for adjacency in (Adjacency.ADD_OR_REMOVE, Adjacency.ZERO_OUT):
+        assert np.linalg.norm(single) >= 0.99 * counts_sensitivity(adjacency)
+    assert QUERY.sensitivity(Adjacency.REPLACE) == 2.0 * QUERY.sensitivity(Adjacency.ADD_OR_REMOVE)
+
+
+@given(arrays(np.float64, (5, 4), elements=st.floats(-1.5, 1.5)), st.data())
+def test_unpacking_inverts_the_sums(x: Array, data: st.DataObject) -> None:
+    """Within the radius the sums of x and of x x^T come back in the data's own units."""
+    labels = data.draw(arrays(np.int64, 5, elements=st.integers(0, 2)))
+    means, products = QUERY.unpack(QUERY.sums(x, labels))
+    expected = np.stack([x[labels == label].sum(axis=0) for label in range(3)])
+    assert means == pytest.approx(expected, abs=1e-9)
+    assert products == pytest.approx(x.T @ x, abs=1e-9)
+
+
+def test_noise_of_one_coordinate_is_what_unpacking_makes_of_the_vectors_noise() -> None:
+    """A unit vector, unpacked, has exactly the noise that the base is told of."""
+    size = QUERY.classes * 4 + 10
+    means, _ = QUERY.unpack(0.7 * np.eye(size)[0])
+    assert means[0, 0] == pytest.approx(QUERY.mean_noise(0.7), rel=1e-12)
+    _, products = QUERY.unpack(0.7 * np.eye(size)[QUERY.classes * 4 + 1])
+    assert products[0, 1] == products[1, 0] == pytest.approx(QUERY.product_noise(0.7), rel=1e-12)
+
+
+def test_privatised_sums_carry_gaussian_noise_of_the_given_std() -> None:
+    """Guarantee of dpfedsyn.moments.privatise: With std = noise_multiplier * sensitivity this is
+    one Gaussian mechanism.
+
+    60,000 draws; false alarm 2e-9, and noise of 0.97 times the std is rejected.
+    """
+    sums = np.linspace(-5, 5, 60_000)
+    noise = privatise(sums, 0.8, KEY) - sums
+    assert is_noise(noise, 0.8)
+    assert not is_noise(noise, 0.97 * 0.8)
+
+
+def test_noise_belongs_to_its_key() -> None:
+    """One key, one noise, whatever the sums; another key, noise that is uncorrelated with it.
+
+    10,000 draws, |r| < 6 / sqrt(n): false alarm below 1e-8.
+    """
+    zeros, sums = np.zeros(10_000), np.full(10_000, 3.0)
+    first = privatise(zeros, 1.0, KEY)
+    assert privatise(sums, 1.0, KEY) == pytest.approx(first + 3.0, abs=1e-12)
+    other = privatise(zeros, 1.0, b"o" * 32)
+    assert abs(np.corrcoef(first, other)[0, 1]) < 6.0 / math.sqrt(10_000)
