@@ -7,11 +7,12 @@ Twister. Here the divisor is public, norms and sums are float64 and noise is cry
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from opacus.optimizers import DPOptimizer
-from opacus.optimizers.optimizer import _mark_as_processed
+from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
 from torch import Tensor
 
 from dpfedsyn.noise import Keystream
@@ -30,7 +31,8 @@ def clip_scales(samples: Sequence[Tensor], clip: float) -> tuple[Tensor, Tensor]
         other record's gradient times its scale has L2 norm at most clip * (1 + 1e-6). Norms are
         accumulated in float64.
     """
-    flat = [sample.reshape(len(sample), -1) for sample in samples]
+    # An empty batch has no row from which -1 could be inferred.
+    flat = [sample.reshape(len(sample), math.prod(sample.shape[1:])) for sample in samples]
     finite = torch.stack([torch.isfinite(rows).all(dim=1) for rows in flat]).all(dim=0)
     zero = torch.zeros((), dtype=torch.float64, device=flat[0].device)
     squares = [torch.where(finite[:, None], r.double(), zero).square().sum(dim=1) for r in flat]
@@ -72,6 +74,8 @@ class PublicRateOptimizer(DPOptimizer):
     def clip_and_accumulate(self) -> None:
         """Clip each record's gradient and add it to `p.summed_grad`, in float64."""
         samples = self.grad_samples
+        for parameter in self.params:
+            _check_processed_flag(parameter.grad_sample)
         scale, finite = clip_scales(samples, self.max_grad_norm)
         for parameter, sample in zip(self.params, samples, strict=True):
             mask = finite.reshape(-1, *([1] * (sample.dim() - 1)))
@@ -87,6 +91,7 @@ class PublicRateOptimizer(DPOptimizer):
             raise AssertionError("a step without a keystream would be a step without noise")
         std = self.noise_multiplier * self.max_grad_norm * (1.0 + DECLARED_SLACK)
         for parameter in self.params:
+            _check_processed_flag(parameter.summed_grad)
             noise = torch.from_numpy(self.keystream.normal(tuple(parameter.shape)))
             noisy = parameter.summed_grad + std * noise.to(parameter.device)
             parameter.grad = noisy.to(parameter.dtype).view_as(parameter)
