@@ -1,0 +1,1 @@
+"""Benchmarks: one question per name, `python -m benchmarks NAME [--smoke] [--json FILE]`."""

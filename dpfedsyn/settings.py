@@ -126,8 +126,8 @@ class TrainSettings:
     sampling_rate: float = _setting(0.25, _in(0, 1, open_low=True))  # Poisson, public
     clip: float = _setting(1.0, _POSITIVE)  # L2 norm of a record's gradient
     draws: int = _setting(8, _COUNT)  # (t, noise) draws averaged inside a record's gradient
-    learning_rate: float = _setting(5e-4, _POSITIVE)
-    ema: float = _setting(0.97, _in(0, 1, open_high=True))
+    learning_rate: float = _setting(3e-4, _POSITIVE)
+    ema: float = _setting(0.99, _in(0, 1, open_high=True))
     parts: int = _setting(1, _in(1, 1000))  # disjoint models of an ensemble
 
 

@@ -1,70 +1,138 @@
-"""How much wall time a sampling pass spends on anything but the models' forwards."""
+"""How much wall time a sampling pass spends on anything but the models' forwards.
+
+A whole pass of the embedded example is timed as it runs: real silos, ledgers on disk, checkpoints
+and log. Then the *bare* pass: the same queries, carried by the same engine, answered by the models'
+forwards alone. Overhead is what the whole pass takes longer, as a share of it.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from accountants.ledger import Ledger
 from unittest.mock import patch
 
-from benchmarks.run.stopwatch import Part, Stopwatch
-from dpfedsyn import checkpoint, config, messages, network, noise, privatise, rounds, sampler, server
+from accountants.ledger import Ledger
+from benchmarks.run.stopwatch import Part, Stopwatch, Time
+from dpfedsyn import (
+    checkpoint,
+    config,
+    messages,
+    network,
+    noise,
+    privatise,
+    rounds,
+    sampler,
+    server,
+    silo,
+)
 from dpfedsyn import run as runner
+from dpfedsyn.diffusion import signal_shares
+from dpfedsyn.engine.local import LocalEngine
 from dpfedsyn.folder import RoundLog
+from dpfedsyn.messages import ScoreQuery
 
-FORWARDS, REST = "model forwards", "everything else"
+FORWARDS = "model forwards"
 
 # What is timed, and where it is looked up. The first is the work itself; the others are overhead.
 PARTS = (
     Part(FORWARDS, network.Denoiser, "predict_noise"),
-    Part("clip", privatise, "clip_rows"),
-    Part("noise", noise.Keystream, "normal"),
-    Part("release (sums, rounding)", privatise.AnswerMechanism, "release"),
-    Part("digest of queries", messages, "digest"),
-    Part("encoding of answers", messages, "encode_answer"),
-    Part("ledger: find, admit", Ledger, "find"),
-    Part("ledger: find, admit", Ledger, "admit"),
-    Part("ledger: charge and reply committed", Ledger, "commit"),
+    Part("silo: checks, arrays, energies", silo.Silo, "answer"),
+    Part("silo: digest of the query", messages, "digest"),
+    Part("silo: ledger looked up, filter asked", Ledger, "find"),
+    Part("silo: ledger looked up, filter asked", Ledger, "admit"),
+    Part("silo: rows clipped", privatise, "clip_rows"),
+    Part("silo: noise drawn", noise.Keystream, "normal"),
+    Part("silo: noise added, rounded", privatise.AnswerMechanism, "release"),
+    Part("silo: answer encoded", messages, "encode_answer"),
+    Part("silo: charge and reply committed", Ledger, "commit"),
+    Part("server: queries and answers gathered", server, "ask"),
+    Part("server: waiting for silos", LocalEngine, "ask"),
     Part("server: step", sampler, "step"),
     Part("server: checkpoint", checkpoint, "save"),
-    Part("round log: epsilon", rounds, "_spent"),
+    Part("round log: epsilon in three readings", rounds, "_spent"),
     Part("round log: file", RoundLog, "append"),
 )
 
 
 @dataclass(frozen=True)
 class Overhead:
-    """One sampling pass: wall seconds, rounds, and seconds of each part."""
+    """One pass: its wall seconds, those of the bare pass, and where the time of all threads went."""
 
     wall: float
+    bare: float
     rounds: int
-    parts: dict[str, float]
+    silos: int
+    parts: dict[str, Time]
 
     @property
     def share(self) -> float:
-        """(wall - forwards) / wall."""
-        return (self.wall - self.parts[FORWARDS]) / self.wall
+        """(wall - bare) / wall."""
+        return (self.wall - self.bare) / self.wall
 
 
-def measure(overrides: tuple[str, ...], say: Callable[[str], None]) -> Overhead:
-    """Run the embedded example once, time its sampling pass, and throw the run away."""
-    say("overhead: training the silos, then one timed sampling pass")
-    loaded = config.load("hospitals", [*overrides, "evaluate.enabled=false", "answers.best_share=0"])
-    watch, counts = Stopwatch(), []
-    plain_sample = server.run_pass
+@dataclass
+class Recorder:
+    """Times the first pass of a run, keeps its queries and asks them once more of bare models."""
 
-    def timed_sample(*args: Any, **kwargs: Any) -> Any:
-        with watch.timing(PARTS), watch.part(REST):
-            results = plain_sample(*args, **kwargs)
-        counts.append(results.state.round_number)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    models: dict[str, Any] = field(default_factory=dict)
+    queries: list[Mapping[str, ScoreQuery]] = field(default_factory=list)
+    wall: float = 0.0
+    bare: float = 0.0
+
+    def forward(self, name: str, query: ScoreQuery) -> Any:
+        """Do what a silo would do if it had nothing to protect."""
+        signal = signal_shares()[query.t]
+        return self.models[name].predict_noise(query.x, signal, query.labels)
+
+    def replay(self) -> None:
+        """Take the bare pass."""
+        answers = {name: lambda q, name=name: self.forward(name, q) for name in self.models}
+        with LocalEngine(answers) as engine:
+            began = time.perf_counter()
+            for queries in self.queries:
+                engine.ask(queries)
+            self.bare = time.perf_counter() - began
+
+
+def measure(overrides: tuple[str, ...]) -> Overhead:
+    """Run the embedded example once with these overrides and time its first pass."""
+    settings = [*overrides, "evaluate.enabled=false", "answers.best_share=0"]
+    loaded, recorder = config.load("hospitals", settings), Recorder()
+    with tempfile.TemporaryDirectory(prefix="overhead-") as folder, recording(recorder):
+        runner.run(loaded, Path(folder) / "run")
+    parts = dict(sorted(recorder.watch.times.items(), key=lambda item: -item[1].processor))
+    return Overhead(
+        recorder.wall, recorder.bare, len(recorder.queries), len(recorder.models), parts
+    )
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Put the recorder around the sampling pass of whatever runs meanwhile."""
+    plain_sample, plain_pass, plain_ask = runner.sample, server.run_pass, LocalEngine.ask
+
+    def sample(plan: Any, members: Mapping[str, Any], *rest: Any) -> Any:
+        recorder.models = {name: member.trained.models[0] for name, member in members.items()}
+        with patch.object(LocalEngine, "ask", ask), recorder.watch.timing(PARTS):
+            results = plain_sample(plan, members, *rest)
+        recorder.replay()
         return results
 
-    with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
-        with patch.object(server, "run_pass", timed_sample):
-            runner.run(loaded, Path(folder) / "run")
-    parts = dict(sorted(watch.seconds.items(), key=lambda item: -item[1]))
-    return Overhead(sum(parts.values()), sum(counts), parts)
+    def run_pass(*args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        result = plain_pass(*args, **kwargs)
+        recorder.wall = time.perf_counter() - began
+        return result
+
+    def ask(engine: LocalEngine, queries: Mapping[str, ScoreQuery]) -> Any:
+        recorder.queries.append(queries)
+        return plain_ask(engine, queries)
+
+    with patch.object(runner, "sample", sample), patch.object(server, "run_pass", run_pass):
+        yield

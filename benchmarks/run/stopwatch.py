@@ -1,11 +1,13 @@
-"""Say where a run's wall time goes, part by part, from outside the program that runs.
+"""Say where a run's time goes, part by part, from outside the program that runs.
 
 Functions are wrapped where they are looked up, and only while the measurement lasts. A part's time
-is its own: what a part inside it took is counted there alone, so that all parts add up to the whole.
+is its own: what a part inside it took is counted there alone. Each thread counts for itself, and
+the parts of all threads are added up.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,25 +26,48 @@ class Part:
     attribute: str
 
 
+@dataclass(frozen=True)
+class Time:
+    """Seconds on the clock and seconds of a processor; the difference was spent waiting."""
+
+    wall: float = 0.0
+    processor: float = 0.0
+
+    def __add__(self, other: Time) -> Time:
+        return Time(self.wall + other.wall, self.processor + other.processor)
+
+    def __sub__(self, other: Time) -> Time:
+        return Time(self.wall - other.wall, self.processor - other.processor)
+
+
+def now() -> Time:
+    """Return this thread's clocks."""
+    return Time(time.perf_counter(), time.thread_time())
+
+
 @dataclass
 class Stopwatch:
-    """Seconds per part, each without the parts inside it."""
+    """Time per part over all threads, each part without the parts inside it."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
-    _inside: list[float] = field(default_factory=list)
+    times: dict[str, Time] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _thread: threading.local = field(default_factory=threading.local)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Time a block; what parts inside it take is subtracted."""
-        self._inside.append(0.0)
-        began = time.perf_counter()
+        inside: list[Time] = self._thread.__dict__.setdefault("inside", [])
+        inside.append(Time())
+        began = now()
         try:
             yield
         finally:
-            took = time.perf_counter() - began
-            self.seconds[name] = self.seconds.get(name, 0.0) + took - self._inside.pop()
-            if self._inside:
-                self._inside[-1] += took
+            took = now() - began
+            own = took - inside.pop()
+            if inside:
+                inside[-1] += took
+            with self._lock:
+                self.times[name] = self.times.get(name, Time()) + own
 
     def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function, timed under this name."""
@@ -59,7 +84,6 @@ class Stopwatch:
         """Time these functions while the block runs."""
         with ExitStack() as stack:
             for part in parts:
-                function = getattr(part.owner, part.attribute)
-                timed = self.wrap(part.name, function)
+                timed = self.wrap(part.name, getattr(part.owner, part.attribute))
                 stack.enter_context(patch.object(part.owner, part.attribute, timed))
             yield

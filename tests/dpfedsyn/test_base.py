@@ -11,7 +11,7 @@ from dpfedsyn.moments import MomentQuery, label_counts
 from dpfedsyn.settings import BaseSettings
 
 SEEDS = st.integers(0, 2**32 - 1)
-SETTINGS = BaseSettings(clip_radius=20.0)
+SETTINGS = BaseSettings(clip_radius=20.0, mean_spread=0.6, shrinkage=1.0, floor=0.05)
 
 
 def gaussian_base(means: Array, covariance: Array) -> AnalyticBase:

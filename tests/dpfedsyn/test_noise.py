@@ -84,7 +84,7 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_normal_draws_are_independent_of_each_other() -> None:
-    """Box-Muller's pairs, neighbours, squares and two streams: |z| < 5 each (false alarm 3e-6)."""
+    """Halves, their squares, neighbours and two streams: |z| < 5 each (false alarm 3e-6)."""
     draws, other = Keystream(KEY).normal((DRAWS,)), Keystream(bytes(32)).normal((DRAWS,))
     half = DRAWS // 2
     pairs = [
@@ -97,12 +97,15 @@ def test_normal_draws_are_independent_of_each_other() -> None:
     assert abs(correlation(draws, other + 0.02 * draws)) > 5.0
 
 
-def test_uniforms_are_never_zero() -> None:
-    """Of (0, 1]: a zero would be an infinite Gaussian; a word of zeros gives the least, 2^-53."""
+def test_every_word_gives_a_finite_draw() -> None:
+    """The least and the greatest word included: an infinite draw would undo the noise's law."""
     stream = Keystream(KEY)
-    stream.words = lambda count: np.array([0, 2**64 - 1], dtype=np.uint64)  # type: ignore[method-assign]
-    assert stream.uniform(2).tolist() == [2.0**-53, 1.0]
-    assert np.isfinite(stream.normal((2,))).all()
+    words = np.array([0, 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1], dtype=np.uint64)
+    stream.words = lambda count: words  # type: ignore[method-assign]
+    draws = stream.normal((6,))
+    assert np.isfinite(draws).all()
+    assert draws.max() == pytest.approx(-draws.min())
+    assert 8.0 < draws.max() < 8.5
 
 
 @pytest.mark.parametrize("rate", [0.25, 0.5, 0.9])

@@ -1,0 +1,325 @@
+"""The configuration: every fault at once, with its mend, and a round trip without loss."""
+
+import dataclasses
+import math
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpfedsyn import config as configuration
+from dpfedsyn import folder as folders
+from dpfedsyn.errors import ConfigError, RunError
+from dpfedsyn.settings import PRESETS, Config, SiloSettings
+
+ROOT = Path(configuration.__file__).parent / "examples" / "hospitals"
+
+
+def written(folder: Path, text: str, name: str = "config.toml") -> str:
+    """A configuration file beside the hospitals' schema and data."""
+    head = f"""
+[data]
+schema = "{ROOT / "schema.toml"}"
+"""
+    path = folder / name
+    path.write_text(text + ("" if "[data]" in text else head), encoding="utf-8")
+    return str(path)
+
+
+SILO = f"""
+[[silos]]
+name = "north"
+path = "{ROOT / "data" / "processed.va.data"}"
+"""
+
+
+def faults(folder: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        configuration.load(written(folder, text), overrides)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_every_example_loads_and_is_listed() -> None:
+    """Both by name, with all paths there, ready to plan."""
+    assert configuration.examples() == ("answers-only", "hospitals")
+    for name in configuration.examples():
+        config = configuration.load(name)
+        assert config.name == name
+        assert len(config.silos) == 4
+    assert configuration.load("hospitals").sampler == PRESETS["default"]
+
+
+def test_every_fault_is_reported_at_once_with_the_nearest_key(tmp_path: Path) -> None:
+    """Unknown keys, wrong types, values out of range and missing files stand in one message."""
+    text = faults(
+        tmp_path,
+        """
+prest = "best"
+[privacy]
+epsilom = 4
+delta = 0.5
+unit = "person"
+[train]
+steps = 1.5
+block = 51
+method = "sgd"
+[answers]
+rows = true
+[[silos]]
+nam = "x"
+path = "nowhere.data"
+""",
+    )
+    for words in (
+        "prest: no such key in the file. Did you mean `preset`?",
+        "privacy.epsilom: no such key in [privacy]. Did you mean `epsilon`?",
+        "privacy.delta = 0.5: allowed is (0, 0.1]",
+        "privacy.unit = 'person': allowed is record",
+        "train.steps = 1.5: expected int, got float",
+        "train.block = 51: allowed is [1, 50]",
+        "train.method = 'sgd': allowed is dp-sgd | ensemble",
+        "answers.rows = True: expected int, got bool",
+        "silos[0].nam: no such key in [silos[0]]. Did you mean `name`?",
+        "silos[0]: `name` is missing",
+    ):
+        assert words in text, words
+    assert text.startswith(str(tmp_path / "config.toml"))
+    assert "nothing was run" in text
+
+
+def test_faults_that_take_two_keys_are_reported_together(tmp_path: Path) -> None:
+    """Missing files, double names, shares, overlap and steps that do not go together."""
+    text = faults(
+        tmp_path,
+        """
+device = "tpu"
+[privacy]
+overlap = 3
+counts_share = 0.5
+moments_share = 0.5
+adjacency = "replace"
+[sampler]
+step = "anchored"
+[[silos]]
+name = "a"
+path = "nowhere.data"
+[[silos]]
+name = "a"
+path = "nowhere.data"
+[data]
+schema = "none.toml"
+""",
+    )
+    for words in (
+        "the name 'a' stands twice", "none.toml is missing", "nowhere.data is missing",
+        "device = 'tpu'", "only 2 silos", "leaves nothing for DP-SGD",
+        "accounted under add-or-remove and zero-out only", "an anchored sample asks one silo only",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("preset = 'fast'\n" + SILO, "preset = 'fast': allowed is default | paper | best"),
+        ("preset = ['best']\n" + SILO, "preset = ['best']: expected str, got list"),
+        ("silos = 3", "no silo is named"),
+        ("", "no silo is named"),
+        ("privacy = 3\n" + SILO, "expected a table [privacy]"),
+        ("[weights]\nlabels = [1, 'x']\n" + SILO, "expected a list of positive numbers"),
+        ("[weights]\nlabels = [1, 0]\n" + SILO, "expected a list of positive numbers"),
+        ("[weights]\nlabels = 1\n" + SILO, "expected tuple, got int"),
+        ("[privacy]\nepsilon = nan\n" + SILO, "privacy.epsilon = nan: allowed is (0, 1e+06]"),
+        ("[privacy]\nepsilon = 0\n" + SILO, "privacy.epsilon = 0.0: allowed is"),
+        ("[privacy]\nepsilon = inf\n" + SILO, "privacy.epsilon = inf: allowed is"),
+        ("[train]\nmethod = 'ensemble'\n" + SILO, "set weights.source = 'public'"),
+        ("[sampler]\nseed = -1\n" + SILO, "sampler.seed = -1: allowed is"),
+        (SILO.replace("north", "../x"), "must consist of letters, digits, - and _"),
+        ("folder = '/'\n" + SILO, "folder: no such key in the file"),
+        ("a = [", "not a TOML file"),
+        (f"[privacy]\nepsilon = 1{'0' * 400}\n" + SILO, "privacy.epsilon = "),
+    ],
+)
+def test_a_faulty_file_gets_one_clear_error(tmp_path: Path, text: str, words: str) -> None:
+    """Each names the key and what is allowed there; none is a traceback."""
+    assert words in faults(tmp_path, text)
+
+
+def test_a_name_that_is_no_file_gets_the_nearest_example() -> None:
+    """Names what there is."""
+    with pytest.raises(ConfigError, match="Did you mean `hospitals`"):
+        configuration.load("hospital")
+    with pytest.raises(ConfigError, match="neither a file nor an example"):
+        configuration.load("nowhere/config.toml")
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("privacy.epsilon=4", "privacy.epsilon", 4.0),
+        ("privacy.delta=1e-6", "privacy.delta", 1e-6),
+        ("privacy.unsafe_noise_seed=7", "privacy.unsafe_noise_seed", 7),
+        ("sampler.absorb=false", "sampler.absorb", False),
+        ("train.method=dp-sgd", "train.method", "dp-sgd"),
+        ('data.split_key="2"', "data.split_key", "2"),
+        ("weights.labels=[1, 2.5]", "weights.labels", (1.0, 2.5)),
+        ("preset=best", "sampler.kernel", "ancestral"),
+        ("name=a=b", "name", "a=b"),
+    ],
+)
+def test_set_reads_the_type_of_the_key(override: str, path: str, value: Any) -> None:
+    """Numbers, flags, lists and bare words each arrive as what the setting is."""
+    found: Any = configuration.load("hospitals", [override])
+    for part in path.split("."):
+        found = getattr(found, part)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("privacy.epsilon", "expected section.key=value"),
+        ("=4", "expected section.key=value"),
+        ("silos.epsilon=4", "`silos` is no section"),
+        ("privacy.epsilon=many", "privacy.epsilon = 'many': expected float, got str"),
+        ("privacy.epsilonn=4", "Did you mean `epsilon`"),
+        ("train.steps=2.0", "train.steps = 2.0: expected int, got float"),
+        ("name.x=4", "`name` is no section"),
+    ],
+)
+def test_a_faulty_set_names_itself(override: str, words: str) -> None:
+    """An override is as strict as the file, and says which one it was."""
+    with pytest.raises(ConfigError) as caught:
+        configuration.load("hospitals", [override])
+    assert words in str(caught.value)
+
+
+def values(field: dataclasses.Field[Any], hint: str) -> st.SearchStrategy[Any]:
+    """Any value that a setting allows, by its type and its own test."""
+    allowed = field.metadata.get("allowed")
+    if "float" in hint and "tuple" not in hint:
+        found: st.SearchStrategy[Any] = st.one_of(
+            st.floats(0, 1), st.floats(1, 1e6), st.floats(1e-12, 1e12)
+        )
+    elif "int" in hint:
+        found = st.one_of(st.integers(1, 50), st.integers(0, 2**31 - 1))
+    elif "bool" in hint:
+        found = st.booleans()
+    elif allowed is not None and "|" in allowed.words:
+        found = st.sampled_from(allowed.words.split(" | "))
+    else:
+        return st.just(field.default)
+    if allowed is not None:
+        found = found.filter(allowed.test)
+    return st.one_of(st.just(field.default), found)
+
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+NAMES = st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=8).filter(
+    lambda name: name.strip("-_") != ""
+)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    """A whole configuration over the hospitals' files, any values inside their ranges."""
+    base = configuration.load("hospitals")
+    sections: dict[str, Any] = {}
+    for field in dataclasses.fields(Config):
+        section = getattr(base, field.name)
+        if dataclasses.is_dataclass(section) and not isinstance(section, type):
+            chosen = {
+                entry.name: draw(values(entry, str(entry.type)))
+                for entry in dataclasses.fields(section)
+                if draw(st.booleans())
+            }
+            chosen = {k: v for k, v in chosen.items() if v is not dataclasses.MISSING}
+            sections[field.name] = dataclasses.replace(section, **chosen)
+    silos = tuple(
+        SiloSettings(
+            name, base.silos[0].path, draw(st.floats(1, 1e6)),
+            draw(st.one_of(st.none(), st.floats(1e-3, 1e3))), draw(st.floats(1e-3, 1e3)),
+        )
+        for name in draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    )  # fmt: skip
+    labels = tuple(draw(st.lists(st.floats(1e-9, 1e9), max_size=3)))
+    sections["weights"] = dataclasses.replace(sections["weights"], labels=labels)
+    sections["data"] = dataclasses.replace(sections["data"], split_key=draw(TEXTS))
+    return dataclasses.replace(
+        base, name=draw(TEXTS), preset=draw(st.sampled_from(sorted(PRESETS))), silos=silos,
+        device=draw(st.sampled_from(["auto", "cpu", "cuda"])), **sections,
+    )  # fmt: skip
+
+
+@given(configs())
+def test_what_is_dumped_is_read_back(config: Config) -> None:
+    """`load(dump(config)) == config` for every configuration that could be loaded at all: floats
+    to the last bit, any text in any place, absolute paths and silos with budgets of their own."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.toml"
+        path.write_text(configuration.dump(configuration.absolute(config)), encoding="utf-8")
+        try:
+            again = configuration.load(str(path))
+        except ConfigError as refused:
+            across = ("overlap", "counts_share + moments", "Poisson", "ensemble", "anchored")
+            assert any(words in str(refused) for words in across), str(refused)
+            return
+    expected = dataclasses.replace(configuration.absolute(config), folder=again.folder)
+    assert again == expected
+
+
+def test_absolute_paths_find_the_same_files_from_anywhere() -> None:
+    """The resolved configuration of a run folder names the files that were read."""
+    config = configuration.load("answers-only")
+    resolved = dataclasses.replace(configuration.absolute(config), folder=Path("/"))
+    assert resolved.path(resolved.data.schema) == config.path(config.data.schema)
+    for one, other in zip(config.silos, resolved.silos, strict=True):
+        assert config.path(one.path) == resolved.path(other.path)
+
+
+def test_a_resumed_run_must_have_the_same_configuration(tmp_path: Path) -> None:
+    """Another epsilon, another seed: refused, the folder untouched; the same one is taken."""
+    config = configuration.load("hospitals")
+    folders.start(tmp_path / "run", config, resume=False)
+    before = (tmp_path / "run" / "config.toml").read_bytes()
+    for change in ("privacy.epsilon=9", "sampler.seed=2", "silos.0=1", "answers.mu=1"):
+        if change.startswith("silos"):
+            silos = (*config.silos[1:], config.silos[0])
+            other = dataclasses.replace(config, silos=silos)
+        else:
+            other = configuration.load("hospitals", [change])
+        with pytest.raises(RunError, match="another configuration") as refused:
+            folders.start(tmp_path / "run", other, resume=True)
+        assert refused.value.exit_code == 2
+    assert (tmp_path / "run" / "config.toml").read_bytes() == before
+    folders.start(tmp_path / "run", config, resume=True)
+
+
+def test_a_folder_that_is_in_use_or_holds_no_run_is_refused(tmp_path: Path) -> None:
+    """A second run would mix with the first; nothing to resume is no run."""
+    config = configuration.load("hospitals")
+    folders.start(tmp_path / "run", config, resume=False)
+    with pytest.raises(RunError, match="not empty"):
+        folders.start(tmp_path / "run", config, resume=False)
+    with pytest.raises(RunError, match="no run to resume"):
+        folders.start(tmp_path / "other", config, resume=True)
+
+
+def test_defaults_lie_in_their_own_ranges() -> None:
+    """Every default, and every preset, passes the test that the file's values must pass."""
+    sections: list[Any] = [getattr(configuration.load("hospitals"), f.name)
+                           for f in dataclasses.fields(Config)]  # fmt: skip
+    for section in [*sections, *PRESETS.values()]:
+        if dataclasses.is_dataclass(section) and not isinstance(section, type):
+            for field in dataclasses.fields(section):
+                value = getattr(section, field.name)
+                allowed = field.metadata.get("allowed")
+                assert allowed is None or value is None or allowed.test(value), field.name
+                assert not (isinstance(value, float) and math.isnan(value))
