@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("dpfedsyn", "torch", "opacus", "numpy", "scipy", "scikit-learn", "pandas")
+from dpfedsyn import __version__
+
+PACKAGES = ("torch", "opacus", "numpy", "scipy", "scikit-learn", "pandas")
 
 
 def machine() -> dict[str, str | int | float]:
@@ -22,13 +24,8 @@ def machine() -> dict[str, str | int | float]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of what the figures depend on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed: run from its source"
-    return found
+    own = {"python": platform.python_version(), "dpfedsyn": __version__}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 def load() -> float | None:

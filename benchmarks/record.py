@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from benchmarks import machine
 
-Row = Mapping[str, Any]
+Table = Sequence[Mapping[str, Any]]
+
+ERROR = "+- "  # before a column's name: its standard error, shown in the same cell
+WIDTH = 130
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,19 @@ class Target:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that one benchmark found; a table is a list of rows with equal keys."""
+    """All that one benchmark found; a table is a list of rows, column by column."""
 
     targets: Mapping[str, Target]
-    tables: Mapping[str, list[Row]]
+    tables: Mapping[str, Table]
     notes: tuple[str, ...] = ()
 
 
 def show(figures: Figures, console: Console | None = None) -> None:
     """Print every table, then the targets."""
-    console = console or Console(highlight=False, width=None)
+    console = console or Console(highlight=False, width=WIDTH)
     for name, rows in figures.tables.items():
         _print(console, name, rows)
-    targets = [{"target": name, **target.to_json()} for name, target in figures.targets.items()]
-    _print(console, "targets", targets)
+    _print(console, "targets", [_line(name, target) for name, target in figures.targets.items()])
     for note in figures.notes:
         console.print(note, markup=False, soft_wrap=True)
 
@@ -81,18 +84,28 @@ def write(path: Path, name: str, figures: Figures, *, smoke: bool) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _print(console: Console, name: str, rows: list[Row]) -> None:
-    if not rows:
-        return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = RichTable(title=name, title_justify="left")
+def _line(name: str, target: Target) -> dict[str, Any]:
+    plain = target.to_json()
+    wanted = f"{'>=' if target.at_least else '<='} {target.target:g}"
+    error = {f"{ERROR}value": target.standard_error}
+    known = {key: plain[key] for key in ("met", "reason")}
+    return {"name": name, "value": target.value, **error, "target": wanted, **known}
+
+
+def _print(console: Console, title: str, rows: Table) -> None:
+    columns = [key for key in dict.fromkeys(k for row in rows for k in row) if ERROR not in key]
+    table = RichTable(title=title, title_justify="left", box=box.SIMPLE)
     for column in columns:
-        table.add_column(
-            column, justify="left" if isinstance(rows[0].get(column), str) else "right"
-        )
+        words = any(isinstance(row.get(column), str) for row in rows)
+        table.add_column(column, justify="left" if words else "right")
     for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in columns))
+        table.add_row(*(_cell(row.get(c), row.get(f"{ERROR}{c}")) for c in columns))
     console.print(table)
+
+
+def _cell(value: Any, error: float | None) -> str:
+    text = _text(value)
+    return text if error is None else f"{text} {ERROR}{error:.2g}"
 
 
 def _text(value: Any) -> str:

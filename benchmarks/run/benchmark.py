@@ -6,18 +6,17 @@ import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.record import Figures, Row, Target
+from benchmarks.record import Figures, Table, Target
 from benchmarks.run import overhead, process, splits
 from benchmarks.run.overhead import Overhead
 
 KEPT = Path(__file__).parents[1] / "results" / "run"  # one file per split, so that it can go on
-REPETITIONS = 5  # of the overhead; the median counts
+REPETITIONS = 5  # of each pass whose overhead is measured; the median counts
 WIDE = 2048  # hidden units of a network whose forwards cost more
 FEW = ("answers.rows=300", "train.steps=20", "sampler.levels=5")
 AUC = {"default": 0.83, "best": 0.85}
@@ -44,14 +43,12 @@ def measure(*, smoke: bool) -> Figures:
     )
 
 
-def _utility(
-    smoke: bool, say: Callable[[str], None]
-) -> tuple[dict[str, Target], dict[str, list[Row]]]:
+def _utility(smoke: bool, say: Callable[[str], None]) -> tuple[dict[str, Target], dict[str, Table]]:
     kept = tempfile.TemporaryDirectory(prefix="splits-") if smoke else nullcontext(str(KEPT))
     with kept as folder:
         names, overrides = (("dev-smoke",), FEW) if smoke else (splits.SPLITS, ())
         results = splits.measure(names, Path(folder), overrides, say)
-    tables: dict[str, list[Row]] = {
+    tables: dict[str, Table] = {
         "utility on held-out real rows": splits.utility(results),
         "similarity to held-out real rows": splits.similarity(results),
         "privacy": [_privacy(results)],
@@ -61,7 +58,7 @@ def _utility(
     return targets, tables
 
 
-def _privacy(results: list[dict[str, Any]]) -> Row:
+def _privacy(results: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "epsilon, upper bound, worst hospital": max(result["epsilon"] for result in results),
         "delta": max(result["delta"] for result in results),
@@ -80,7 +77,7 @@ def _auc(results: list[dict[str, Any]], name: str, smoke: bool) -> Target:
     return Target(mean.value, AUC[name], True, reason, mean.standard_error)
 
 
-def _time(smoke: bool, say: Callable[[str], None]) -> tuple[Target, dict[str, list[Row]]]:
+def _time(smoke: bool, say: Callable[[str], None]) -> tuple[Target, dict[str, Table]]:
     if smoke:
         reason = "smoke: a whole run does not fit into its minute"
         return Target(None, SECONDS, at_least=False, reason=reason), {}
@@ -96,37 +93,47 @@ def _time(smoke: bool, say: Callable[[str], None]) -> tuple[Target, dict[str, li
     return Target(found.wall, SECONDS, False, reason), {"dpfedsyn run, whole process": [row]}
 
 
-def _overhead(smoke: bool, say: Callable[[str], None]) -> tuple[Target, dict[str, list[Row]]]:
+def _overhead(smoke: bool, say: Callable[[str], None]) -> tuple[Target, dict[str, Table]]:
     say("overhead of a pass of 100 rounds over its bare forwards")
-    usual = [overhead.measure(("train.steps=5",)) for _ in range(1 if smoke else REPETITIONS)]
-    middle = sorted(usual, key=lambda one: one.share)[len(usual) // 2]
+    times = 1 if smoke else REPETITIONS
+    usual = _passes(times, ())
     passes = [_pass("as it is", one) for one in usual]
     if not smoke:
-        wide = overhead.measure(("train.steps=5", f"network.hidden={WIDE}"))
-        passes.append(_pass(f"network of {WIDE} hidden units", wide))
+        wide = _passes(times, (f"network.hidden={WIDE}",))
+        passes += [_pass(f"network of {WIDE} hidden units", one) for one in wide]
+    middle = usual[len(usual) // 2]
+    answers = middle.rounds * middle.silos
     reason = (
-        f"median of {len(usual)} passes of {middle.rounds} rounds; a forward of 3,000 rows costs "
-        f"{1e3 * _per_answer(middle, forwards=True):.1f} ms of processor, everything else of an "
-        f"answer {1e3 * _per_answer(middle, forwards=False):.1f} ms"
+        f"median of {times} (passes of {middle.rounds} rounds); the network is small, so that the "
+        f"forward of an answer takes {1e3 * middle.work / answers:.1f} ms of processor and "
+        f"everything else {1e3 * middle.rest / answers:.1f} ms"
     )
-    target = Target(median(one.share for one in usual), SHARE, at_least=False, reason=reason)
-    tables: dict[str, list[Row]] = {"overhead": passes, "where the time goes": _parts(middle)}
+    target = Target(middle.share, SHARE, at_least=False, reason=reason)
+    tables: dict[str, Table] = {"overhead": passes, "where the time goes": _parts(middle)}
     return target, tables
 
 
-def _pass(name: str, one: Overhead) -> Row:
+def _passes(times: int, overrides: tuple[str, ...]) -> list[Overhead]:
+    """Measure several passes and return them by their overhead."""
+    measured = [overhead.measure(("train.steps=5", *overrides)) for _ in range(times)]
+    return sorted(measured, key=lambda one: one.share)
+
+
+def _pass(name: str, one: Overhead) -> dict[str, Any]:
     return {
         "pass": name,
         "rounds": one.rounds,
         "wall s": one.wall,
         "bare forwards, wall s": one.bare,
         "overhead": one.share,
+        "forwards, processor s": one.work,
+        "the rest, processor s": one.rest,
     }
 
 
-def _parts(one: Overhead) -> list[Row]:
+def _parts(one: Overhead) -> Table:
     """Return the parts of a pass; wall seconds of all threads, so they exceed the pass's own."""
-    whole = sum(time.processor for time in one.parts.values())
+    whole = one.work + one.rest
     return [
         {
             "part": name,
@@ -136,9 +143,3 @@ def _parts(one: Overhead) -> list[Row]:
         }
         for name, time in one.parts.items()
     ]
-
-
-def _per_answer(one: Overhead, *, forwards: bool) -> float:
-    parts = {name: time.processor for name, time in one.parts.items()}
-    work = parts.pop(overhead.FORWARDS)
-    return (work if forwards else sum(parts.values())) / (one.rounds * one.silos)

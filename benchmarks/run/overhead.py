@@ -61,7 +61,7 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Overhead:
-    """One pass: its wall seconds, those of the bare pass, and where the time of all threads went."""
+    """One pass: wall seconds, those of the bare pass, and where the time of all threads went."""
 
     wall: float
     bare: float
@@ -73,6 +73,16 @@ class Overhead:
     def share(self) -> float:
         """(wall - bare) / wall."""
         return (self.wall - self.bare) / self.wall
+
+    @property
+    def work(self) -> float:
+        """Processor seconds of the forwards, all threads together."""
+        return self.parts[FORWARDS].processor
+
+    @property
+    def rest(self) -> float:
+        """Processor seconds of everything else."""
+        return sum(time.processor for time in self.parts.values()) - self.work
 
 
 @dataclass
@@ -115,7 +125,7 @@ def measure(overrides: tuple[str, ...]) -> Overhead:
 @contextmanager
 def recording(recorder: Recorder) -> Iterator[None]:
     """Put the recorder around the sampling pass of whatever runs meanwhile."""
-    plain_sample, plain_pass, plain_ask = runner.sample, server.run_pass, LocalEngine.ask
+    plain_sample, plain_pass, plain_ask = rounds.sample, server.run_pass, LocalEngine.ask
 
     def sample(plan: Any, members: Mapping[str, Any], *rest: Any) -> Any:
         recorder.models = {name: member.trained.models[0] for name, member in members.items()}

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.record import ERROR
 from dpfedsyn import __version__, config
 from dpfedsyn import run as runner
 
@@ -99,7 +100,7 @@ def utility(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 known = [value for value in values if value is not None]
                 mean = Mean.of(known) if known else Mean(math.nan, None)
                 row[f"{model} {score}"] = mean.value if known else None
-                row[f"+- {model} {score}"] = mean.standard_error
+                row[f"{ERROR}{model} {score}"] = mean.standard_error
         row["splits"] = len(_same(results, first["name"]))
         rows.append(row)
     return rows
@@ -122,7 +123,7 @@ def lead(results: Sequence[dict[str, Any]], ours: str) -> list[dict[str, Any]]:
             {
                 "against": first["name"],
                 f"AUC of {ours} less its": mean.value,
-                "standard error": mean.standard_error,
+                f"{ERROR}AUC of {ours} less its": mean.standard_error,
             }
         )
     return [row for row in rows if row["against"] != ours]
@@ -135,7 +136,7 @@ def similarity(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"synthetic rows": name}
         for key in ("marginal_mean", "pairwise_mean"):
             mean = Mean.of([result["similarity"][name][key] for result in results])
-            row |= {key: mean.value, f"+- {key}": mean.standard_error}
+            row |= {key: mean.value, f"{ERROR}{key}": mean.standard_error}
         rows.append(row)
     return rows
 

@@ -60,9 +60,7 @@ def test_every_solved_budget_meets_epsilon(
     target: float, counts: float, moments: float, steps: int
 ) -> None:
     """Whatever the split, the whole claim's upper bound is at most what was asked for."""
-    config = with_privacy(
-        example(), epsilon=target, counts_share=counts, moments_share=moments
-    )
+    config = with_privacy(example(), epsilon=target, counts_share=counts, moments_share=moments)
     config = replace(config, train=replace(config.train, steps=steps))
     budget = solve(config, config.silos[0])
     assert upper(budget.record_claim()) <= target

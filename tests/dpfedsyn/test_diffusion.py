@@ -39,7 +39,7 @@ def test_signal_shares_are_the_running_products_of_one_minus_beta() -> None:
 
 
 def test_forward_process_has_the_closed_form_mean_and_variance() -> None:
-    """One step of the chain x' = sqrt(1 - beta) x + sqrt(beta) z, T times: sqrt(abar) m, abar s^2."""
+    """x' = sqrt(1 - beta) x + sqrt(beta) z, T times: sqrt(abar) m and abar s^2 + 1 - abar."""
     shares, mean, variance = signal_shares(), 1.7, 0.3
     m, v = mean, variance
     for before, after in pairwise((1.0, *shares)):
@@ -74,7 +74,7 @@ def test_noise_prediction_of_a_gaussian_is_its_score_by_equation_eleven(t: int, 
 def test_ula_kernels_are_equation_eight(
     count: int, c: float, p: float, scale: float, seed: int
 ) -> None:
-    """Mean x + eta s with s = -(lambda / sqrt(1 - abar)) eps, variance 2 eta, eta as in the paper."""
+    """Mean x + eta s, s = -(lambda / sqrt(1 - abar)) eps, variance 2 eta, eta as in the paper."""
     rng = np.random.default_rng(seed)
     x, noise = rng.standard_normal((2, 5, 3))
     kernels = ula_kernels(count, 1, step=c, power=p, score_scale=scale)
@@ -153,7 +153,7 @@ def moments_after(kernels: tuple[Kernel, ...], mean: float, std: float) -> tuple
 
 @given(st.floats(-2.0, 2.0), st.floats(0.2, 1.5))
 def test_a_thousand_ancestral_steps_carry_noise_to_the_gaussian(mean: float, std: float) -> None:
-    """Closed-form recursion, no sampling: mean to .015, std to 2 %; 20 rounds leave std .2 too small."""
+    """Closed-form recursion, no sampling: mean to .015, std to 2 %; 20 rounds shrink std .2."""
     m, v = moments_after(ancestral_kernels(1000), mean, std)
     assert m == pytest.approx(mean, abs=0.015)
     assert math.sqrt(v) == pytest.approx(std, rel=0.02)

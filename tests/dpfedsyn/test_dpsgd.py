@@ -91,7 +91,7 @@ def test_no_record_adds_more_than_the_declared_norm(
         assert bool(finite[record]) == sound
         if not sound:
             assert added == 0.0
-        elif 1e-30 < length(own):
+        elif length(own) > 1e-30:
             expected = min(length(own), clip)
             assert added == pytest.approx(expected, rel=1e-6)
             assert added == pytest.approx(length(own) * float(scale[record]), rel=1e-9)
@@ -260,8 +260,9 @@ def sampled(chosen: int) -> Callable[..., Any]:
 def test_records_outside_the_sample_change_nothing(
     chosen: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guarantee of dpfedsyn.dpsgd.training.train_block: nothing else about the records (their
-    number included) enters the update: 3, 4 or 60 of them, duplicated or not, give the same bits."""
+    """Guarantee of dpfedsyn.dpsgd.training.train_block: Each step is one Poisson-subsampled
+    Gaussian mechanism, and nothing else about the records (their number included) enters the
+    update: 3, 4 or 60 of them give the same bits."""
     monkeypatch.setattr(training, "Keystream", sampled(chosen))
     x, labels = records(3)
     states = []
@@ -351,6 +352,27 @@ def test_opacus_gradients_are_each_records_own() -> None:
         own = torch.autograd.grad(losses[record], list(network.parameters()))
         for gradient, sample in zip(own, per_record, strict=True):
             torch.testing.assert_close(sample[record], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_step_sums_the_records_own_gradients(steps: Steps) -> None:
+    """Where nothing is clipped, the sum is the gradient of the summed losses: no factor B."""
+    x, labels = records(4)
+    state = train(start(), 2, records(8))
+    train(state, 1, (x, labels), settings=TrainSettings(sampling_rate=1.0, draws=3, clip=1e6))
+    network = dpsgd.network_of(state.weights)
+    batch = noised(x, labels, BASE, 3, Keystream(KEY))
+    record_losses(network, batch, NETWORK, CLASSES, CPU).sum().backward()
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    assert steps.sums[-1] == pytest.approx(length(gradients), rel=1e-5)
+
+
+def test_adams_moments_are_part_of_the_state() -> None:
+    """A resumed block goes on with them: without them the next step would be another one."""
+    state = train(start(), 4, records(12))
+    zeros = {name: np.zeros_like(value) for name, value in state.first.items()}
+    assert any(value.any() for value in state.second.values())
+    for lost in (replace(state, first=zeros), replace(state, second=zeros)):
+        assert not equal(train(state, 1, records(12)), train(lost, 1, records(12)))
 
 
 def test_training_depends_on_no_global_generator() -> None:

@@ -68,6 +68,12 @@ def test_every_charge_and_every_query_has_noise_of_its_own(uses: list[tuple[byte
     assert not derived & {ROOT.chain, ROOT.root, ROOT.derive(b"initial-weights")}
 
 
+def test_noise_depends_on_the_charge_and_on_the_query() -> None:
+    """Two queries under one number, and one query under two numbers, draw from four streams."""
+    uses = [(digest, charge) for digest in (b"d" * 32, b"e" * 32) for charge in (1, 2)]
+    assert len({ROOT.noise(*use) for use in uses}) == 4
+
+
 def test_purposes_and_ledgers_are_kept_apart() -> None:
     """Ledger name, model name, chain key and noise of two fresh secrets are all different."""
     derived = []

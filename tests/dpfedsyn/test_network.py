@@ -43,9 +43,7 @@ def test_network_of_zeros_is_the_base_exactly(seed: int, t: int) -> None:
     """Bit for bit, so that training starts at the private Gaussian."""
     model, (x, labels) = denoiser(seed), queries(seed)
     signal = signal_shares()[t]
-    assert np.array_equal(
-        model.denoise(x, signal, labels), model.base.denoise(x, signal, labels)
-    )
+    assert np.array_equal(model.denoise(x, signal, labels), model.base.denoise(x, signal, labels))
 
 
 @given(SEEDS, LEVELS, st.floats(0.1, 2.0))

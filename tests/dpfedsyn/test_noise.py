@@ -17,7 +17,9 @@ KEY = bytes(range(32))
 
 
 @given(KEYS, st.lists(st.integers(0, 50), max_size=5))
-def test_keystream_is_aes_256_ctr_from_zero_whatever_the_pieces(key: bytes, cuts: list[int]) -> None:
+def test_keystream_is_aes_256_ctr_from_zero_whatever_the_pieces(
+    key: bytes, cuts: list[int]
+) -> None:
     """Words are the cipher's own bytes, and asking in pieces never repeats or skips any."""
     stream = Keystream(key)
     pieces = [stream.words(count) for count in cuts]

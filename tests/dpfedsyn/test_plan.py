@@ -88,12 +88,12 @@ def test_all_three_readings_grow_with_every_round() -> None:
             assert uppers[0] > 0.0
 
 
-ADVICE = re.compile(r"epsilon >= ([0-9.e+-]+), or a silo of ([0-9]+) records")
+ADVICE = re.compile(r"epsilon >= ([0-9.e+-]*[0-9])(?:, or a silo of ([0-9]+) records)?")
 
 
 @pytest.mark.parametrize("epsilon", ["0.001", "0.05", "0.4"])
 def test_too_small_a_budget_names_what_would_work_and_it_does(epsilon: str) -> None:
-    """Each silo's fault gives an epsilon and a size; either one, followed, makes the plan fit."""
+    """Each silo's fault gives an epsilon, and a size where one would do; either makes it fit."""
     plan = plan_of("hospitals", f"privacy.epsilon={epsilon}")
     assert not plan.fits
     with pytest.raises(BudgetExhausted, match="nothing was released") as refused:
@@ -105,14 +105,16 @@ def test_too_small_a_budget_names_what_would_work_and_it_does(epsilon: str) -> N
     for name, found in advice.items():
         assert found is not None
         wanted.append(found[1])
-        sizes[name] = float(found[2])
+        if found[2] is not None:
+            sizes[name] = float(found[2])
     larger = max(wanted, key=float)
     assert plan_of("hospitals", f"privacy.epsilon={larger}").fits
+    assert sizes or float(epsilon) < 0.01
     silos = tuple(
         replace(silo, reference_size=sizes.get(silo.name, silo.reference_size))
         for silo in plan.config.silos
     )
-    assert planning.make(replace(plan.config, silos=silos)).fits
+    assert planning.make(replace(plan.config, silos=silos)).fits or not sizes
 
 
 def test_the_advice_is_not_far_from_the_least_that_works() -> None:
@@ -148,20 +150,22 @@ def rounds_answered(plan: Plan, name: str) -> int:
     models = [Constant(0.0) for _ in range(mechanism.parts)]
     x, labels = np.zeros((rows, plan.dimension), np.float32), np.zeros(rows, np.int64)
     answered = 0
-    with tempfile.TemporaryDirectory() as folder:
-        with Ledger.create(Path(folder) / "ledger", header, key=KEY.chain) as ledger:
-            silo = Silo(public, models, ledger, KEY)
-            with contextlib.suppress(BudgetExhausted):
-                for part in plan.passes:
-                    steps = zip(part.kernels, plan.noise(name, part, rows), strict=True)
-                    for kernel, noise in steps:
-                        silo.answer(
-                            ScoreQuery(
-                                plan.config.name, answered + 1, kernel.t, x, labels,
-                                noise.score_std, noise.energy_std,
-                            )
-                        )  # fmt: skip
-                        answered += 1
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Ledger.create(Path(folder) / "ledger", header, key=KEY.chain) as ledger,
+    ):
+        silo = Silo(public, models, ledger, KEY)
+        with contextlib.suppress(BudgetExhausted):
+            for part in plan.passes:
+                steps = zip(part.kernels, plan.noise(name, part, rows), strict=True)
+                for kernel, noise in steps:
+                    silo.answer(
+                        ScoreQuery(
+                            plan.config.name, answered + 1, kernel.t, x, labels,
+                            noise.score_std, noise.energy_std,
+                        )
+                    )  # fmt: skip
+                    answered += 1
     return answered
 
 
@@ -192,7 +196,9 @@ def test_a_plan_whose_rounds_cost_exactly_the_cap_is_answered_whole() -> None:
 
 def test_under_replace_a_record_moves_two_parts_of_an_ensemble() -> None:
     """Twice the noise for the same record-level cost; the cap between models halves."""
-    plans = [plan_of("answers-only", f"privacy.adjacency={a}") for a in ("add-or-remove", "replace")]
+    plans = [
+        plan_of("answers-only", f"privacy.adjacency={a}") for a in ("add-or-remove", "replace")
+    ]
     costs = [planning.moved_parts(plan.config) for plan in plans]
     assert costs == [1, 2]
     noise = [plan.noise("va", plan.passes[0], 8)[0].score_std for plan in plans]
@@ -204,7 +210,11 @@ def test_under_replace_a_record_moves_two_parts_of_an_ensemble() -> None:
 
 def test_all_passes_together_cost_what_the_answers_may() -> None:
     """The extra pass has a share of its own: both sum to answers.mu^2, and never pass the cap."""
-    for plan in (plan_of(), plan_of("hospitals", "preset=paper"), plan_of("hospitals", "preset=best")):
+    for plan in (
+        plan_of(),
+        plan_of("hospitals", "preset=paper"),
+        plan_of("hospitals", "preset=best"),
+    ):
         mechanism, rows = planning.mechanism(plan.config), plan.config.answers.rows
         for asked in (rows, 7, 1):
             spent = math.fsum(

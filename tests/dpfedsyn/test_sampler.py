@@ -67,15 +67,13 @@ def test_responsibilities_sum_to_one_and_an_abstaining_silo_has_none(
     assert found[-1, 0] == 0.0
     assert answers.energies is not None
     moved = replace(answers, energies=answers.energies + np.arange(6.0))
-    again = sampler.responsibilities(
-        replace(state, path=state.path + 7.0), moved, prior, settings
-    )
+    again = sampler.responsibilities(replace(state, path=state.path + 7.0), moved, prior, settings)
     assert again == pytest.approx(found, rel=1e-9)
 
 
 @given(SEEDS, st.floats(0.01, 2.0), st.floats(0.0, 1.0))
 def test_each_energy_is_what_its_name_says(seed: int, temperature: float, std: float) -> None:
-    """w~_i = softmax(log w_i - lambda f_i), f_i released, 1/2 |eps|^2 - d sigma^2 / 2, F_i, none."""
+    """w~ = softmax(log w_i - lambda f_i), f_i released, 1/2 |eps|^2 - d sigma^2 / 2, F_i or 0."""
     state, answers, prior = scene(seed, std=std)
     answers = replace(answers, score_std=std * np.array([0.0, 1.0, 2.0]))
     l2 = 0.5 * (answers.noise**2).sum(axis=2) - 0.5 * 2 * answers.score_std[:, None] ** 2
@@ -251,6 +249,29 @@ def test_mix_step_follows_one_silo_that_does_not_abstain(seed: int) -> None:
     assert not hits[-1, 0]
 
 
+class Corner:
+    """A generator whose uniforms lie as near to 1 as a float can, and whose normals are 0."""
+
+    def random(self, count: int) -> toys.Array:
+        return np.full(count, 1.0 - 2.0**-53)
+
+    def standard_normal(self, shape: tuple[int, ...]) -> toys.Array:
+        return np.zeros(shape)
+
+
+@given(SEEDS)
+def test_mix_step_stays_among_the_silos_at_the_very_end_of_the_unit_interval(seed: int) -> None:
+    """Where rounding leaves no room above the last share, the last silo in use is drawn."""
+    state, answers, prior = scene(seed)
+    last = ancestral_kernels(20)[-1]
+    settings = SamplerSettings(step="mix", energy="uniform")
+    fresh = replace(state, path=np.zeros_like(prior))
+    moved, _ = sampler.step(fresh, answers, last, prior, settings, Corner())  # type: ignore[arg-type]
+    means = last.mean(state.x.astype(np.float64)[None], answers.noise).astype(np.float32)
+    assert np.array_equal(moved.x[0], means[-2, 0])
+    assert np.array_equal(moved.x[1:], means[-1, 1:])
+
+
 def drawn_shares(weights: toys.Array, rows: int) -> toys.Array:
     """How often a `mix` step follows each of three silos that lie apart."""
     last = ancestral_kernels(20)[-1]
@@ -306,7 +327,7 @@ def test_path_energy_adds_the_squared_distance_over_twice_the_injected_variance(
 def test_injected_variance_is_what_is_missing_and_never_negative(
     seed: int, move: str, kernel: Kernel, std: float
 ) -> None:
-    """v - gain^2 sum_i w~_i^2 sigma_i^2, floored at 0; all of v where absorption is switched off."""
+    """v - gain^2 sum_i w~_i^2 sigma_i^2, floored at 0; all of v where absorption is off."""
     state, answers, prior = scene(seed, std=std)
     answers = replace(answers, score_std=std * np.array([0.0, 0.5, 1.0]))
     settings = SamplerSettings(step=move, energy="released")
@@ -334,7 +355,7 @@ def test_injected_variance_is_what_is_missing_and_never_negative(
 def test_blended_langevin_step_absorbs_up_to_its_exact_limit(
     c: float, scale: float, seed: int
 ) -> None:
-    """At sigma = sqrt(2 / (c lambda^2 sum_i w~_i^2)) nothing is left to inject, just below it is."""
+    """At sigma = sqrt(2 / (c lambda^2 sum w~^2)) nothing is left to inject, at .6 of it .64."""
     settings = SamplerSettings(kernel="ula", energy="uniform", step_size=c, score_scale=scale)
     kernel = schedule.kernels(settings)[50]
     weights = generator(seed).dirichlet(np.ones(3))
@@ -360,9 +381,7 @@ def test_mix_beyond_the_limit_makes_the_drawn_silo_certain(seed: int) -> None:
 
 
 @given(SEEDS, KERNELS)
-def test_clean_samples_are_the_posterior_mean_of_a_gaussian_silo(
-    seed: int, kernel: Kernel
-) -> None:
+def test_clean_samples_are_the_posterior_mean_of_a_gaussian_silo(seed: int, kernel: Kernel) -> None:
     """E[x_0 | x_t] = (s^2 sqrt(a) x + (1 - a) m) / (a s^2 + 1 - a): what a partial run returns."""
     rng = generator(seed)
     silos = toys.Gaussians(rng.standard_normal((1, 2)), rng.uniform(0.3, 1.0, 1), np.ones(1))

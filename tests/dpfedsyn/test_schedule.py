@@ -120,7 +120,7 @@ def test_ula_noise_is_the_same_every_round_at_power_one(
 
 
 def test_last_ancestral_round_leaves_the_public_noise_in_the_clean_sample() -> None:
-    """Nothing absorbs there: gain * sigma is .05 of what another round's tolerance is to its own."""
+    """Nothing absorbs there: gain * sigma is .05, in units of sigma over tolerance elsewhere."""
     sampler = SamplerSettings(kernel="ancestral", energy="path", step="anchored", levels=30)
     noise = schedule.calibrate(sampler, AnswersSettings(), mu=100.0, rows=100)
     kernels = schedule.kernels(sampler)

@@ -80,11 +80,12 @@ class Federation:
 def plan(
     settings: SamplerSettings, *, score_std: float = 0.3, energy_std: float = 0.2, first: int = 10
 ) -> Pass:
-    """A pass of six rounds after ten of another pass."""
+    """A pass of six rounds after ten of another pass; its noise can always be absorbed."""
     kernels = schedule.kernels(settings)
     released = energy_std if settings.energy == "released" else None
-    noise = {name: (AnswerNoise(score_std, released),) * len(kernels) for name in NAMES}
-    return Pass("p", "run", first, settings, kernels, noise)
+    stds = [score_std * min(1.0, kernel.tolerance or 0.1) for kernel in kernels]
+    noise = tuple(AnswerNoise(std, released) for std in stds)
+    return Pass("p", "run", first, settings, kernels, dict.fromkeys(NAMES, noise))
 
 
 def begin(settings: SamplerSettings, first: int = 10) -> ChainState:
@@ -107,7 +108,7 @@ def same(a: ChainState, b: ChainState) -> bool:
     return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in pairs)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process ends here."""
 
 
@@ -116,7 +117,7 @@ def killed_after(rounds: int) -> Callable[[int, object], None]:
 
     def after(number: int, info: object) -> None:
         if number == rounds:
-            raise Killed
+            raise KilledError
 
     return after
 
@@ -135,7 +136,9 @@ def test_begin_is_a_function_of_the_public_seed_and_the_pass() -> None:
 def test_begin_gives_labels_and_anchored_silos_their_shares() -> None:
     """40 rows: 20 of each label, and of these 12, 6 and 2 (or 6, 6 and 8) to the silos."""
     state = begin(SETTINGS["anchored"])
-    counts = [[int(((state.labels == y) & (state.silo == k)).sum()) for k in range(3)] for y in (0, 1)]
+    counts = [
+        [int(((state.labels == y) & (state.silo == k)).sum()) for k in range(3)] for y in (0, 1)
+    ]
     assert counts == [[12, 6, 2], [6, 6, 8]]
     assert (state.round_number, state.x.shape, state.x.dtype) == (0, (ROWS, D), np.float32)
 
@@ -160,11 +163,11 @@ def test_rounds_have_randomness_of_their_own() -> None:
 def test_resumed_pass_ends_byte_for_byte_like_an_uninterrupted_one(
     name: str, rounds: int, tmp_path: Path
 ) -> None:
-    """Killed after k saved rounds and started again; every query is asked as it was, once."""
+    """KilledError after k saved rounds and started again; every query is asked as it was, once."""
     settings, straight, broken = SETTINGS[name], Federation(), Federation()
     whole = take(settings, straight, tmp_path / "whole")
     state, saved = begin(settings), tmp_path / "broken" / "state.npz"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         server.run_pass(
             plan(settings), broken, MIXTURE, state=state, saved=saved, on_round=killed_after(rounds)
         )
@@ -182,7 +185,7 @@ def digests(engine: Federation) -> list[tuple[str, bytes]]:
 def test_round_that_was_not_saved_is_asked_again_bit_for_bit(name: str, tmp_path: Path) -> None:
     """The process dies between a round's answers and its checkpoint: equal queries, equal state."""
     settings, engine = SETTINGS[name], Federation()
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         server.run_pass(
             plan(settings),
             engine,
@@ -216,9 +219,7 @@ def test_local_engine_carries_messages_as_they_are(tmp_path: Path) -> None:
     """The samples by the product's engine are those by the fake one; members keep their order."""
     fake = Federation()
     direct = take(DEFAULT, fake, tmp_path / "direct")
-    answers = {
-        name: lambda query, name=name: fake.answer(name, query) for name in ("c", "a", "b")
-    }
+    answers = {name: lambda query, name=name: fake.answer(name, query) for name in ("c", "a", "b")}
     with LocalEngine({name: answers[name] for name in NAMES}) as engine:
         assert engine.members() == NAMES
         carried = take(DEFAULT, engine, tmp_path / "carried")
@@ -232,9 +233,11 @@ def test_local_engine_raises_a_silos_refusal_as_it_is() -> None:
         raise BudgetExhausted(f"refused {query.run}")
 
     queries = {name: replace(one_query(), run=name) for name in NAMES}
-    with LocalEngine(dict.fromkeys(NAMES, refuse)) as engine:
-        with pytest.raises(BudgetExhausted, match="refused a"):
-            engine.ask(queries)
+    with (
+        LocalEngine(dict.fromkeys(NAMES, refuse)) as engine,
+        pytest.raises(BudgetExhausted, match="refused a"),
+    ):
+        engine.ask(queries)
 
 
 def one_query() -> ScoreQuery:
@@ -291,7 +294,7 @@ def test_refusal_ends_the_pass_with_the_last_whole_round(name: str, tmp_path: Pa
     """b refuses its fourth round: the state is that of three, the samples its clean predictions."""
     settings = SETTINGS[name]
     ended = take(settings, Federation(refuse_at=14), tmp_path / "refused")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         server.run_pass(
             plan(settings),
             Federation(),
@@ -316,7 +319,7 @@ def test_refusal_in_the_first_round_leaves_the_starting_state(tmp_path: Path) ->
 
 
 def test_missing_answer_names_the_silo_and_keeps_the_samples(tmp_path: Path) -> None:
-    """SiloUnavailable says who and in which round; after its return the pass goes on as if never."""
+    """SiloUnavailable says who and in which round; with c back the pass ends as ever."""
     with pytest.raises(SiloUnavailable, match=r"^c: no answer in round 1.*--resume"):
         take(DEFAULT, Federation(mute="c"), tmp_path / "late")
     late = take(DEFAULT, Federation(), tmp_path / "late")
@@ -349,7 +352,7 @@ def test_answer_to_another_question_is_refused(change: dict[str, Any], tmp_path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_silos_released_energies_move_the_samples(name: str, tmp_path: Path) -> None:
-    """Default preset: other energies of one silo, other samples; a constant for all moves nothing."""
+    """Default preset: other energies of one silo, other samples; the same for all moves nothing."""
     plain = take(DEFAULT, Federation(), tmp_path / "plain")
     one = take(DEFAULT, Federation(energy={name: 1.0}), tmp_path / "one")
     everybody = Federation(energy=dict.fromkeys(NAMES, 1.0))
@@ -377,6 +380,51 @@ def test_noise_on_either_output_reaches_the_samples(signal: str, tmp_path: Path)
         for std in (0.0, 0.3)
     ]
     assert np.abs(samples[0] - samples[1]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("prior", "expected"), [("labels", [0.45, 0.3, 0.25]), ("uniform", [1 / 3, 1 / 3, 1 / 3])]
+)
+def test_each_row_is_mixed_at_the_prior_weights_of_its_label(
+    prior: str, expected: list[float], tmp_path: Path
+) -> None:
+    """20 rows of either label: the mean of the two columns; 1/K where the prior is uniform."""
+    settings = replace(DEFAULT, energy="uniform", prior=prior)
+    seen = []
+    server.run_pass(
+        plan(settings),
+        Federation(),
+        MIXTURE,
+        state=begin(settings),
+        saved=tmp_path / "state.npz",
+        on_round=lambda number, info: seen.append(info.responsibilities),
+    )
+    assert seen == [pytest.approx(expected)] * ROUNDS
+
+
+def test_rows_of_a_label_move_at_the_weights_of_that_label(tmp_path: Path) -> None:
+    """With labels 0 all from a and labels 1 all from c, b's answers move nothing."""
+    mixture = Mixture(np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]), np.array([0.5, 0.5]))
+    state = server.begin(DEFAULT, mixture, first_round=10, rows=ROWS, dimension=D)
+
+    def samples(name: str, shift: float) -> np.ndarray:
+        def change(answer: PrivateAnswer) -> PrivateAnswer:
+            moved = answer.noise + np.float32(shift if answer.silo == name else 0.0)
+            return replace(answer, noise=moved)
+
+        saved = tmp_path / f"{name}{shift}.npz"
+        one_round = replace(plan(DEFAULT), kernels=plan(DEFAULT).kernels[:1])
+        engine = Federation(change=change)
+        return server.run_pass(one_round, engine, mixture, state=state, saved=saved).samples
+
+    plain = samples("b", 0.0)
+    for name, moved in (
+        ("a", state.labels == 0),
+        ("b", state.labels < 0),
+        ("c", state.labels == 1),
+    ):
+        changed = (samples(name, 1.0) != plain).all(axis=1)
+        assert np.array_equal(changed, moved)
 
 
 def test_declared_noise_is_absorbed(tmp_path: Path) -> None:

@@ -1,0 +1,255 @@
+"""The embedded example from the command line: one small run, many questions to its folder."""
+
+import math
+import re
+import shutil
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dpfedsyn import config, keys, plan
+from dpfedsyn.encoding import Encoder
+from dpfedsyn.federation import federation, pick_device, read_records
+from dpfedsyn.folder import RunFolder
+from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+from dpfedsyn.network import base_alone
+from dpfedsyn.progress import Silent
+from dpfedsyn.schema import Schema
+from dpfedsyn.silo import Silo
+from tests.end_to_end.small import (
+    BLOCKS,
+    ROUNDS,
+    SILOS,
+    SMALL,
+    STEPS,
+    call,
+    ledger,
+    lines,
+    python,
+    read,
+    rows,
+    sets,
+)
+
+LEVELS = ("--set", "sampler.seed=3")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Return the folder and the output of a small run, in a process of its own."""
+    folder = tmp_path_factory.mktemp("hospitals") / "r1"
+    ran = python("-m", "dpfedsyn", "run", "--out", str(folder), *sets(SMALL), *LEVELS)
+    assert ran.returncode == 0, ran.stderr
+    return folder, ran.stdout
+
+
+@pytest.fixture
+def run(finished: tuple[Path, str]) -> Path:
+    """Return the folder of the small run; no test may change it."""
+    return finished[0]
+
+
+def test_the_run_folder_is_complete(run: Path) -> None:
+    """Every file that the documentation names is there, and no draft is left over."""
+    here = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    silos = {f"silos/{s}/{f}" for s in SILOS for f in ("ledger.sqlite", "key", "model.npz")}
+    assert here == silos | {
+        "config.toml",
+        "plan.json",
+        "statement.json",
+        "results.json",
+        "rounds.jsonl",
+        "synthetic.csv",
+        "synthetic-best.csv",
+        "report.html",
+        "checkpoint/default.npz",
+        "checkpoint/best.npz",
+        "state.json",
+    }
+    assert read(run / "state.json") == {"status": "complete", "reason": None}
+
+
+def test_what_must_stay_in_a_silo_is_readable_by_its_owner_only(run: Path) -> None:
+    """Nobody else on the machine can open keys, models or ledgers."""
+    for path in (run / "silos").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_the_end_of_the_output_says_what_was_promised_and_where_it_lies(
+    finished: tuple[Path, str],
+) -> None:
+    """Per hospital epsilon with delta, unit and adjacency; utility beside the baselines."""
+    folder, output = finished
+    flat = " ".join(output.split())
+    for silo in SILOS:
+        assert re.search(rf"{silo} 8\.00 \d\S* 1e-05 record add-or-remove", flat)
+    for name in ("union of local generators", "pooled real records", "Run folder"):
+        assert name in flat
+    assert str(folder) in output
+
+
+def test_epsilon_is_shown_after_every_round_in_all_three_readings(
+    finished: tuple[Path, str],
+) -> None:
+    """A line per round: record level, answers alone, silo level."""
+    for name, count in ROUNDS.items():
+        for number in range(1, count + 1):
+            shown = re.search(rf"{name} \(\w+\) {number}/{count}: (.*)", finished[1])
+            assert shown is not None
+            assert re.search(r"record epsilon <= .*; answers alone .*; silo level", shown[1])
+
+
+def test_synthetic_rows_obey_the_public_schema(run: Path) -> None:
+    """As many rows as asked for, every column, only valid values, both labels."""
+    schema = Schema.load(config.load("hospitals").path("schema.toml"))
+    for name in ("synthetic.csv", "synthetic-best.csv"):
+        frame = pd.read_csv(run / name)
+        assert len(frame) == 90
+        assert list(frame.columns) == list(schema.names)
+        _, labels = Encoder(schema).encode(frame)
+        assert set(labels.tolist()) == {0, 1}
+
+
+def test_every_ledger_holds_exactly_what_was_planned(run: Path) -> None:
+    """Counts and moments once, every step of DP-SGD in a block, one answer per round."""
+    for silo, charged in rows(run).items():
+        kinds = [kind for kind, _, _ in charged]
+        # An anchored sample asks its own silo only, so a silo may have no row in `best`.
+        assert kinds.count("answer") in (sum(ROUNDS.values()), ROUNDS["default"]), silo
+        others = [kind for kind in kinds if kind != "answer"]
+        assert others == ["counts", "moments", *["dp-sgd"] * BLOCKS]
+        assert sum(uses for kind, uses, _ in charged if kind == "dp-sgd") == STEPS
+        assert len({digest for _, _, digest in charged}) == len(charged)
+
+
+def test_ledgers_are_verified(run: Path) -> None:
+    """`ledger verify` and `ledger show` accept all four files and leave them as they are."""
+    files = [ledger(run, silo) for silo in SILOS]
+    before = [file.read_bytes() for file in files]
+    verified = call("ledger", "verify", *files)
+    assert verified.exit_code == 0, verified.output
+    assert call("ledger", "show", *files).exit_code == 0
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_the_statement_claims_no_more_than_was_configured(run: Path) -> None:
+    """Each claim lies within epsilon = 8 and comes with delta, unit, adjacency and ledger head."""
+    statement = read(run / "statement.json")
+    assert statement["private"] is True
+    assert [silo["name"] for silo in statement["silos"]] == list(SILOS)
+    for silo in statement["silos"]:
+        assert 0.0 < silo["epsilon"]["lower"] <= silo["epsilon"]["upper"] <= 8.0
+        assert (silo["delta"], silo["unit"]) == (1e-5, "record")
+        assert silo["adjacency"] == "add-or-remove"
+        assert silo["shares_mu2"]["dp-sgd"] >= 0.3
+        head = silo["ledger_head"]
+        file = ledger(run, silo["name"])
+        assert call("ledger", "verify", file, "--expected-head", head).exit_code == 0
+    assert any("unpaid" in text for text in statement["unprotected"])
+
+
+def test_readings_grow_with_every_round_and_never_pass_the_claim(run: Path) -> None:
+    """The answers' own reading grows; the record reading stays within the budget."""
+    log = lines(run / "rounds.jsonl")
+    assert [(r["pass"], r["round"]) for r in log] == [
+        (name, number) for name, count in ROUNDS.items() for number in range(1, count + 1)
+    ]
+    for silo in SILOS:
+        record = [entry["silos"][silo]["record"]["upper"] for entry in log]
+        alone = [entry["silos"][silo]["answers_mu"] for entry in log]
+        assert max(record) <= 8.0
+        assert record == sorted(record)
+        assert alone == sorted(alone)
+        assert alone[0] < alone[-1]
+
+
+def test_the_evaluation_names_every_baseline(run: Path) -> None:
+    """Ours by both passes, the union, the bases alone, each silo alone, pooled real rows."""
+    results = read(run / "results.json")
+    names = [row["name"] for row in results["utility"]]
+    assert [row["name"] for row in results["utility"] if row["kind"] == "ours"] == [
+        "default",
+        "best",
+    ]
+    for wanted in ("union of local", "union of private bases", "pooled real", *SILOS):
+        assert any(wanted in name for name in names)
+    for row in results["utility"]:
+        for model in ("logistic", "mlp"):
+            assert 0.0 <= row[model]["auc"] <= 1.0
+    assert {entry["silo"] for entry in results["denoising"]} == set(SILOS)
+
+
+def test_the_report_is_one_file_and_can_be_written_again(run: Path, tmp_path: Path) -> None:
+    """`dpfedsyn report` makes the page from the folder alone; the page loads nothing."""
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    (again / "report.html").unlink()
+    assert call("report", again).exit_code == 0
+    page = (again / "report.html").read_text(encoding="utf-8")
+    assert all(silo in page for silo in SILOS)
+    assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
+
+
+def test_a_finished_run_is_not_mixed_with_another(run: Path) -> None:
+    """A used folder is refused before anything in it changes."""
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    refused = call("run", "--out", run)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.output
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_zeroing_the_network_changes_the_answers(run: Path, tmp_path: Path) -> None:
+    """The same query, charge and noise key: only the network is gone, and the answers move.
+
+    Noise that is equal on both sides cancels, so what is left is the network's own part; with the
+    network in place the answer is the same twice.
+    """
+    answers = []
+    for name, zeroed in (("whole", False), ("again", False), ("without", True)):
+        folder = tmp_path / name
+        shutil.copytree(run, folder)
+        answers.append(_one_more_answer(folder, zeroed=zeroed))
+    whole, again, without = answers
+    assert np.array_equal(whole.noise, again.noise)
+    assert np.median(np.abs(whole.noise - without.noise).max(axis=1)) > 1e-4
+
+
+def _one_more_answer(folder: Path, *, zeroed: bool) -> PrivateAnswer:
+    """Ask cleveland one question more, with or without its trained network."""
+    loaded = config.load(str(folder / "config.toml"))
+    loaded = replace(loaded, silos=loaded.silos[:1])
+    planned = plan.make(loaded)
+    encoder = Encoder(Schema.load(loaded.path(loaded.data.schema)))
+    records = read_records(loaded, encoder)
+    device = pick_device(loaded)
+    with federation(planned, encoder, records, RunFolder(folder), device, Silent()) as members:
+        silo = members["cleveland"].silo
+        models = members["cleveland"].trained.models
+        if zeroed:
+            key = keys.load(folder / "silos" / "cleveland" / "key")
+            models = tuple(base_alone(model) for model in models)
+            silo = Silo(silo.public, models, silo.ledger, key)
+        spent = silo.ledger.totals().answers_mu2
+        left = silo.ledger.header.answers_cap - spent
+        return silo.answer(_cheap_query(loaded.name, encoder.dimension, left, loaded.answers.clip))
+
+
+def _cheap_query(run: str, dimension: int, left: float, clip: float) -> ScoreQuery:
+    """Return a question that still fits: it costs half of what is left of the cap."""
+    rng = np.random.Generator(np.random.Philox(5))
+    count = 40
+    std = 2.0 * clip * math.sqrt(2.0 * count / left)
+    return ScoreQuery(
+        run=run,
+        round_number=sum(ROUNDS.values()) + 1,
+        t=200,
+        x=rng.standard_normal((count, dimension)).astype(np.float32),
+        labels=(np.arange(count) % 2).astype(np.int64),
+        score_std=std,
+        energy_std=None,
+    )

@@ -1,0 +1,127 @@
+"""The README is executed: its commands, its configuration and its figures are what they say."""
+
+import json
+import re
+import shutil
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import typer
+
+from dpfedsyn import cli, config, plan
+from dpfedsyn.settings import PRESETS
+from tests.end_to_end.small import ROOT, call
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIGURES = ROOT / "benchmarks" / "results" / "run.json"
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Return every shell command of the README."""
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line]
+    return [command.strip() for line in lines for command in line.split("&&")]
+
+
+def leaves(group: typer.Typer, prefix: str = "dpfedsyn") -> list[str]:
+    """Return every command of the program, as it is typed."""
+    names = [f"{prefix} {c.name or c.callback.__name__}" for c in group.registered_commands]
+    for below in group.registered_groups:
+        names += leaves(below.typer_instance, f"{prefix} {below.name}")
+    return names
+
+
+def test_every_command_of_the_program_is_documented() -> None:
+    """The README names each command, and so does `--help`."""
+    found = [name.replace("ledger_", "") for name in leaves(cli.app)]
+    assert len(found) >= 5
+    help_text = call("--help").output + call("ledger", "--help").output
+    for name in found:
+        assert name in README, name
+        assert name.split()[-1] in help_text
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_of_the_readme_is_run_by_ci(command: str) -> None:
+    """`.ci/run` holds each of them, word for word (it installs with the tests' extra)."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    wanted = command.replace("pip install .", "pip install '.") if "'" not in command else command
+    assert re.search(rf"(?m)\b{re.escape(wanted)}(?=$|[ '\[])", script), command
+
+
+def test_the_configuration_of_the_readme_can_be_planned(tmp_path: Path) -> None:
+    """The example's keys are all known, and its plan fits."""
+    (written,) = blocks("toml")
+    shutil.copytree(str(files("dpfedsyn") / "examples" / "hospitals"), tmp_path / "clinics")
+    path = tmp_path / "clinics" / "config.toml"
+    path.write_text(written)
+    assert set(tomllib.loads(written)) == {"name", "preset", "data", "silos", "privacy", "answers"}
+    planned = plan.make(config.load(str(path)))
+    assert planned.fits, planned.faults
+    assert set(planned.budgets) == {"cleveland", "hungarian"}
+
+
+def test_every_preset_is_in_the_table() -> None:
+    """Name and sampler of each preset stand in one row."""
+    for name, settings in PRESETS.items():
+        row = re.search(rf"^\| `{name}` \|(.*)\|$", README, re.MULTILINE)
+        assert row is not None
+        assert settings.kernel.lower() in row[1].lower()
+
+
+def test_the_exit_codes_are_the_program_s() -> None:
+    """Each code of the error tree is in the table."""
+    from dpfedsyn import errors
+
+    codes = {getattr(errors, name).exit_code for name in errors.__all__}
+    stated = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    assert stated == codes | {0, cli.INTERRUPTED}
+
+
+def test_the_figures_are_those_of_the_stored_benchmark() -> None:
+    """Every row of the two tables is rounded from benchmarks/results/run.json."""
+    stored = json.loads(FIGURES.read_text(encoding="utf-8"))
+    assert stored["smoke"] is False
+    for row in stored["tables"]["utility on held-out real rows"]:
+        shown = " | ".join(
+            f"{row[key]:.3f} ± {row[f'+- {key}']:.3f}"
+            for key in ("logistic auc", "logistic accuracy", "mlp auc")
+        )
+        assert f"| {row['trained on']} | {shown} |" in README, (row["trained on"], shown)
+    for name, target in stored["targets"].items():
+        row = re.search(rf"^\| .*<!-- {name} --> \|(.*)\|$", README, re.MULTILINE)
+        assert row is not None, name
+        assert row[1].rstrip().endswith("yes" if target["met"] else "no"), name
+        assert figure(name, target["value"]) in row[1], name
+
+
+def figure(name: str, value: float) -> str:
+    """Return a target's value as the README writes it."""
+    match name:
+        case "process_seconds":
+            return f"{value:.0f} s"
+        case "overhead_share":
+            return f"{100 * value:.0f} %"
+    return f"{value:.3f}"
+
+
+def test_the_plan_s_figure_is_the_program_s() -> None:
+    """The epsilon of the answers alone that the README quotes is what `plan` prints."""
+    quoted = re.search(r"epsilon \((\d\.\de\+\d\d)\)", README)
+    assert quoted is not None
+    assert quoted[1] in call("plan", "hospitals").output
+
+
+def test_the_first_screen_holds_what_a_reader_needs() -> None:
+    """Within fifty lines: the picture, the two commands, what comes out, what is guaranteed."""
+    screen = "\n".join(README.splitlines()[:50])
+    for word in ("pip install . && dpfedsyn run", "pip install '.[test]' && pytest", "ledger"):
+        assert word in screen
+    for word in ("synthetic.csv", "What is guaranteed, and what is not", "DP-SGD"):
+        assert word in screen
