@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dpfedsyn.errors import ProtocolMismatch
 
 QUERY, ANSWER = b"dpfedsyn-query/1", b"dpfedsyn-answer/1"
+DTYPES = ("<f4",)  # of an answer's arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,10 @@ def encode_answer(answer: PrivateAnswer) -> bytes:
 
 def decode_answer(data: bytes) -> PrivateAnswer:
     """Decode an answer; `ProtocolMismatch` where the bytes are not one."""
-    header, (noise, energies) = _decode(ANSWER, data)
+    header, arrays = _decode(ANSWER, data)
+    if len(arrays) != 2 or not isinstance(header, dict):
+        raise ProtocolMismatch(f"an answer has a header and 2 arrays, not {len(arrays)}.")
+    noise, energies = arrays
     try:
         return PrivateAnswer(
             **header, noise=noise, energies=None if header["energy_std"] is None else energies
@@ -118,8 +122,9 @@ def _decode(magic: bytes, data: bytes) -> tuple[dict[str, Any], list[NDArray[Any
         arrays = []
         for description, raw in zip(parts[2::2], parts[3::2], strict=True):
             shape = json.loads(description)
-            flat = np.frombuffer(raw, dtype=np.dtype(shape["dtype"]))
-            arrays.append(flat.reshape(shape["shape"]))
+            if shape["dtype"] not in DTYPES:
+                raise ValueError(f"dtype {shape['dtype']!r}")
+            arrays.append(np.frombuffer(raw, dtype=shape["dtype"]).reshape(shape["shape"]))
         return json.loads(parts[1]), arrays
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProtocolMismatch(f"a {magic.decode()} message is damaged ({error}).") from None

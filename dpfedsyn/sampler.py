@@ -132,7 +132,15 @@ def step(
     moved = kernel.mean(x, noise) + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
     path = state.path
     if settings.energy == "path" and settings.step != "anchored":
-        path = _path_energies(state, answers, kernel, moved, injected, used)
+        path = _path_energies(
+            state,
+            answers,
+            kernel,
+            moved,
+            _own_variances(kernel, used, injected, answers, settings),
+            injected,
+            used,
+        )
     after = replace(
         state,
         round_number=state.round_number + 1,
@@ -171,25 +179,42 @@ def _injected_variance(kernel: Kernel, used: Array, score_std: Array, absorb: bo
     return missing
 
 
+def _own_variances(
+    kernel: Kernel, used: Array, injected: Array, answers: RoundAnswers, settings: SamplerSettings
+) -> Array:
+    """Return (K, N): the variance that would have been injected had silo i moved the row.
+
+    Silos whose noise differs leave kernels of different width behind. A blended step has one width.
+    """
+    if settings.step != "mix" or not settings.absorb:
+        return np.broadcast_to(injected, used.shape)
+    own = np.maximum(kernel.variance - (kernel.gain * answers.score_std) ** 2, 0.0)
+    return np.broadcast_to(own[:, None], used.shape)
+
+
 def _path_energies(
     state: ChainState,
     answers: RoundAnswers,
     kernel: Kernel,
     moved: Array,
+    own: Array,
     injected: Array,
     used: Array,
 ) -> Array:
     """Add |x' - m_i|^2 / (2 V) for every silo: Bayes' rule along the chain.
 
-    V is the variance that was really injected; with that, and one silo drawn per step (`mix`), the
+    V is the variance that was really injected, or for `mix` what silo i's own noise would have left
+    to inject (with the kernel's log width beside it); with that, and one silo drawn per step, the
     mean responsibilities never drift, whatever the answer noise. Where nothing was injected
     although the kernel has variance, the silo that moved the sample is certain.
     """
     if kernel.variance == 0.0:
         return state.path
     means = kernel.mean(state.x.astype(np.float64)[None], answers.noise)
-    variance = np.maximum(injected, LEAST_VARIANCE * kernel.variance)
-    path = state.path + ((moved[None] - means) ** 2).sum(axis=2) / (2.0 * variance)
+    variance = np.maximum(own, LEAST_VARIANCE * kernel.variance)
+    gaps = ((moved[None] - means) ** 2).sum(axis=2)
+    widths = 0.5 * means.shape[2] * np.log(variance)
+    path = state.path + gaps / (2.0 * variance) + widths
     path = path - path.min(axis=0)
     certain = (injected == 0.0) & (used.max(axis=0) == 1.0)
     others = certain[None, :] & (used == 0.0)

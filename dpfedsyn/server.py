@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dpfedsyn import checkpoint, sampler, weights
 from dpfedsyn.diffusion import Kernel
-from dpfedsyn.errors import BudgetExhausted, SiloUnavailable
+from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.sampler import ChainState, RoundAnswers, StepInfo
 from dpfedsyn.schedule import AnswerNoise
@@ -137,6 +137,8 @@ def ask(plan: Pass, engine: Engine, state: ChainState) -> RoundAnswers:
             f"{', '.join(missing)}: no answer in round {state.round_number + 1}; the samples stay "
             "where they are. Start the silo again and continue with --resume."
         )
+    for name, query in queries.items():
+        _check(query, replies[name])
     noise = np.zeros((len(members), *state.x.shape))
     energies = np.zeros(noise.shape[:2])
     stds = np.zeros(len(members))
@@ -148,6 +150,25 @@ def ask(plan: Pass, engine: Engine, state: ChainState) -> RoundAnswers:
                 energies[k, rows] = replies[name].energies
     released = plan.settings.energy == "released"
     return RoundAnswers(noise, energies if released else None, stds)
+
+
+def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
+    """Refuse an answer that is not one to this query; nothing is broadcast or filled up."""
+    public = ("round_number", "t", "score_std", "energy_std")
+    wrong = [name for name in public if getattr(answer, name) != getattr(query, name)]
+    wrong += ["noise"] if answer.noise.shape != query.x.shape else []
+    expected = None if query.energy_std is None else query.labels.shape
+    given = None if answer.energies is None else answer.energies.shape
+    wrong += ["energies"] if given != expected else []
+    finite = np.isfinite(answer.noise).all() and (
+        answer.energies is None or np.isfinite(answer.energies).all()
+    )
+    wrong += [] if finite else ["values that are not finite"]
+    if wrong:
+        raise ProtocolMismatch(
+            f"{answer.silo}: its answer in round {query.round_number} does not fit the query "
+            f"({', '.join(wrong)}); it was not used. Let all silos run the server's version."
+        )
 
 
 def _asked_rows(

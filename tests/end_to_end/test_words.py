@@ -20,6 +20,7 @@ FORBIDDEN = {
     "unsafe randomness": r"np\.random\." + r"(seed|normal)|default_rng\(" + r"\)",
     "pickle": r"import " + "pickle",
 }
+SHIPPED_CODE_ONLY = {"unsafe randomness"}  # a test may seed it to show that nothing depends on it
 
 
 def texts() -> Iterator[Path]:
@@ -38,6 +39,7 @@ def test_no_shipped_file_says_it(kind: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in texts()
+        if kind not in SHIPPED_CODE_ONLY or path.relative_to(ROOT).parts[0] != "tests"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if pattern.search(line)
     ]

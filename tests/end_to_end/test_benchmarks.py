@@ -1,0 +1,118 @@
+"""The benchmarks' own machinery: targets, records, splits that are kept, parts that add up."""
+
+import importlib
+import json
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.small import ROOT, SMALL, python
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that imports a module of the benchmarks, which are not installed."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"benchmarks.{name}")
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("value", "at_least", "met"),
+    [(0.9, True, True), (0.7, True, False), (0.7, False, True), (None, True, None)],
+)
+def test_a_target_is_met_missed_or_not_measured(
+    value: float | None, at_least: bool, met: bool | None, benchmark: Any
+) -> None:
+    """A figure that was not measured is neither met nor missed, and says why."""
+    target = benchmark("record").Target(value, 0.8, at_least, "because")
+    assert target.to_json() == {"value": value, "target": 0.8, "met": met, "reason": "because"}
+
+
+def test_the_record_says_where_it_was_measured(benchmark: Any, tmp_path: Path) -> None:
+    """Machine, versions, targets and tables, as plain JSON."""
+    record = benchmark("record")
+    figures = record.Figures({"speed": record.Target(2.0, 1.0, True)}, {"t": [{"a": 1}]})
+    record.write(tmp_path / "new" / "f.json", "run", figures, smoke=True)
+    stored = json.loads((tmp_path / "new" / "f.json").read_text())
+    assert stored["machine"]["cores"] >= 1
+    assert {"python", "dpfedsyn", "torch", "opacus"} <= set(stored["versions"])
+    assert stored["targets"]["speed"]["met"] is True
+    assert (stored["smoke"], stored["tables"]) == (True, {"t": [{"a": 1}]})
+
+
+def test_the_stored_record_is_a_full_one() -> None:
+    """Every target of the full run has a value; a missed one stays in the file as missed."""
+    stored = json.loads((ROOT / "benchmarks" / "results" / "run.json").read_text())
+    assert stored["smoke"] is False
+    assert set(stored["targets"]) == {
+        "auc_default",
+        "auc_best",
+        "process_seconds",
+        "overhead_share",
+    }
+    for target in stored["targets"].values():
+        assert target["value"] is not None
+        assert target["met"] in (True, False)
+        assert target["reason"]
+    splits = {row["splits"] for row in stored["tables"]["utility on held-out real rows"]}
+    assert splits == {10}
+
+
+def test_a_split_that_was_measured_is_read_back(benchmark: Any, tmp_path: Path) -> None:
+    """The same settings are not run twice; other settings are not taken for them."""
+    splits = benchmark("run.splits")
+    said: list[str] = []
+    first = splits.measure(["dev-a"], tmp_path, SMALL, said.append)
+    kept = (tmp_path / "dev-a.json").stat().st_mtime_ns
+    assert splits.measure(["dev-a"], tmp_path, SMALL, said.append) == first
+    assert (tmp_path / "dev-a.json").stat().st_mtime_ns == kept
+    other = splits.measure(["dev-a"], tmp_path, (*SMALL, "answers.rows=80"), said.append)
+    assert other[0]["settings"] != first[0]["settings"]
+    assert len(said) == 3
+    assert first[0]["epsilon"] <= 8.0
+
+
+def test_means_come_with_their_standard_error(benchmark: Any) -> None:
+    """Closed form: values 1, 2, 3 have mean 2 and standard error 1 / sqrt 3."""
+    mean = benchmark("run.splits").Mean.of([1.0, 2.0, 3.0])
+    assert mean.value == pytest.approx(2.0)
+    assert mean.standard_error == pytest.approx(3**-0.5)
+    assert benchmark("run.splits").Mean.of([5.0]).standard_error is None
+
+
+def test_the_time_of_a_part_excludes_the_parts_inside_it(benchmark: Any) -> None:
+    """All parts add up to the outermost one, however they nest."""
+    stopwatch = benchmark("run.stopwatch")
+    watch = stopwatch.Stopwatch()
+    began = time.perf_counter()
+    with watch.part("outer"), watch.part("inner"):
+        sum(range(200_000))
+    whole = time.perf_counter() - began
+    assert set(watch.times) == {"outer", "inner"}
+    assert all(part.wall >= 0.0 for part in watch.times.values())
+    assert sum(part.wall for part in watch.times.values()) <= whole
+
+
+def test_functions_are_timed_only_while_the_measurement_lasts(benchmark: Any) -> None:
+    """What was wrapped is the same function again afterwards."""
+    stopwatch = benchmark("run.stopwatch")
+    original, watch = json.dumps, stopwatch.Stopwatch()
+    with watch.timing([stopwatch.Part("dumps", json, "dumps")]):
+        assert json.dumps is not original
+        assert json.dumps([1]) == "[1]"
+    assert json.dumps is original
+    assert set(watch.times) == {"dumps"}
+
+
+def test_an_unknown_benchmark_is_refused() -> None:
+    """The names that exist are listed, and the exit code is 2."""
+    ran = python("-m", "benchmarks", "nonsense", cwd=ROOT)
+    assert ran.returncode == 2
+    assert "run" in ran.stderr
