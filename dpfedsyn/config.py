@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -105,7 +106,7 @@ def _apply(table: Table, override: str) -> None:
 def _build(table: Table, path: Path) -> Config:
     faults: list[str] = []
     table = dict(table)
-    preset = table.get("preset", "default")
+    preset = str(table.get("preset", "default"))
     table.setdefault("name", path.parent.name if path.name == "config.toml" else path.stem)
     silos = tuple(
         _section(SiloSettings, f"silos[{k}]", entry, faults)
@@ -174,7 +175,7 @@ def _value(key: str, value: Any, hint: Any, metadata: Mapping[str, Any], faults:
     kinds = [kind for kind in get_args(hint) if kind is not type(None)] or [hint]
     kind = kinds[0] if not str(hint).startswith("tuple") else tuple
     if kind is float and type(value) is int:
-        value = float(value)
+        value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is tuple and isinstance(value, list):
         value = tuple(float(v) if isinstance(v, int | float) else v for v in value)
         if not all(isinstance(v, float) and math.isfinite(v) and v > 0 for v in value):
@@ -237,6 +238,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # JSON's escapes are TOML's; DEL is the one control character that only TOML refuses.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

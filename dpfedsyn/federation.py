@@ -16,7 +16,7 @@ from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records, load, split
 from dpfedsyn.encoding import Encoder
-from dpfedsyn.errors import ConfigError
+from dpfedsyn.errors import ConfigError, LedgerMismatch
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.plan import Plan
@@ -113,8 +113,8 @@ def pick_device(config: Config) -> torch.device:
 def silo_key(config: Config, folder: RunFolder, silo: SiloSettings) -> SiloKey:
     """Return the silo's secret: read back, or fresh from the operating system."""
     path = folder.silo(silo.name) / "key"
-    if path.exists():
-        return keys.load(path)
+    if path.exists() or (folder.silo(silo.name) / "ledger.sqlite").exists():
+        return keys.load(path)  # a ledger without its key: refused, never a new key beside it
     seed = config.privacy.unsafe_noise_seed
     key = keys.fresh() if seed is None else keys.repeatable(seed, silo.name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -126,8 +126,6 @@ def _ledger(
     plan: Plan, budget: Budget, silo: SiloSettings, folder: RunFolder, key: SiloKey
 ) -> Ledger:
     path = folder.silo(silo.name) / "ledger.sqlite"
-    if path.exists():
-        return Ledger.open(path, key=key.chain)
     privacy = plan.config.privacy
     header = Header(
         ledger_id=key.ledger_id,
@@ -142,6 +140,22 @@ def _ledger(
         keep_replies=plan.config.answers.keep_replies,
         version=__version__,
     )
+    if path.exists():
+        ledger = Ledger.open(path, key=key.chain)
+        if ledger.header == header:
+            return ledger
+        ledger.close()
+        raise LedgerMismatch(
+            f"{path}: this ledger was opened for another plan (caps, mechanisms or version "
+            "differ), so its filter does not enforce what the plan claims. Nothing was charged. "
+            "Resume with the configuration and version that the run was started with."
+        )
+    if path.with_name("model.npz").exists() or (folder.path / "checkpoint").exists():
+        raise LedgerMismatch(
+            f"{path}: the ledger is missing although the run has begun; what was spent is unknown, "
+            "so the budget counts as exhausted. Nothing was charged. Put the file back, or start a "
+            "new run, whose budget composes with this one."
+        )
     return Ledger.create(path, header, key=key.chain)
 
 

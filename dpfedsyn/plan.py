@@ -174,12 +174,23 @@ def _too_small(config: Config, silo: SiloSettings, dimension: int, classes: int)
         else:
             high = middle
     size = silo.reference_size * _noise_excess(config, silo, wanted, dimension, classes)
+    works = f"epsilon >= {_round_up(high)}"
+    if _solvable(config, silo):
+        works += f", or a silo of {math.ceil(size)} records"
     return [
         f"{silo.name}: epsilon = {wanted:g} is too small for a silo of reference size "
         f"{silo.reference_size:g} (delta {config.privacy.delta:g}, unit {config.privacy.unit}, "
         f"{config.privacy.adjacency}): the noise would drown its counts or means. What would work: "
-        f"epsilon >= {_round_up(high)}, or a silo of {math.ceil(size)} records."
+        f"{works}."
     ]
+
+
+def _solvable(config: Config, silo: SiloSettings) -> bool:
+    try:
+        solve(config, silo)
+    except BudgetExhausted:
+        return False
+    return True
 
 
 def _noise_excess(
@@ -205,6 +216,12 @@ def _round_up(value: float) -> str:
     return f"{math.ceil(value / unit) * unit:g}"
 
 
+def _round_down(value: float) -> str:
+    """Three significant digits, never above the value."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return f"{math.floor(value / unit) * unit:.3g}"
+
+
 def _early_end(plan: Plan, name: str) -> str | None:
     """Say after how many rounds a silo's cap ends the run, if it does."""
     config, budget = plan.config, plan.budgets[name]
@@ -219,7 +236,8 @@ def _early_end(plan: Plan, name: str) -> str | None:
         f"{name}: its cap of epsilon = {config.epsilon(_silo(config, name)):g} (delta "
         f"{config.privacy.delta:g}, unit {config.privacy.unit}, {config.privacy.adjacency}) holds "
         f"{fitting} of {rounds} rounds; the silo refuses the next one and the run ends partial. "
-        f"To fit all, lower answers.mu to {config.answers.mu / needed:.3g} (noise x {needed:.2f})."
+        f"To fit all, lower answers.mu to {_round_down(config.answers.mu / needed)} "
+        f"(noise x {needed:.2f})."
     )
 
 

@@ -6,7 +6,6 @@ and `allowed` its range, which the reader in `dpfedsyn.config` enforces.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +26,8 @@ def _in(low: float, high: float, *, open_low: bool = False, open_high: bool = Fa
     words = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     return Allowed(
         words,
-        lambda v: (
-            math.isfinite(v)
-            and (v > low if open_low else v >= low)
-            and (v < high if open_high else v <= high)
-        ),
+        # NaN and infinity fail these comparisons by themselves.
+        lambda v: (v > low if open_low else v >= low) and (v < high if open_high else v <= high),
     )
 
 

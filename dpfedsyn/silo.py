@@ -25,6 +25,10 @@ from dpfedsyn.privatise import AnswerMechanism
 
 Array = NDArray[np.float64]
 
+# Noise outside of this range would take costs, or float32 answers, out of the floats.
+LEAST_NOISE, MOST_NOISE = 1e-12, 1e12
+MOST_ROUNDS = 2**31
+
 
 class Model(Protocol):
     """What a silo needs of a trained model: a trained denoiser here, a stand-in in tests."""
@@ -144,32 +148,38 @@ class Silo:
 
     def _check(self, query: ScoreQuery) -> None:
         """Refuse what is not a query, by public settings alone."""
-        rows = len(query.x)
+        fault = self._fault(query)
+        if fault is not None:
+            raise ProtocolMismatch(
+                f"{self.public.name}: a query with {fault}; nothing was answered or charged. "
+                f"Ask for run {self.public.run!r}, x (N, {self.public.dimension}) float32, "
+                f"labels (N,) int64, 0 <= t < {TRAINING_STEPS}, rounds from 0 and noise from "
+                f"{LEAST_NOISE:g} to {MOST_NOISE:g}."
+            )
+
+    def _fault(self, query: ScoreQuery) -> str | None:
+        """Say what is wrong with a query, types included: the wire may carry anything."""
+        x, labels, public = query.x, query.labels, self.public
         stds = [query.score_std] + ([] if query.energy_std is None else [query.energy_std])
-        faults = [
-            (query.run != self.public.run, f"run {query.run!r}, not {self.public.run!r}"),
-            (query.x.dtype != np.float32, f"x of type {query.x.dtype}, not float32"),
-            (query.labels.dtype != np.int64, f"labels of type {query.labels.dtype}, not int64"),
-            (query.x.shape != (rows, self.public.dimension), f"x of shape {query.x.shape}"),
-            (query.labels.shape != (rows,), f"labels of shape {query.labels.shape}"),
-            (rows == 0, "no rows"),
-            (not 0 <= query.t < TRAINING_STEPS, f"t = {query.t}"),
-            (not all(math.isfinite(s) and s > 0.0 for s in stds), f"noise {stds}"),
-        ]
-        if not any(wrong for wrong, _ in faults):
-            labels = query.labels
-            outside = bool((labels < 0).any() or (labels >= self.public.classes).any())
-            faults = [
-                (outside, f"labels outside 0 ... {self.public.classes - 1}"),
-                (not bool(np.isfinite(query.x).all()), "x that is not finite"),
-            ]
-        for wrong, fact in faults:
-            if wrong:
-                raise ProtocolMismatch(
-                    f"{self.public.name}: a query with {fact}; nothing was answered or charged. "
-                    f"Ask for run {self.public.run!r}, x (N, {self.public.dimension}) float32, "
-                    f"labels (N,) int64, 0 <= t < {TRAINING_STEPS}, positive noise."
-                )
+        if query.run != public.run:
+            return f"run {query.run!r}, not {public.run!r}"
+        if type(query.round_number) is not int or not 0 <= query.round_number < MOST_ROUNDS:
+            return f"round {query.round_number!r}"
+        if type(query.t) is not int or not 0 <= query.t < TRAINING_STEPS:
+            return f"t = {query.t!r}"
+        if not all(isinstance(s, float) and LEAST_NOISE <= s <= MOST_NOISE for s in stds):
+            return f"noise {stds}"
+        if not isinstance(x, np.ndarray) or x.dtype != np.float32:
+            return f"x of type {getattr(x, 'dtype', type(x).__name__)}, not float32"
+        if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
+            return f"labels of type {getattr(labels, 'dtype', type(labels).__name__)}, not int64"
+        if x.ndim != 2 or x.shape[1] != public.dimension or len(x) == 0:
+            return f"x of shape {x.shape}"
+        if labels.shape != x.shape[:1]:
+            return f"labels of shape {labels.shape}"
+        if ((labels < 0) | (labels >= public.classes)).any():
+            return f"labels outside 0 ... {public.classes - 1}"
+        return None if np.isfinite(x).all() else "x that is not finite"
 
 
 def energies_of(noise: Array) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from accountants import Bound
 from accountants.ledger import Ledger
 from dpfedsyn import __version__, noise
 from dpfedsyn.plan import Plan
@@ -44,7 +45,7 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
         "run is NOT private; it is a test.",
         "silos": [_silo(plan, name, ledgers[name]) for name in plan.budgets],
         "overlap": privacy.overlap,
-        "across_silos": bound(plan.across_silos()),
+        "across_silos": _claim(plan, plan.across_silos(), private),
         "implementation": {
             "noise": noise.SAMPLER,
             "sampling": f"Poisson at the public rate {config.train.sampling_rate:g}, secret bits "
@@ -74,7 +75,8 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
 
 def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
     budget, totals, privacy = plan.budgets[name], ledger.totals(), plan.config.privacy
-    claim = bound(plan.epsilon(budget.record_claim()))
+    private = privacy.unsafe_noise_seed is None
+    claim = bound(plan.epsilon(budget.record_claim())) if private else None
     spent = totals.answers_mu2
     spent_record = totals.record_mu2 if budget.record_mu is not None else spent
     return {
@@ -101,6 +103,15 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
     }
 
 
+def _claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
+    """An epsilon with the terms that it means nothing without; None where nothing is claimed."""
+    privacy = plan.config.privacy
+    if not private:
+        return None
+    terms = {"delta": privacy.delta, "unit": privacy.unit, "adjacency": privacy.adjacency}
+    return {"upper": epsilon.upper, "lower": epsilon.lower, **terms}
+
+
 def _training(plan: Plan) -> str:
     if plan.config.train.method == "dp-sgd":
         return (
@@ -115,6 +126,11 @@ def _caveats(plan: Plan) -> list[str]:
         "Noise is a floating-point Gaussian: its rounding is not covered by the claim.",
         "Test scores, distances and everything else under 'internal evaluation' are computed from "
         "real records without noise; publishing them is not covered by the claim.",
+        "A record is named by its line in the silo's file, or by the schema's id column: the claim "
+        "is about records that keep their names.",
+        "An older copy of a ledger put back in its place is not noticed without an exported head.",
+        "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
+        "folder.",
     ]
     if plan.config.train.method == "dp-sgd":
         caveats.append(

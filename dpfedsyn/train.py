@@ -22,6 +22,7 @@ from dpfedsyn import checkpoint, dpsgd, plain_training
 from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records, parts
+from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.moments import MomentQuery, counts_sensitivity, label_counts, privatise
 from dpfedsyn.network import Denoiser
@@ -149,6 +150,7 @@ def _train_network(
     path = preparation.folder / "model.npz"
     saved = checkpoint.load(path)
     state = dpsgd.TrainingState.from_arrays(saved) if saved else _initial_state(preparation)
+    _require_latest(preparation, state.step, training.count)
     while state.step < training.count:
         steps = min(config.train.block, training.count - state.step)
         key, commit = _charge_once(preparation, "dp-sgd", state.step, training.event, steps, "A")
@@ -169,6 +171,24 @@ def _train_network(
         )
         checkpoint.save(path, state.to_arrays())
     return state
+
+
+def _require_latest(preparation: Preparation, step: int, planned: int) -> None:
+    """Refuse to train from a state that is not the ledger's latest.
+
+    Blocks already charged would run again under noise that was used, perhaps on other records; only
+    the last one may, since nothing of it can have left the silo.
+    """
+    uses = preparation.ledger.totals().uses
+    charged, answered = uses.get("dp-sgd", 0), uses.get("answer", 0)
+    behind = charged > min(step + preparation.config.train.block, planned)
+    if step > charged or behind or (answered and step < planned):
+        raise LedgerMismatch(
+            f"{preparation.silo.name}: {preparation.folder / 'model.npz'} stands at step {step}, "
+            f"the ledger at {charged} of {planned} steps and {answered} answers: they are not of "
+            "one moment, and noise must not be used twice. Nothing was trained. Put both files "
+            "back, or start a new run, whose budget composes with this one."
+        )
 
 
 def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:

@@ -1,8 +1,8 @@
 """Start a small run that dies by SIGKILL at a given moment; run in a process of its own.
 
-    python -m tests.end_to_end.killed FOLDER MOMENT COUNT
+    python killed.py FOLDER MOMENT COUNT OVERRIDE...
 
-MOMENT is one of MOMENTS and COUNT says at which of its occurrences the process dies.
+MOMENT is one of those that `arm` knows; COUNT says at which of its occurrences the process dies.
 """
 
 import os
@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from accountants.ledger import Ledger
-from dpfedsyn import checkpoint
+from dpfedsyn import checkpoint, config
 from dpfedsyn import run as runner
 from dpfedsyn.progress import Silent
-from tests.end_to_end.small import small
-
-MOMENTS = ("before a charge", "after a charge", "after a step", "before a checkpoint")
 
 
 def die() -> None:
@@ -78,11 +75,11 @@ def arm(moment: str, tick: Callable[[], None]) -> None:
 
 def main() -> None:
     """Run until death."""
-    folder, moment, count = sys.argv[1:]
+    folder, moment, count, *overrides = sys.argv[1:]
     tick = Countdown(int(count))
     arm(moment, tick)
     progress = Steps(tick if moment == "after a step" else lambda: None)
-    runner.run(small(), Path(folder), progress=progress)
+    runner.run(config.load("hospitals", overrides), Path(folder), progress=progress)
     raise AssertionError(f"{moment} number {count} never came")
 
 

@@ -15,7 +15,7 @@ from dpfedsyn import run as runner
 from dpfedsyn.progress import Silent
 from tests.end_to_end.small import (
     BLOCKS,
-    ROOT,
+    REPEATABLE,
     ROUNDS,
     SILOS,
     SMALL,
@@ -23,6 +23,7 @@ from tests.end_to_end.small import (
     environment,
     ledger,
     lines,
+    python,
     read,
     rows,
     sets,
@@ -122,10 +123,8 @@ def test_kill_9_loses_no_charge_and_the_resumed_run_gives_the_same_bytes(
 ) -> None:
     """SIGKILL in training and in sampling: what was charged stays, and nothing is charged twice."""
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "tests.end_to_end.killed", str(folder), moment, str(count)]
-    killed = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
-    )
+    script = str(Path(__file__).with_name("killed.py"))
+    killed = python(script, str(folder), moment, str(count), *REPEATABLE)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (folder / "synthetic.csv").exists()
     files = [ledger(folder, silo) for silo in SILOS if ledger(folder, silo).exists()]
