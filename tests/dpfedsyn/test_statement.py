@@ -125,6 +125,8 @@ def test_a_noise_seed_voids_the_statement(tmp_path: Path) -> None:
     assert void["private"] is False
     assert "unsafe_noise_seed is set" in void["void"]
     assert "NOT private" in void["void"]
+    assert void["across_silos"] is None
+    assert all(silo["epsilon"] is None for silo in void["silos"])
     sound = make(plan_of("answers-only"), tmp_path / "b")
     assert sound["private"] is True
     assert sound["void"] is None
@@ -175,7 +177,8 @@ def test_how_a_run_ended_and_what_overlaps_are_part_of_it(tmp_path: Path) -> Non
     assert made["overlap"] == 2
     claims = [budget.record_claim() for budget in plan.budgets.values()]
     bound = overlap(claims, 2, delta=1e-5, adjacency="add-or-remove")
-    assert made["across_silos"] == {"upper": bound.upper, "lower": bound.lower}
+    terms = {"delta": 1e-5, "unit": "record", "adjacency": "add-or-remove"}
+    assert made["across_silos"] == {"upper": bound.upper, "lower": bound.lower, **terms}
     assert made["across_silos"]["upper"] > 8.0
 
 
