@@ -8,6 +8,8 @@
 numpy, scipy.special and the standard library only.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from accountants.accountant import delta, epsilon, odometer, overlap
 from accountants.bound import Bound
 from accountants.calibrate import calibrate
@@ -37,8 +39,10 @@ from accountants.events import (
     to_json,
 )
 from accountants.filter import GaussianFilter, total_mu2
-from accountants.ledger import Charge, Header, Ledger, Planned, Ticket, Totals
-from accountants.verify import Verification, verify
+
+if TYPE_CHECKING:
+    from accountants.ledger import Charge, Header, Ledger, Planned, Ticket, Totals
+    from accountants.verification import Verification, verify
 
 __all__ = [
     "AccountingError",
@@ -79,3 +83,14 @@ __all__ = [
     "total_mu2",
     "verify",
 ]
+
+_LEDGER = ("Charge", "Header", "Ledger", "Planned", "Ticket", "Totals", "Verification", "verify")
+
+
+def __getattr__(name: str) -> Any:
+    """Load the ledger when it is asked for: who only counts must not reach it (PEP 562)."""
+    if name in _LEDGER:
+        from accountants import ledger
+
+        return getattr(ledger, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ from accountants.events import Adjacency, Gaussian, PoissonSampled, Repeated
 from accountants.rows import Header, charge_from_columns
 from accountants.storage import snapshot, stored_header, stored_rows
 from accountants.totals import Totals
-from accountants.verify import verify
+from accountants.verification import verify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

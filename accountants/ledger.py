@@ -31,7 +31,7 @@ from accountants.rows import (
 )
 from accountants.storage import Storage, create_file
 from accountants.totals import Spent, Totals, add
-from accountants.verify import Verification, read_chain, verify
+from accountants.verification import Verification, read_chain, verify
 
 __all__ = ["Charge", "Header", "Ledger", "Planned", "Ticket", "Totals", "Verification", "verify"]
 

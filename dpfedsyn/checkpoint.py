@@ -18,8 +18,8 @@ from dpfedsyn.errors import RunError
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write a file at once: a new file beside it, fsync, rename; readable by its owner only.
 
-    Without `durable` there is no fsync: a kill still leaves the old or the new file, a power cut
-    may leave an older one.
+    Without `durable` there is no fsync: a kill still leaves the old or the new file; what a power
+    cut leaves depends on the file system.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
@@ -30,6 +30,12 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         if durable:
             os.fsync(file.fileno())
     os.replace(beside, path)
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # else a power cut could undo the rename
+        finally:
+            os.close(folder)
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]], *, durable: bool = True) -> None:

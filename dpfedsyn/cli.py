@@ -6,7 +6,6 @@ commands, so that `--help` answers at once.
 """
 
 import json
-import math
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,12 +94,13 @@ def plan(config: Source = None, overrides: Overrides = None, as_json: AsJson = F
     with _one_error():
         from dpfedsyn.config import load
         from dpfedsyn.errors import BudgetExhausted
+        from dpfedsyn.folder import finite
         from dpfedsyn.plan import make
         from dpfedsyn.report import terminal
 
         planned = make(load(config or EXAMPLE, overrides or []))
         if as_json:
-            typer.echo(json.dumps(_finite(planned.to_dict()), indent=2, allow_nan=False))
+            typer.echo(json.dumps(finite(planned.to_dict()), indent=2, allow_nan=False))
         else:
             terminal.plan(_console(), planned.to_dict())
         if not planned.fits:
@@ -156,7 +156,7 @@ def _verify_one(path: Path, expected_head: str | None) -> int:
 
 
 def _verified(path: Path, expected_head: str | None) -> Any:
-    from accountants.verify import verify
+    from accountants.verification import verify
     from dpfedsyn.errors import RunError
     from dpfedsyn.keys import ledger_key
 
@@ -179,14 +179,15 @@ def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
         result = runner.run(config, folder, resume=resume, progress=progress)
         progress.stage("report", None)
         page = write(result.folder)
+        progress.finish()
+        terminal.run(console, read(result.folder))
+        terminal.say(console, f"Run folder: {result.folder}   Report: {page}")
     except KeyboardInterrupt:
         progress.finish()
         _block(_interrupted(folder))
         raise typer.Exit(INTERRUPTED) from None
     finally:
         progress.finish()
-    terminal.run(console, read(result.folder))
-    terminal.say(console, f"Run folder: {result.folder}   Report: {page}")
 
 
 def _default_source(out: Path | None, resume: bool) -> str:
@@ -206,8 +207,9 @@ def _check_folder(folder: Path, resume: bool) -> None:
     """Refuse a folder that a run would mix with, before anything is written."""
     from dpfedsyn.errors import RunError
 
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file, so nothing was run. Give another --out.")
+    in_the_way = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    if in_the_way.exists() and not in_the_way.is_dir():
+        raise RunError(f"{in_the_way}: is a file, so nothing was run. Give another --out.")
     if resume and not _holds_run(folder):
         raise RunError(f"{folder}: holds no run to resume. Drop --resume, or mend --out.")
     if not resume and _holds_run(folder):
@@ -215,7 +217,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
             f"{folder}: already holds a run, and a second one would mix with it. Nothing was run. "
             "Continue it with --resume, or give another --out."
         )
-    if not resume and folder.is_dir() and any(folder.iterdir()):
+    if not resume and folder.is_dir() and not all(p.suffix == ".part" for p in folder.iterdir()):
         raise RunError(f"{folder}: is not empty. Nothing was run. Give a new folder with --out.")
 
 
@@ -238,8 +240,11 @@ def _one_error() -> Iterator[None]:
     except KeyboardInterrupt:
         _block("Interrupted before anything was written or charged.")
         raise typer.Exit(INTERRUPTED) from None
-    except PermissionError as error:
-        _block(f"Error: {error.filename}: permission denied. Mend its mode, or give another path.")
+    except OSError as error:
+        _block(
+            f"Error: {error.filename or 'a file'}: {error.strerror or error}. What was charged "
+            "stays charged. Mend the path, its mode or the disk, and try again (--resume)."
+        )
         raise typer.Exit(2) from None
     except Exception as error:
         from dpfedsyn.errors import DPError
@@ -258,12 +263,3 @@ def _block(text: str) -> None:
 
 def _console() -> Console:
     return Console(highlight=False)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity: a bound that is not finite is written as null."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

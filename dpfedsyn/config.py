@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import json
 import math
 import tomllib
@@ -61,6 +62,11 @@ def dump(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
+def digest(config: Config) -> str:
+    """Return the SHA-256 of the resolved configuration: what a ledger is bound to."""
+    return hashlib.sha256(dump(absolute(config)).encode()).hexdigest()
+
+
 def absolute(config: Config) -> Config:
     """Return the configuration with absolute paths, so that it can be read from anywhere."""
     silos = tuple(dataclasses.replace(s, path=str(config.path(s.path))) for s in config.silos)
@@ -100,7 +106,15 @@ def _apply(table: Table, override: str) -> None:
     try:
         table[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        table[last] = text  # a bare word is meant as a string
+        table[last] = _bare(text)
+
+
+def _bare(text: str) -> float | str:
+    """A number as people write it (.001), which TOML refuses, or a word that means a string."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _build(table: Table, path: Path) -> Config:
@@ -193,10 +207,12 @@ def _across(config: Config) -> list[str]:
     """Faults that take more than one key to see."""
     faults = []
     names = [silo.name for silo in config.silos]
+    if not _is_name(config.name):
+        faults.append(f"name = {config.name!r}: must consist of letters, digits, - and _.")
     for name in sorted({n for n in names if names.count(n) > 1}):
         faults.append(f"silos: the name {name!r} stands twice; give every silo its own.")
     for name in names:
-        if not name.replace("-", "").replace("_", "").isalnum():
+        if not _is_name(name):
             faults.append(f"silos: the name {name!r} must consist of letters, digits, - and _.")
     if not config.path(config.data.schema).is_file():
         faults.append(f"data.schema: {config.path(config.data.schema)} is missing; name a schema.")
@@ -230,6 +246,11 @@ def _across(config: Config) -> list[str]:
             "so there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
         )
     return faults
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name can stand in a path without moving it."""
+    return name.replace("-", "").replace("_", "").isalnum()
 
 
 def _toml(value: Any) -> str:

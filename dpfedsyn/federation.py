@@ -14,6 +14,7 @@ from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import __version__, keys, weights
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
+from dpfedsyn.config import digest
 from dpfedsyn.data import Records, load, split
 from dpfedsyn.encoding import Encoder
 from dpfedsyn.errors import ConfigError, LedgerMismatch
@@ -71,7 +72,7 @@ def federation(
         members = {}
         for silo in config.silos:
             budget, key = plan.budgets[silo.name], silo_key(config, folder, silo)
-            ledger = stack.enter_context(_ledger(plan, budget, silo, folder, key))
+            ledger = stack.enter_context(_ledger(plan, encoder, silo, folder, key))
             preparation = Preparation(
                 config=config,
                 silo=silo,
@@ -113,6 +114,7 @@ def pick_device(config: Config) -> torch.device:
 def silo_key(config: Config, folder: RunFolder, silo: SiloSettings) -> SiloKey:
     """Return the silo's secret: read back, or fresh from the operating system."""
     path = folder.silo(silo.name) / "key"
+    path.with_name("key.part").unlink(missing_ok=True)  # a secret that a kill left half-stored
     if path.exists() or (folder.silo(silo.name) / "ledger.sqlite").exists():
         return keys.load(path)  # a ledger without its key: refused, never a new key beside it
     seed = config.privacy.unsafe_noise_seed
@@ -123,9 +125,15 @@ def silo_key(config: Config, folder: RunFolder, silo: SiloSettings) -> SiloKey:
 
 
 def _ledger(
-    plan: Plan, budget: Budget, silo: SiloSettings, folder: RunFolder, key: SiloKey
+    plan: Plan, encoder: Encoder, silo: SiloSettings, folder: RunFolder, key: SiloKey
 ) -> Ledger:
-    path = folder.silo(silo.name) / "ledger.sqlite"
+    """Open the silo's ledger, or create it before anything was done.
+
+    Guarantee:
+        A ledger serves one plan, one configuration and one schema, all bound into its first row:
+        resumed with any other it is refused, and so is a run whose ledger is gone.
+    """
+    path, budget = folder.silo(silo.name) / "ledger.sqlite", plan.budgets[silo.name]
     privacy = plan.config.privacy
     header = Header(
         ledger_id=key.ledger_id,
@@ -138,7 +146,7 @@ def _ledger(
         answers_cap=budget.answers_mu**2,
         record_cap=None if budget.record_mu is None else budget.record_mu**2,
         keep_replies=plan.config.answers.keep_replies,
-        version=__version__,
+        version=f"{__version__} {digest(plan.config)} {encoder.schema.digest}",
     )
     if path.exists():
         ledger = Ledger.open(path, key=key.chain)
@@ -146,9 +154,9 @@ def _ledger(
             return ledger
         ledger.close()
         raise LedgerMismatch(
-            f"{path}: this ledger was opened for another plan (caps, mechanisms or version "
-            "differ), so its filter does not enforce what the plan claims. Nothing was charged. "
-            "Resume with the configuration and version that the run was started with."
+            f"{path}: this ledger was opened for another plan (configuration, schema, caps or "
+            "version differ), so it does not enforce what this plan claims. Nothing was charged. "
+            "Resume with the configuration, schema and version that the run was started with."
         )
     if path.with_name("model.npz").exists() or (folder.path / "checkpoint").exists():
         raise LedgerMismatch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class RunFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file durably; infinities become null, since JSON has none."""
-        self.write_text(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+        self.write_text(name, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Write a table as CSV, durably."""
@@ -57,12 +58,12 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
     folder, text = RunFolder(path), configuration.dump(configuration.absolute(config))
     before = path / "config.toml"
     if not resume:
-        if path.exists() and any(path.iterdir()):
+        if not unused(path):
             raise RunError(
                 f"{path}: this folder is not empty, and a run would mix with what is there. "
                 "Continue that run with --resume, or name another folder with --out."
             )
-        path.mkdir(parents=True, exist_ok=True)
+        _create(path)
         folder.write_text("config.toml", text)
     elif not before.is_file():
         raise RunError(f"{path}: there is no run to resume here. Start it without --resume.")
@@ -75,12 +76,35 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
     return folder
 
 
+def unused(path: Path) -> bool:
+    """Whether a run may begin here: nothing lies here but what a kill left half-written."""
+    return not path.exists() or all(entry.suffix == ".part" for entry in path.iterdir())
+
+
+def _create(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{path}: this folder cannot be made ({error.strerror}); nothing was run. "
+            "Name another folder with --out."
+        ) from None
+    for left_over in path.glob("*.part"):
+        left_over.unlink()
+
+
 class RoundLog:
     """rounds.jsonl: one line per round, appended as rounds are taken, each round once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = {self._name(json.loads(line)) for line in self._lines()}
+        try:
+            self._seen = {self._name(json.loads(line)) for line in self._lines()}
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path}: a line is damaged ({error}); the report would miss rounds. Move the file "
+                "away and resume: charges are in the ledgers, not here."
+            ) from None
 
     def append(self, record: dict[str, Any]) -> None:
         """Append a round unless an earlier, interrupted attempt already wrote it."""
@@ -88,7 +112,7 @@ class RoundLog:
             self._seen.add(self._name(record))
             self._path.touch(mode=0o600)
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_finite(record), allow_nan=False) + "\n")
+                file.write(json.dumps(finite(record), allow_nan=False) + "\n")
 
     def _lines(self) -> list[str]:
         """Whole lines of the file; a line that a kill cut short is dropped."""
@@ -113,11 +137,10 @@ def next_free(config: Config) -> Path:
     return path
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value that JSON can hold: a bound that is not finite is written as null."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return None
-    return value
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -22,6 +22,7 @@ from dpfedsyn.settings import PRESETS, Config, SamplerSettings, SiloSettings
 # a label count lost in its own noise, or a mean that is noise four times over.
 LEAST_COUNT_TO_NOISE = 2.0
 MOST_NOISE_TO_SPREAD = 4.0
+LEAST_PER_PART = 2.0  # records in one part of an ensemble
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def planned_mu(config: Config) -> float:
 def _too_small(config: Config, silo: SiloSettings, dimension: int, classes: int) -> list[str]:
     """Say why a budget is too small for a silo of this public size, and what would work."""
     if config.train.method == "ensemble":
-        return []
+        return _too_many_parts(config, silo)
     wanted = config.epsilon(silo)
     if _noise_excess(config, silo, wanted, dimension, classes) <= 1.0:
         return []
@@ -182,6 +183,20 @@ def _too_small(config: Config, silo: SiloSettings, dimension: int, classes: int)
         f"{silo.reference_size:g} (delta {config.privacy.delta:g}, unit {config.privacy.unit}, "
         f"{config.privacy.adjacency}): the noise would drown its counts or means. What would work: "
         f"{works}."
+    ]
+
+
+def _too_many_parts(config: Config, silo: SiloSettings) -> list[str]:
+    """Say why an ensemble's parts would be all but empty, and what would work."""
+    per_part = silo.reference_size / config.train.parts
+    if per_part >= LEAST_PER_PART:
+        return []
+    works = math.floor(silo.reference_size / LEAST_PER_PART)
+    mend = f"train.parts <= {works}" if works else "a silo of more records"
+    return [
+        f"{silo.name}: {config.train.parts} parts of a silo of reference size "
+        f"{silo.reference_size:g} hold {per_part:.2g} records each; their models would know "
+        f"nothing. What would work: {mend}."
     ]
 
 
@@ -239,6 +254,13 @@ def _early_end(plan: Plan, name: str) -> str | None:
         f"To fit all, lower answers.mu to {_round_down(config.answers.mu / needed)} "
         f"(noise x {needed:.2f})."
     )
+
+
+def mu2_after(plan: Plan, number: int) -> float:
+    """Return what the first rounds of a run cost together, between any two models of a silo."""
+    rows, costs = plan.config.answers.rows, mechanism(plan.config)
+    noise = [n for part in plan.passes for n in plan.noise("", part, rows)]
+    return math.fsum(costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise[:number])
 
 
 def rounds_that_fit(plan: Plan, name: str) -> int:

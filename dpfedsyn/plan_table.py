@@ -29,14 +29,19 @@ def table(plan: Plan) -> dict[str, Any]:
         "rows": plan.config.answers.rows,
         "passes": [_pass(plan, part) for part in plan.passes],
         "silos": [_silo(plan, silo) for silo in solved],
+        "epsilon_over_rounds": [_after(plan, solved, number) for number in _shown_rounds(plan)],
         "faults": list(plan.faults),
         "notes": list(plan.notes),
     }
 
 
-def bound(value: Bound | None) -> dict[str, float] | None:
+def bound(value: Bound | None) -> dict[str, Any] | None:
     """Return a bound as {"upper", "lower"}, or None."""
-    return None if value is None else {"upper": value.upper, "lower": value.lower}
+    return None if value is None else _ends(value)
+
+
+def _ends(value: Bound) -> dict[str, Any]:
+    return {"upper": value.upper, "lower": value.lower}
 
 
 def readings(plan: Plan, name: str, *, record: Event, silo_mu2: float) -> dict[str, Any]:
@@ -46,10 +51,13 @@ def readings(plan: Plan, name: str, *, record: Event, silo_mu2: float) -> dict[s
     if budget.record_mu is not None:  # an ensemble's answers alone are its record level
         alone_mu2 = silo_mu2 * (budget.record_mu / budget.answers_mu) ** 2
     silo, reason = planning.silo_reading(plan, name, silo_mu2)
+    privacy = plan.config.privacy
+    own = {"delta": privacy.delta, "unit": privacy.unit, "adjacency": privacy.adjacency}
+    whole = {"delta": privacy.delta, "unit": "silo", "adjacency": "replace"}
     return {
-        "record": bound(plan.epsilon(record)),
-        "answers": bound(plan.epsilon(budget.answers_claim(alone_mu2))),
-        "silo": bound(silo),
+        "record": {**_ends(plan.epsilon(record)), **own},
+        "answers": {**_ends(plan.epsilon(budget.answers_claim(alone_mu2))), **own},
+        "silo": None if silo is None else {**_ends(silo), **whole},
         "silo_reason": reason,
     }
 
@@ -72,6 +80,28 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
         squares["answers"] = budget.record_mu**2
     total = math.fsum(squares.values())
     return {name: square / total for name, square in squares.items()}
+
+
+def _shown_rounds(plan: Plan) -> list[int]:
+    """Rounds 1, 2, 5, 10, 20, 50 ... and the last round of every pass."""
+    ends = [part.first_round + len(part.kernels) for part in plan.passes]
+    steps = (digit * 10**power for power in range(7) for digit in (1, 2, 5))
+    return sorted({step for step in steps if step < ends[-1]} | set(ends))
+
+
+def _after(plan: Plan, solved: list[SiloSettings], number: int) -> dict[str, Any]:
+    """Return every silo's readings after so many rounds, while its cap holds."""
+    silos = {}
+    spent = planning.mu2_after(plan, number)
+    for silo in solved:
+        if number <= planning.rounds_that_fit(plan, silo.name):
+            budget = plan.budgets[silo.name]
+            at_record = spent
+            if budget.record_mu is not None:
+                at_record = spent * (budget.record_mu / budget.answers_mu) ** 2
+            claim = budget.record_claim(at_record)
+            silos[silo.name] = readings(plan, silo.name, record=claim, silo_mu2=spent)
+    return {"round": number, "silos": silos}
 
 
 def _pass(plan: Plan, part: PassPlan) -> dict[str, Any]:
@@ -114,11 +144,14 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
     query = MomentQuery(plan.dimension, plan.classes, base.clip_radius, base.means_share)
     rows: list[dict[str, Any]] = []
 
-    def add(name: str, group: str, event: Event, noise_std: float, noise_of: str) -> None:
+    def add(
+        name: str, group: str, event: Event, mu: float, noise_std: float | None, noise_of: str
+    ) -> None:
         rows.append(
             {
                 "name": name,
                 "group": group,
+                "mu": mu,
                 "noise_std": noise_std,
                 "noise_of": noise_of,
                 "share_mu2": shares.get(name),
@@ -128,13 +161,21 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
 
     if budget.counts is not None:
         std = budget.counts.noise_multiplier * counts_sensitivity(plan.adjacency)
-        add("counts", "R" if budget.counts_released else "A", budget.counts, std, "records")
+        add(
+            "counts",
+            "R" if budget.counts_released else "A",
+            budget.counts,
+            budget.counts.mu,
+            std,
+            "records",
+        )
     if budget.moments is not None:
         std = budget.moments.noise_multiplier * query.sensitivity(plan.adjacency)
-        add("moments", "A", budget.moments, std, "joint vector of radius 1")
+        add("moments", "A", budget.moments, budget.moments.mu, std, "joint vector of radius 1")
     if budget.training is not None:
-        multiplier = budget.noise_multiplier
-        add("dp-sgd", "A", budget.training, multiplier, f"clip norm, {budget.training.count} steps")
+        unit = f"clip norm, {budget.training.count} steps"
+        mu = gaussian.mu(plan.epsilon(budget.training).upper, plan.config.privacy.delta)
+        add("dp-sgd", "A", budget.training, mu, budget.noise_multiplier, unit)
     alone = budget.record_mu or budget.answers_mu
-    add("answers", "B", budget.answers_claim(alone**2), alone, "mu at the cap")
+    add("answers", "B", budget.answers_claim(alone**2), alone, None, "")
     return rows

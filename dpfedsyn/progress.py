@@ -89,15 +89,9 @@ class RichProgress:
 
     def round(self, record: dict[str, Any]) -> None:
         """Move the bar to this round, and show the epsilon that holds after it."""
-        if self._bar is None:
-            self._line("  " + round_line(record, self._terms))
-        elif self._task is not None:
-            self._bar.update(
-                self._task,
-                completed=record["round"],
-                total=record["of"],
-                text=f"{_at_most(worst(record, 'record'))} ({self._terms})",
-            )
+        self._line("  " + round_line(record, self._terms))
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=record["round"], total=record["of"], text="")
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""

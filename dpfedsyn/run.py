@@ -87,6 +87,8 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
             encoder, tables, looked_at, seed=seed, on_step=progress.advance
         )
         folder.write_json("results.json", scores)
+    else:
+        progress.note("Nothing was evaluated: it is switched off, or there are no rows for it.")
     folder.state(outcome.status, outcome.reason)
     return RunResult(outcome.status, out, outcome.reason)
 

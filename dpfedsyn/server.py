@@ -100,7 +100,8 @@ def run_pass(
 
     Args:
         state: the state before round 1. saved: the checkpoint file, written after every round.
-        on_round: told each round's number (from 1) and what it did.
+        on_round: told each round's number (from 1) and what it did, before the round is saved; a
+            round that is taken again is told again.
 
     A round that was asked but not saved is asked again: the queries are equal bit for bit, so the
     silos send the same bytes again at no cost. A silo's refusal ends the pass cleanly.
@@ -112,13 +113,18 @@ def run_pass(
         try:
             answers = ask(plan, engine, state)
         except BudgetExhausted as refusal:
-            return PassResult(state, str(refusal))
+            number = state.round_number + 1
+            return PassResult(
+                state,
+                f"round {number} of pass {plan.name} was refused, and silos that answered it were "
+                f"charged for it. {refusal}",
+            )
         rng = randomness(plan.settings.seed, plan.first_round, state.round_number + 1)
         kernel = plan.kernels[state.round_number]
         state, info = sampler.step(state, answers, kernel, prior, plan.settings, rng)
+        on_round(state.round_number, info)
         # A power cut may undo two rounds; silos keep the replies of at least two.
         checkpoint.save(saved, _to_arrays(state), durable=state.round_number % 2 == 0)
-        on_round(state.round_number, info)
     return PassResult(state, None)
 
 

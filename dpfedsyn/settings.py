@@ -79,11 +79,6 @@ class PrivacySettings:
     moments_share: float = _setting(0.57, _SHARE)  # of mu^2; DP-SGD gets what is left
     unsafe_noise_seed: int | None = None  # repeatable noise: voids the statement; for tests
 
-    @property
-    def training_share(self) -> float:
-        """The share of mu^2 that is left for DP-SGD."""
-        return 1.0 - self.counts_share - self.moments_share
-
 
 @dataclass(frozen=True)
 class WeightsSettings:

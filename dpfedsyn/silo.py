@@ -6,6 +6,7 @@ server may choose queries adaptively, repeat them, replay them or vanish.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.privatise import AnswerMechanism
 
 Array = NDArray[np.float64]
+
+_LOG = logging.getLogger(__name__)
 
 # Noise outside of this range would take costs, or float32 answers, out of the floats.
 LEAST_NOISE, MOST_NOISE = 1e-12, 1e12
@@ -94,7 +97,7 @@ class Silo:
         ticket = self._admit(digest, query)
         x, labels = query.x.astype(np.float64), query.labels
         signal = signal_shares()[query.t]
-        noise = np.stack([model.predict_noise(x, signal, labels) for model in self._models])
+        noise = np.stack([_predicted(model, x, signal, labels) for model in self._models])
         scores, energies = self.public.mechanism.release(
             noise,
             energies_of(noise),
@@ -180,6 +183,22 @@ class Silo:
         if ((labels < 0) | (labels >= public.classes)).any():
             return f"labels outside 0 ... {public.classes - 1}"
         return None if np.isfinite(x).all() else "x that is not finite"
+
+
+def _predicted(model: Model, x: Array, signal: float, labels: NDArray[np.int64]) -> Array:
+    """Return a model's prediction; where it fails, rows that the mechanism turns into zeros.
+
+    A model's own error may speak of records, and whether it fails may depend on them: neither must
+    be seen outside. The owner of the silo finds the error in the log.
+    """
+    try:
+        noise = np.asarray(model.predict_noise(x, signal, labels), dtype=np.float64)
+        if noise.shape == x.shape:
+            return noise
+        _LOG.error("a model returned shape %s for samples of shape %s", noise.shape, x.shape)
+    except Exception:
+        _LOG.exception("a model failed; its rows count as zeros")
+    return np.full(x.shape, np.nan)
 
 
 def energies_of(noise: Array) -> Array:

@@ -85,6 +85,7 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
         "adjacency": privacy.adjacency,
         "delta": privacy.delta,
         "epsilon": claim,
+        "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps",
         "readings": readings(
             plan, name, record=budget.record_claim(spent_record or 0.0), silo_mu2=spent
         ),
@@ -121,9 +122,23 @@ def _training(plan: Plan) -> str:
     return f"not private: {plan.config.train.parts} models on disjoint parts, never released"
 
 
+def _answers_promise_little(plan: Plan) -> bool:
+    """Whether some silo's answers alone claim ten times its whole epsilon, or more."""
+    if plan.config.train.method != "dp-sgd":
+        return False
+    return any(
+        plan.epsilon(b.answers_claim(b.answers_mu**2)).upper
+        > 10.0 * plan.epsilon(b.record_claim()).upper
+        for b in plan.budgets.values()
+    )
+
+
 def _caveats(plan: Plan) -> list[str]:
     caveats = [
-        "Noise is a floating-point Gaussian: its rounding is not covered by the claim.",
+        "Noise is a floating-point Gaussian whose tails end at 8.2 standard deviations: neither "
+        "this nor the generator's advantage is added to delta, and draws are not capped.",
+        "Defaults were chosen on development splits of the public hospital data in the package; "
+        "on other records they are fixed beforehand and cost nothing.",
         "Test scores, distances and everything else under 'internal evaluation' are computed from "
         "real records without noise; publishing them is not covered by the claim.",
         "A record is named by its line in the silo's file, or by the schema's id column: the claim "
@@ -132,7 +147,7 @@ def _caveats(plan: Plan) -> list[str]:
         "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
         "folder.",
     ]
-    if plan.config.train.method == "dp-sgd":
+    if _answers_promise_little(plan):
         caveats.append(
             "With this many rows and rounds the answers' noise promises next to nothing of its "
             "own; the record-level claim rests on the DP training of the models."

@@ -82,12 +82,13 @@ def _time(smoke: bool, say: Callable[[str], None]) -> tuple[Target, dict[str, Ta
         reason = "smoke: a whole run does not fit into its minute"
         return Target(None, SECONDS, at_least=False, reason=reason), {}
     say("dpfedsyn run, whole process")
+    before = machine.load()
     found = process.measure()
     row = {
         "wall s": found.wall,
         "processor s": found.processor,
         "memory MiB": found.memory_mib,
-        "load before": machine.load(),
+        "load before": before,
     }
     reason = f"one process on {process.CORES} cores, report and tables included"
     return Target(found.wall, SECONDS, False, reason), {"dpfedsyn run, whole process": [row]}

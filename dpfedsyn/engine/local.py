@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from dpfedsyn.errors import BudgetExhausted
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 
 
@@ -30,14 +31,18 @@ class LocalEngine:
     def ask(self, queries: Mapping[str, ScoreQuery]) -> dict[str, PrivateAnswer]:
         """Deliver each silo's query and return the answers.
 
-        A silo's refusal is raised as it is, once all silos are done; of several the first member's.
+        Refusals are raised once all silos are done, all of them in one `BudgetExhausted`; any
+        other error of a silo as it is.
         """
         futures = {
             name: self._threads.submit(self._answers[name], query)
             for name, query in queries.items()
         }
-        for future in futures.values():
-            future.exception()  # waits; a round is over when every silo is done with it
+        # Asking for the errors waits: a round is over when every silo is done with it.
+        errors = [future.exception() for future in futures.values()]
+        refusals = [error for error in errors if isinstance(error, BudgetExhausted)]
+        if len(refusals) > 1:
+            raise BudgetExhausted("\n".join(str(refusal) for refusal in refusals))
         return {name: future.result() for name, future in futures.items()}
 
     def __enter__(self) -> Self:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from accountants import gaussian
 from accountants.rows import Header
-from accountants.verify import Verification
+from accountants.verification import Verification
 from dpfedsyn.report import wording
 from dpfedsyn.report.tables import Table
 

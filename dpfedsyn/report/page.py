@@ -75,13 +75,16 @@ def _promise(silo: Json, terms: wording.Terms, private: bool) -> str:
 def passes(run: RunFolder) -> list[dict[str, Any]]:
     """Each server pass with its drawing and the reason for the shape of its line."""
     told = []
+    private_model = any("dp-sgd" in (s.get("shares_mu2") or {}) for s in run.statement["silos"])
     for place, (name, records) in enumerate(run.passes().items()):
-        first, last = worst_record(records[0]), worst_record(records[-1])
+        ends = [
+            {r: tables.worst(k, r) for r in wording.READINGS} for k in (records[0], records[-1])
+        ]
         told.append(
             {
                 "name": name,
                 "figure": Markup(figures.epsilon_over_rounds(name, records, place)),
-                "why": wording.why_line_is_flat(first, last),
+                "why": wording.why_line_is_flat(*ends, private_model=private_model),
             }
         )
     return told

@@ -8,7 +8,7 @@ from dpfedsyn.report.wording import Json
 def of(plan: Json) -> tuple[Table, ...]:
     """All tables of `Plan.to_dict()`, in reading order."""
     readings = tables.readings(plan["silos"], wording.terms(plan))
-    return (_targets(plan), readings, _mechanisms(plan), _passes(plan))
+    return (_targets(plan), readings, _mechanisms(plan), _passes(plan), _over_rounds(plan))
 
 
 def summary(plan: Json) -> str:
@@ -47,6 +47,7 @@ def _mechanisms(plan: Json) -> Table:
         (
             wording.plain(f"{silo['name']}: {entry['name']}"),
             str(entry.get("group", "")),
+            "none" if entry.get("mu") is None else f"{entry['mu']:.4g}",
             "none" if entry.get("noise_std") is None else f"{entry['noise_std']:.4g}",
             "none" if entry.get("share_mu2") is None else f"{100 * entry['share_mu2']:.1f} %",
             wording.number(wording.upper_of(entry.get("epsilon_alone"))),
@@ -54,7 +55,7 @@ def _mechanisms(plan: Json) -> Table:
         for silo in plan["silos"]
         for entry in silo["mechanisms"]
     )
-    head = ("mechanism", "group", "noise std", "share of mu^2", "epsilon alone, upper")
+    head = ("mechanism", "group", "mu", "noise std", "share of mu^2", "epsilon alone, upper")
     note = (
         f"Epsilon at {terms}. Noise std is measured in: {_units(plan)}. R leaves the silo, A "
         "trains the model inside, B answers; claim = R composed with delta_A * delta_B."
@@ -83,6 +84,25 @@ def _passes(plan: Json) -> Table:
     )
     head = ("pass", "sampler", "rounds", "mu per round", "score noise", "energy noise")
     return Table("Server passes", head, rows, "Noise: standard deviation added to every answer.")
+
+
+def _over_rounds(plan: Json) -> Table:
+    """What each silo has spent after some of the rounds; silos that agree share a line."""
+    rows = []
+    for entry in plan.get("epsilon_over_rounds", ()):
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for name, readings in entry["silos"].items():
+            ends = (wording.upper_of(readings.get(key)) for key in wording.READINGS)
+            alike.setdefault(tuple(wording.number(end) for end in ends), []).append(name)
+        for numbers, names in alike.items():
+            who = "every silo" if len(names) == len(plan["silos"]) else ", ".join(names)
+            rows.append((str(entry["round"]), wording.plain(who), *numbers))
+    head = ("after round", "silo", *wording.READINGS.values())
+    note = (
+        f"Epsilon, upper bound ({wording.terms(plan)}; silo: unit silo, replace). What will be "
+        "spent by then, not a guarantee; a silo without a line has refused."
+    )
+    return Table("Epsilon over the rounds", head, tuple(rows), note)
 
 
 def _brief(value: object) -> str:

@@ -116,17 +116,27 @@ def odds(bound: Json | None) -> str:
     )
 
 
-def why_line_is_flat(first: float | None, last: float | None) -> str:
-    """Explain the record-level line of a pass from its first and last value."""
-    if first is None or last is None:
+def why_line_is_flat(first: Json, last: Json, *, private_model: bool) -> str:
+    """Explain the record-level line of a pass.
+
+    Args:
+        first, last: the worst silo's upper bounds by reading ("record", "answers"), in the first
+            and in the last round.
+        private_model: whether the models were trained with DP.
+    """
+    start, end, answers = first.get("record"), last.get("record"), last.get("answers")
+    if start is None or end is None:
         return "The record-level reading has no finite bound in this pass."
-    if math.isclose(first, last, rel_tol=1e-3):
+    flat = math.isclose(start, end, rel_tol=1e-3)
+    if flat and private_model and (answers is None or answers > 10 * end):
         return (
             "The record-level line is flat. The answers are post-processing of a model that "
             "is differentially private itself, and for this many answers delta_B = 1: asking "
             "once more costs a record nothing more. The protection comes from the training "
             "noise, not from the noise on the answers."
         )
+    if flat:
+        return "The record-level line does not move by a thousandth over these rounds."
     return (
         "The record-level line grows: each round's answers are charged to the records, "
         "and a silo refuses to answer once its cap is reached."

@@ -110,6 +110,7 @@ def plan() -> dict[str, Any]:
         {
             "name": name,
             "group": group,
+            "mu": 0.5,
             "noise_std": noise,
             "noise_of": unit,
             "share_mu2": share,
@@ -119,7 +120,7 @@ def plan() -> dict[str, Any]:
             ("counts", "R", 5.1, "records", 0.03, 0.8),
             ("moments", "A", 3.2, "joint vector", 0.62, 5.0),
             ("dp-sgd", "A", 9.2, "clip norm, 200 steps", 0.35, 3.6),
-            ("answers", "B", 6000.0, "mu at the cap", None, math.inf),
+            ("answers", "B", None, "", None, math.inf),
         )
     ]
     return {
@@ -131,6 +132,13 @@ def plan() -> dict[str, Any]:
         "across_silos": bound(7.99, 4.12),
         "rounds": 130,
         "rows": 3000,
+        "epsilon_over_rounds": [
+            {
+                "round": number,
+                "silos": {name: statement()["silos"][0]["readings"] for name in SILOS},
+            }
+            for number in (1, 100, 130)
+        ],
         "passes": [
             {
                 "name": name,

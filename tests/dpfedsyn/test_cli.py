@@ -266,7 +266,7 @@ def test_plan_prints_every_reading_and_mechanism(fakes: Fakes) -> None:
     assert fakes.loads == [("hospitals", ["a.b=1"])]
     flat = " ".join(result.output.split())
     assert "cleveland 7.99 4.12 8.00 1e-05 record add-or-remove 200" in flat
-    assert "hungary: dp-sgd A 9.2 35.0 % 3.60" in flat
+    assert "hungary: dp-sgd A 0.5 9.2 35.0 % 3.60" in flat
     assert "cleveland: silo none none 1e-05 silo replace" in flat
     assert "default ula 100 600 0.51 to 1.2 2.5" in flat
 

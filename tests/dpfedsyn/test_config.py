@@ -170,7 +170,7 @@ def test_a_name_that_is_no_file_gets_the_nearest_example() -> None:
         ('data.split_key="2"', "data.split_key", "2"),
         ("weights.labels=[1, 2.5]", "weights.labels", (1.0, 2.5)),
         ("preset=best", "sampler.kernel", "ancestral"),
-        ("name=a=b", "name", "a=b"),
+        ("data.split_key=a=b", "data.split_key", "a=b"),
     ],
 )
 def test_set_reads_the_type_of_the_key(override: str, path: str, value: Any) -> None:
@@ -261,7 +261,7 @@ def configs(draw: st.DrawFn) -> Config:
     for name, changes in fitting.items():
         sections[name] = dataclasses.replace(sections[name], **changes)
     return dataclasses.replace(
-        base, name=draw(TEXTS), preset=draw(st.sampled_from(sorted(PRESETS))), silos=silos,
+        base, name=draw(NAMES), preset=draw(st.sampled_from(sorted(PRESETS))), silos=silos,
         device=draw(st.sampled_from(["auto", "cpu", "cuda"])), **sections,
     )  # fmt: skip
 

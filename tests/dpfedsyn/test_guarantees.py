@@ -384,8 +384,8 @@ EDITS = (
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_every_edit_of_a_ledger_is_found(edit: str, tmp_path: Path) -> None:
-    """Guarantee of accountants.verify.verify: An edited, deleted, inserted or exchanged row, reply
-    or header is found, and so is a cut tail where `expected_head` is given."""
+    """Guarantee of accountants.verification.verify: An edited, deleted, inserted or exchanged row,
+    reply or header is found, and so is a cut tail where `expected_head` is given."""
     path = tmp_path / "ledger"
     head = filled(path)
     assert verify(path, key=KEY, expected_head=head).head == head

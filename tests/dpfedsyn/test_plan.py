@@ -64,7 +64,9 @@ def test_the_silo_level_is_none_with_released_counts_and_a_number_without() -> N
         assert "counts are released" in reading["silo_reason"]
     for reading in readings(plan_of("hospitals", "weights.source=public")):
         assert reading["silo"]["upper"] > 1e6
-        assert reading["silo"] == reading["answers"]
+        assert reading["silo"]["upper"] == reading["answers"]["upper"]
+        assert (reading["silo"]["unit"], reading["silo"]["adjacency"]) == ("silo", "replace")
+        assert (reading["record"]["unit"], reading["record"]["delta"]) == ("record", 1e-5)
         assert reading["silo_reason"] is None
 
 
@@ -277,3 +279,29 @@ def test_sampled_training_under_replace_is_refused_before_planning() -> None:
     """The configuration itself is at fault, and says which adjacencies there are."""
     with pytest.raises(ConfigError, match="add-or-remove and zero-out only"):
         plan_of("hospitals", "privacy.adjacency=replace")
+
+
+def test_an_ensemble_of_all_but_empty_parts_does_not_fit_and_says_what_would() -> None:
+    """Fewer than two records a part, by public reference size; the named number of parts fits."""
+    plan = plan_of("answers-only", "train.parts=41")
+    faults = [fault for fault in plan.faults if fault.startswith("switzerland: 41 parts")]
+    assert len(faults) == 1
+    assert "train.parts <= 40" in faults[0]
+    assert plan_of("answers-only", "train.parts=40").fits
+
+
+def test_the_plan_tells_what_is_spent_after_which_round_until_a_silo_refuses() -> None:
+    """Every entry equals the claim at that many rounds; a silo whose cap is reached is left out."""
+    plan = plan_of("answers-only")
+    entries = plan.to_dict()["epsilon_over_rounds"]
+    assert [entry["round"] for entry in entries] == [1, 2, 5, 10, 20, 24]
+    fitting = planning.rounds_that_fit(plan, "switzerland")
+    for entry in entries:
+        assert ("switzerland" in entry["silos"]) == (entry["round"] <= fitting)
+        budget = plan.budgets["va"]
+        spent = planning.mu2_after(plan, entry["round"])
+        assert budget.record_mu is not None
+        share = (budget.record_mu / budget.answers_mu) ** 2
+        claim = plan.epsilon(budget.record_claim(spent * share))
+        assert entry["silos"]["va"]["record"]["upper"] == claim.upper
+    assert planning.mu2_after(plan, 24) == pytest.approx(planning.planned_mu(plan.config) ** 2)

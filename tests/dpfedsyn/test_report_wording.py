@@ -129,3 +129,19 @@ def test_rows_of_every_table_match_their_head() -> None:
 def test_control_characters_cannot_reach_a_terminal() -> None:
     """An escape sequence in a silo's name is dropped."""
     assert wording.plain("a\x1b[31mb\x07\r\nc") == "a[31mb\nc"
+
+
+def test_a_flat_line_is_explained_by_the_model_only_where_the_model_is_private() -> None:
+    """delta_B = 1 is said of DP models whose answers promise nothing; never of an ensemble."""
+    hopeless = {"record": 8.0, "answers": 1e7, "silo": None}
+    strong = {"record": 4.4, "answers": 4.4, "silo": 4.4}
+    said = wording.why_line_is_flat(hopeless, hopeless, private_model=True)
+    assert "delta_B = 1" in said
+    for told in (
+        wording.why_line_is_flat(hopeless, hopeless, private_model=False),
+        wording.why_line_is_flat(strong, strong, private_model=True),
+        wording.why_line_is_flat(strong, strong, private_model=False),
+    ):
+        assert "delta_B" not in told
+        assert "does not move" in told
+    assert "grows" in wording.why_line_is_flat(strong, hopeless, private_model=True)

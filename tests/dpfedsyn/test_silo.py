@@ -460,3 +460,31 @@ def test_bytes_that_are_no_answer_are_refused(
     assert same(messages.decode_answer(whole), messages.decode_answer(whole))
     with pytest.raises(ProtocolMismatch):
         messages.decode_answer(damage(whole))
+
+
+class Broken:
+    """A model whose own error speaks of a record, or whose answer has another shape."""
+
+    def __init__(self, shape: tuple[int, int] | None) -> None:
+        self.shape = shape
+
+    def predict_noise(self, x: Array, signal: float, labels: NDArray[np.int64]) -> Array:
+        if self.shape is None:
+            raise ValueError("record 17 has value 3")
+        return np.zeros(self.shape)
+
+
+@pytest.mark.parametrize("shape", [None, (1, 2), (5, 3)])
+def test_a_model_that_fails_answers_like_a_model_that_knows_nothing(
+    shape: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    """Neither the error nor that there was one is seen outside: same noise, same charge."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with silo(tmp_path / "a", Broken(shape)) as failing:
+        seen = failing.answer(query())
+        charged = failing.ledger.totals()
+    with silo(tmp_path / "b", Constant(math.nan)) as knowing_nothing:
+        expected = knowing_nothing.answer(query())
+        assert knowing_nothing.ledger.totals() == charged
+    assert same(seen, expected)

@@ -188,3 +188,11 @@ def test_it_is_plain_json_of_a_stated_version(made: dict[str, Any], tmp_path: Pa
     plan = plan_of("answers-only")
     fresh = make(replace(plan), tmp_path / "a")
     assert json.loads(json.dumps(fresh, allow_nan=False)) == fresh
+
+
+def test_little_protection_by_answers_is_said_only_where_it_is_so(tmp_path: Path) -> None:
+    """With a small cap and public weights the answers carry the claim: then it is not said."""
+    weak = make(plan_of("hospitals"), tmp_path / "a")
+    assert any("next to nothing of its own" in caveat for caveat in weak["caveats"])
+    strong = make(plan_of("hospitals", "answers.mu=1", "weights.source=public"), tmp_path / "b")
+    assert not any("next to nothing of its own" in caveat for caveat in strong["caveats"])

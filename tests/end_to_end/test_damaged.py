@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from accountants.ledger import Ledger
-from accountants.verify import verify
+from accountants.verification import verify
 from dpfedsyn import config, keys
 from dpfedsyn import run as runner
 from dpfedsyn.progress import Silent
