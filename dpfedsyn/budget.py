@@ -99,6 +99,10 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     counts and moments as configured; DP-SGD gets the least noise with which the *whole* claim's
     upper bound still meets epsilon. For an ensemble the whole budget caps the answers.
 
+    Guarantee:
+        The upper bound on epsilon of the whole record-level claim, answers at their cap, is at most
+        the silo's budget at the run's delta and adjacency; settings and budget are public.
+
     Raises:
         BudgetExhausted: no noise in reach meets the budget; says which epsilon would.
     """

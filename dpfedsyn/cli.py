@@ -169,7 +169,7 @@ def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
     """Run, write the report, print the tables; Ctrl-C leaves a resumable run."""
     from dpfedsyn.progress import RichProgress
     from dpfedsyn.report import terminal, wording, write
-    from dpfedsyn.report.folder import read
+    from dpfedsyn.report.finished import read
 
     privacy = config.privacy
     console = _console()

@@ -105,6 +105,10 @@ def split(records: Records, *, key: str, fraction: float) -> tuple[Records, Reco
         key: public; another key is another split.
         fraction: expected share of the test part, in [0, 1].
 
+    Guarantee:
+        Whether a record is tested or trained on depends on its own id and public settings only:
+        adding or removing a record moves no other, so training stays a function of one data set.
+
     Raises:
         ConfigError: the fraction is outside [0, 1].
     """
@@ -121,6 +125,10 @@ def parts(records: Records, m: int, key: str) -> tuple[Records, ...]:
     """Divide records into m disjoint parts by the keyed hash of each id; parts may be empty.
 
     The part is HMAC-SHA256(key, "parts/silo/id") modulo m, so it is independent of `split`.
+
+    Guarantee:
+        Adding or removing a record changes one part only, and no record is in two: the ensemble's
+        record-level sensitivity, 1/M of the whole, rests on that.
 
     Raises:
         ConfigError: m is below 1.

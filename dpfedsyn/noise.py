@@ -41,10 +41,11 @@ class Keystream:
         return draws
 
     def bernoulli(self, count: int, rate: float) -> NDArray[np.bool_]:
-        """Return `count` inclusion bits, each 1 with probability `rate` to within 2^-64.
+        """Return `count` inclusion bits, independent of each other.
 
-        The bits are cryptographic and stay in the silo: amplification by sampling holds only
-        against somebody who cannot guess who was sampled.
+        Guarantee:
+            Each bit is 1 with probability `rate` to within 2^-64 and comes from the secret stream:
+            amplification by sampling holds only against who cannot guess who was sampled.
         """
         threshold = round(rate * 2.0**64)
         if threshold >= 2**64:

@@ -42,6 +42,10 @@ class AnswerMechanism:
 
         mu^2 = (2 C sqrt(N) / sigma_e)^2 + (B sqrt(N) / sigma_f)^2; the second term only where
         energies are released (`energy_std` is None otherwise).
+
+        Guarantee:
+            The N rows of a query are charged as N questions, jointly with their energies: this is
+            the exact cost of moving every row across the whole ball and every energy over [0, B].
         """
         scores = (2.0 * self.clip / score_std) ** 2
         energies = 0.0 if energy_std is None else (self.energy_bound / energy_std) ** 2

@@ -28,6 +28,10 @@ def from_counts(counts: Array, std: Array) -> Mixture:
     Args:
         counts: (K, classes) noisy. std: (K,) their noise.
 
+    Guarantee:
+        Weights and abstention are functions of the released noisy counts and their public noise
+        alone: they cost nothing beside the counts.
+
     A silo whose noisy count lies below two noise standard deviations abstains for that label: it
     most likely never saw it, and its model would answer confident nonsense.
     """

@@ -15,7 +15,7 @@ def write(run_folder: Path) -> Path:
     Raises:
         DataError: the folder holds no statement, or a file in it is damaged.
     """
-    from dpfedsyn.report.folder import read
+    from dpfedsyn.report.finished import read
     from dpfedsyn.report.page import render
 
     page = render(read(run_folder))

@@ -7,12 +7,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dpfedsyn.report import figures, plan_tables, tables, wording
-from dpfedsyn.report.folder import RunFolder
+from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.tables import Table
 from dpfedsyn.report.wording import Json
 
 
-def render(run: RunFolder) -> str:
+def render(run: FinishedRun) -> str:
     """Return the page as HTML; every text from the run is escaped by the template."""
     loader = PackageLoader("dpfedsyn", "report")
     environment = Environment(
@@ -72,7 +72,7 @@ def _promise(silo: Json, terms: wording.Terms, private: bool) -> str:
     )
 
 
-def passes(run: RunFolder) -> list[dict[str, Any]]:
+def passes(run: FinishedRun) -> list[dict[str, Any]]:
     """Each server pass with its drawing and the reason for the shape of its line."""
     told = []
     private_model = any("dp-sgd" in (s.get("shares_mu2") or {}) for s in run.statement["silos"])
@@ -95,7 +95,7 @@ def worst_record(record: Json) -> float | None:
     return tables.worst(record, "record")
 
 
-def _guarantee(run: RunFolder) -> tuple[Table, ...]:
+def _guarantee(run: FinishedRun) -> tuple[Table, ...]:
     return (tables.guarantee(run.statement), tables.readings(run.statement["silos"]))
 
 

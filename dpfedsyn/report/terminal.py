@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from dpfedsyn.report import plan_tables, tables, wording
-from dpfedsyn.report.folder import RunFolder
+from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.wording import Json
 
 _NEVER_SPLIT = 40  # characters; a number or a name broken over two lines is misread
@@ -57,7 +57,7 @@ def plan(console: Console, planned: Json) -> None:
         say(console, f"note: {note}")
 
 
-def run(console: Console, folder: RunFolder) -> None:
+def run(console: Console, folder: FinishedRun) -> None:
     """Print what a run promises, what it spent and what the data is worth."""
     statement, results = folder.statement, folder.results
     silos = statement["silos"]

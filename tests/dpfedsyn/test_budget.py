@@ -59,7 +59,8 @@ def test_a_solved_budget_meets_epsilon_and_uses_it(target: float, source: str) -
 def test_every_solved_budget_meets_epsilon(
     target: float, counts: float, moments: float, steps: int
 ) -> None:
-    """Whatever the split, the whole claim's upper bound is at most what was asked for."""
+    """Guarantee of dpfedsyn.budget.solve: The upper bound on epsilon of the whole claim is at most
+    what was asked for, whatever the split."""
     config = with_privacy(example(), epsilon=target, counts_share=counts, moments_share=moments)
     config = replace(config, train=replace(config.train, steps=steps))
     budget = solve(config, config.silos[0])

@@ -190,7 +190,8 @@ some_ids = st.lists(st.text(max_size=5), min_size=1, max_size=30, unique=True)
 def test_one_record_never_moves_another(
     ids: list[str], gone: int, key: str, fraction: float, m: int
 ) -> None:
-    """Without any one record, all others stay in their part of split and ensemble."""
+    """Guarantee of dpfedsyn.data.split: Whether a record is tested or trained on depends on it
+    alone. Guarantee of dpfedsyn.data.parts: Adding or removing a record changes one part only."""
     gone %= len(ids)
     fewer = [id_ for k, id_ in enumerate(ids) if k != gone]
     for divide in (

@@ -112,7 +112,8 @@ def test_every_word_gives_a_finite_draw() -> None:
 
 @pytest.mark.parametrize("rate", [0.25, 0.5, 0.9])
 def test_bernoulli_includes_at_its_rate(rate: float) -> None:
-    """10^6 bits within 5 standard errors (false alarm 6e-7); a rate 2 % higher is rejected."""
+    """Guarantee of dpfedsyn.noise.Keystream.bernoulli: Each bit is 1 with probability `rate`:
+    10^6 bits within 5 standard errors (false alarm 6e-7); a rate 2 % higher is rejected."""
     bits = Keystream(KEY).bernoulli(DRAWS, rate)
     error = math.sqrt(rate * (1.0 - rate) / DRAWS)
     assert abs(bits.mean() - rate) < 5.0 * error

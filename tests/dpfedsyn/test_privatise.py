@@ -92,7 +92,8 @@ def test_one_part_of_an_ensemble_moves_the_answer_by_its_share_only(
 
 @pytest.mark.parametrize(("parts", "rows"), list(itertools.product([1, 3], [1, 50])))
 def test_a_constructed_pair_of_models_attains_the_sensitivity(parts: int, rows: int) -> None:
-    """Opposite directions and the two ends of the energies' range reach 99 % of mu: no slack."""
+    """Guarantee of dpfedsyn.privatise.AnswerMechanism.silo_mu2: The N rows of a query cost what
+    opposite directions and the two ends of the energies' range attain, to 99 %: no slack."""
     mechanism = AnswerMechanism(6.0, 18.0, parts)
     noise, energies = np.zeros((parts, rows, 4)), np.zeros((parts, rows))
     noise[..., 1] = 1e6

@@ -37,7 +37,8 @@ def test_weights_of_every_label_that_is_drawn_sum_to_one(seed: int) -> None:
 
 @given(SEEDS)
 def test_weights_follow_the_counts_that_stand_out_of_their_noise(seed: int) -> None:
-    """Proportional where n >= 2 standard deviations, exactly 0 below: the silo abstains."""
+    """Guarantee of dpfedsyn.weights.from_counts: Weights and abstention are functions of the noisy
+    counts and their noise: proportional from 2 standard deviations on, exactly 0 below."""
     counts, std = noisy(seed)
     mixture = weights.from_counts(counts, std)
     kept = counts >= 2.0 * std[:, None]

@@ -15,7 +15,7 @@ PREVIEW_ROWS = 8
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class FinishedRun:
     """What a run left behind.
 
     Args:
@@ -57,7 +57,7 @@ class RunFolder:
         return grouped
 
 
-def read(path: Path) -> RunFolder:
+def read(path: Path) -> FinishedRun:
     """Read a run folder.
 
     Raises:
@@ -70,7 +70,7 @@ def read(path: Path) -> RunFolder:
             f"{path}: holds no statement.json, so there is no claim to report. Either this is "
             f"not a run folder, or the run has not ended: `{_resume(path)}`."
         )
-    return RunFolder(
+    return FinishedRun(
         path=path,
         statement=_statement(path / "statement.json"),
         plan=_object(path / "plan.json"),
