@@ -15,34 +15,28 @@ from numpy.typing import NDArray
 from dpfedsyn.errors import RunError
 
 
-def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file at once: a new file beside it, fsync, rename; readable by its owner only.
-
-    Without `durable` there is no fsync: a kill still leaves the old or the new file; what a power
-    cut leaves depends on the file system.
-    """
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file durably and at once: a new file beside it, fsync, rename; owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
-        if durable:
-            os.fsync(file.fileno())
+        os.fsync(file.fileno())
     os.replace(beside, path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # else a power cut could undo the rename
-        finally:
-            os.close(folder)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else a power cut could undo the rename
+    finally:
+        os.close(folder)
 
 
-def save(path: Path, arrays: Mapping[str, NDArray[Any]], *, durable: bool = True) -> None:
-    """Write named arrays as one NPZ file; `durable` as in `write_bytes`."""
+def save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as one NPZ file."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue(), durable=durable)
+    write_bytes(path, buffer.getvalue())
 
 
 def load(path: Path) -> dict[str, NDArray[Any]] | None:

@@ -24,6 +24,11 @@ LEAST_COUNT_TO_NOISE = 2.0
 MOST_NOISE_TO_SPREAD = 4.0
 LEAST_PER_PART = 2.0  # records in one part of an ensemble
 
+_INEXACT = (
+    "sampler.absorb with energy = 'l2': the weights depend on the noise that is absorbed, so the "
+    "chain's law changes a little. Set sampler.absorb = false for the literal method."
+)
+
 
 @dataclass(frozen=True)
 class PassPlan:
@@ -117,6 +122,8 @@ def make(config: Config) -> Plan:
             except BudgetExhausted as refusal:
                 faults.append(str(refusal))
     plan = Plan(config, dimension, classes, budgets, passes(config), (), ())
+    if any(part.settings.absorb and part.settings.energy == "l2" for part in plan.passes):
+        notes.append(_INEXACT)
     for name in budgets:
         text = _early_end(plan, name)
         if text:

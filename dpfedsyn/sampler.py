@@ -22,7 +22,9 @@ from dpfedsyn.settings import SamplerSettings
 
 Array = NDArray[np.float64]
 
-LEAST_VARIANCE = 1e-3  # of the kernel's own, below which a path energy would divide by noise
+# Of the kernel's own variance: where less was left to inject (but not nothing), path energies are
+# taken at this width, and their responsibilities are no longer exact.
+LEAST_VARIANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)

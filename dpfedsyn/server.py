@@ -123,8 +123,7 @@ def run_pass(
         kernel = plan.kernels[state.round_number]
         state, info = sampler.step(state, answers, kernel, prior, plan.settings, rng)
         on_round(state.round_number, info)
-        # A power cut may undo two rounds; silos keep the replies of at least two.
-        checkpoint.save(saved, _to_arrays(state), durable=state.round_number % 2 == 0)
+        checkpoint.save(saved, _to_arrays(state))
     return PassResult(state, None)
 
 

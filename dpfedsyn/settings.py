@@ -146,7 +146,7 @@ class SamplerSettings:
     prior: str = _setting("labels", _one_of("labels", "uniform"))  # w_i(y), or 1/K
     levels: int = _setting(25, _in(1, 1000))
     steps_per_level: int = _setting(4, _in(1, 1000))  # ULA only
-    step_size: float = _setting(0.5, _POSITIVE)  # c in eta = c (1 - abar)^p
+    step_size: float = _setting(0.5, _in(0, 1, open_low=True))  # c in eta = c (1 - abar)^p
     power: float = _setting(1.0, _in(1, 10))  # p
     score_scale: float = _setting(1.0, _POSITIVE)  # lambda of the score, equation (11)
     temperature: float = _setting(1.0, _POSITIVE)  # lambda of the weights, equation (9)

@@ -305,3 +305,12 @@ def test_the_plan_tells_what_is_spent_after_which_round_until_a_silo_refuses() -
         claim = plan.epsilon(budget.record_claim(spent * share))
         assert entry["silos"]["va"]["record"]["upper"] == claim.upper
     assert planning.mu2_after(plan, 24) == pytest.approx(planning.planned_mu(plan.config) ** 2)
+
+
+def test_absorption_with_energies_of_the_noisy_answers_is_noted_as_inexact() -> None:
+    """The weights then depend on the noise that is absorbed; the literal preset absorbs nothing."""
+    inexact = plan_of("hospitals", "preset=paper", "sampler.absorb=true", "answers.rows=10")
+    assert any("absorb" in note for note in inexact.notes)
+    assert inexact.fits
+    for overrides in (("preset=paper", "answers.rows=10"), ()):
+        assert not any("absorb" in note for note in plan_of("hospitals", *overrides).notes)
