@@ -206,6 +206,7 @@ def _check_resume(out: Path | None, resume: bool) -> None:
 def _check_folder(folder: Path, resume: bool) -> None:
     """Refuse a folder that a run would mix with, before anything is written."""
     from dpfedsyn.errors import RunError
+    from dpfedsyn.folder import unused
 
     in_the_way = next((p for p in (folder, *folder.parents) if p.exists()), folder)
     if in_the_way.exists() and not in_the_way.is_dir():
@@ -217,7 +218,7 @@ def _check_folder(folder: Path, resume: bool) -> None:
             f"{folder}: already holds a run, and a second one would mix with it. Nothing was run. "
             "Continue it with --resume, or give another --out."
         )
-    if not resume and folder.is_dir() and not all(p.suffix == ".part" for p in folder.iterdir()):
+    if not resume and not unused(folder):
         raise RunError(f"{folder}: is not empty. Nothing was run. Give a new folder with --out.")
 
 
