@@ -64,6 +64,15 @@ class Budget:
         mu2 = self.answers_mu**2 if answers_mu2 is None else answers_mu2
         return _composed([*self.releases(), Cascade(Composed(self.inside()), _gaussian(mu2))])
 
+    def at_record_level(self, answers_mu2: float) -> float:
+        """What answers of this mu^2 between any two models cost one record by themselves.
+
+        One record moves 1/M of an ensemble; behind a single model it may move all of it.
+        """
+        if self.record_mu is None:
+            return answers_mu2
+        return answers_mu2 * (self.record_mu / self.answers_mu) ** 2
+
     def answers_claim(self, answers_mu2: float) -> Event:
         """The answers alone: what they promise for any model behind them."""
         return _gaussian(answers_mu2)

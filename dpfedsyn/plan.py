@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from accountants import Adjacency, Bound, Event, Unbounded, epsilon, gaussian, overlap
@@ -75,7 +77,17 @@ class Plan:
                 f"The plan does not fit its budget; nothing was released.\n{faults}"
             )
 
-    def noise(self, name: str, part: PassPlan, rows: int) -> tuple[AnswerNoise, ...]:
+    @cached_property
+    def round_costs(self) -> tuple[float, ...]:
+        """What each round of the run costs a silo that is asked all rows: mu_t^2 of two models."""
+        rows, costs = self.config.answers.rows, mechanism(self.config)
+        return tuple(
+            costs.silo_mu2(rows, noise.score_std, noise.energy_std)
+            for part in self.passes
+            for noise in self.noise(part, rows)
+        )
+
+    def noise(self, part: PassPlan, rows: int) -> tuple[AnswerNoise, ...]:
         """Return a silo's noise in every round of a pass in which it is asked `rows` rows."""
         mu = planned_mu(self.config) * math.sqrt(part.share)
         return schedule.calibrate(part.settings, self.config.answers, mu=mu, rows=max(rows, 1))
@@ -265,22 +277,13 @@ def _early_end(plan: Plan, name: str) -> str | None:
 
 def mu2_after(plan: Plan, number: int) -> float:
     """Return what the first rounds of a run cost together, between any two models of a silo."""
-    rows, costs = plan.config.answers.rows, mechanism(plan.config)
-    noise = [n for part in plan.passes for n in plan.noise("", part, rows)]
-    return math.fsum(costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise[:number])
+    return math.fsum(plan.round_costs[:number])
 
 
 def rounds_that_fit(plan: Plan, name: str) -> int:
     """Return how many rounds a silo's cap holds."""
-    cap, spent, count = plan.budgets[name].answers_mu ** 2, 0.0, 0
-    rows, costs = plan.config.answers.rows, mechanism(plan.config)
-    for part in plan.passes:
-        for noise in plan.noise(name, part, rows):
-            spent += costs.silo_mu2(rows, noise.score_std, noise.energy_std)
-            if spent > cap:
-                return count
-            count += 1
-    return count
+    cap = plan.budgets[name].answers_mu ** 2
+    return sum(1 for spent in itertools.accumulate(plan.round_costs) if spent <= cap)
 
 
 def _silo(config: Config, name: str) -> SiloSettings:

@@ -47,16 +47,16 @@ def _ends(value: Bound) -> dict[str, Any]:
 def readings(plan: Plan, name: str, *, record: Event, silo_mu2: float) -> dict[str, Any]:
     """Return the three readings of one silo: record level, answers alone, silo level."""
     budget = plan.budgets[name]
-    alone_mu2 = silo_mu2
-    if budget.record_mu is not None:  # an ensemble's answers alone are its record level
-        alone_mu2 = silo_mu2 * (budget.record_mu / budget.answers_mu) ** 2
     silo, reason = planning.silo_reading(plan, name, silo_mu2)
     privacy = plan.config.privacy
     own = {"delta": privacy.delta, "unit": privacy.unit, "adjacency": privacy.adjacency}
     whole = {"delta": privacy.delta, "unit": "silo", "adjacency": "replace"}
     return {
         "record": {**_ends(plan.epsilon(record)), **own},
-        "answers": {**_ends(plan.epsilon(budget.answers_claim(alone_mu2))), **own},
+        "answers": {
+            **_ends(plan.epsilon(budget.answers_claim(budget.at_record_level(silo_mu2)))),
+            **own,
+        },
         "silo": None if silo is None else {**_ends(silo), **whole},
         "silo_reason": reason,
     }
@@ -96,17 +96,14 @@ def _after(plan: Plan, solved: list[SiloSettings], number: int) -> dict[str, Any
     for silo in solved:
         if number <= planning.rounds_that_fit(plan, silo.name):
             budget = plan.budgets[silo.name]
-            at_record = spent
-            if budget.record_mu is not None:
-                at_record = spent * (budget.record_mu / budget.answers_mu) ** 2
-            claim = budget.record_claim(at_record)
+            claim = budget.record_claim(budget.at_record_level(spent))
             silos[silo.name] = readings(plan, silo.name, record=claim, silo_mu2=spent)
     return {"round": number, "silos": silos}
 
 
 def _pass(plan: Plan, part: PassPlan) -> dict[str, Any]:
     rows = plan.config.answers.rows
-    noise = plan.noise("", part, rows)
+    noise = plan.noise(part, rows)
     costs = planning.mechanism(plan.config)
     mu2 = [costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise]
     energies = [n.energy_std for n in noise if n.energy_std is not None]

@@ -76,7 +76,7 @@ def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:
         first_round=part.first_round,
         settings=part.settings,
         kernels=part.kernels,
-        noise={name: plan.noise(name, part, count) for name, count in rows.items()},
+        noise={name: plan.noise(part, count) for name, count in rows.items()},
     )
 
 

@@ -77,6 +77,7 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
     budget, totals, privacy = plan.budgets[name], ledger.totals(), plan.config.privacy
     private = privacy.unsafe_noise_seed is None
     claim = bound(plan.epsilon(budget.record_claim())) if private else None
+    charges = ledger.charges()
     spent = totals.answers_mu2
     spent_record = totals.record_mu2 if budget.record_mu is not None else spent
     return {
@@ -90,10 +91,10 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
             plan, name, record=budget.record_claim(spent_record or 0.0), silo_mu2=spent
         ),
         "charged": {
-            "R": [c.kind for c in ledger.charges() if c.group == "R"],
-            "A": sorted({c.kind for c in ledger.charges() if c.group == "A"}),
+            "R": [c.kind for c in charges if c.group == "R"],
+            "A": sorted({c.kind for c in charges if c.group == "A"}),
             "B": {
-                "answers": sum(1 for c in ledger.charges() if c.group == "B"),
+                "answers": sum(1 for c in charges if c.group == "B"),
                 "mu": math.sqrt(spent),
                 "cap_mu": budget.answers_mu,
             },

@@ -76,7 +76,7 @@ def test_all_three_readings_grow_with_every_round() -> None:
         plan = plan_of(name, *overrides)
         budget = plan.budgets["va"]
         costs, rows = planning.mechanism(plan.config), plan.config.answers.rows
-        noise = [n for part in plan.passes for n in plan.noise("va", part, rows)]
+        noise = [n for part in plan.passes for n in plan.noise(part, rows)]
         each = [costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise]
         spent = list(itertools.accumulate(each))[::6]
         share = 1.0 if budget.record_mu is None else (budget.record_mu / budget.answers_mu) ** 2
@@ -159,7 +159,7 @@ def rounds_answered(plan: Plan, name: str) -> int:
         silo = Silo(public, models, ledger, KEY)
         with contextlib.suppress(BudgetExhausted):
             for part in plan.passes:
-                steps = zip(part.kernels, plan.noise(name, part, rows), strict=True)
+                steps = zip(part.kernels, plan.noise(part, rows), strict=True)
                 for kernel, noise in steps:
                     silo.answer(
                         ScoreQuery(
@@ -203,7 +203,7 @@ def test_under_replace_a_record_moves_two_parts_of_an_ensemble() -> None:
     ]
     costs = [planning.moved_parts(plan.config) for plan in plans]
     assert costs == [1, 2]
-    noise = [plan.noise("va", plan.passes[0], 8)[0].score_std for plan in plans]
+    noise = [plan.noise(plan.passes[0], 8)[0].score_std for plan in plans]
     assert noise[1] == pytest.approx(2.0 * noise[0], rel=1e-12)
     caps = [plan.budgets["va"] for plan in plans]
     assert caps[0].record_mu == caps[1].record_mu
@@ -222,7 +222,7 @@ def test_all_passes_together_cost_what_the_answers_may() -> None:
             spent = math.fsum(
                 mechanism.silo_mu2(asked, n.score_std, n.energy_std)
                 for part in plan.passes
-                for n in plan.noise("va", part, asked)
+                for n in plan.noise(part, asked)
             )
             cap = plan.budgets["va"].answers_mu ** 2
             assert (1.0 - 1e-6) * cap <= spent <= cap
@@ -235,7 +235,7 @@ def test_both_noises_of_the_default_are_calibrated_jointly() -> None:
     plan = plan_of()
     mechanism, rows = planning.mechanism(plan.config), plan.config.answers.rows
     for part in plan.passes:
-        for noise in plan.noise("va", part, rows):
+        for noise in plan.noise(part, rows):
             whole = mechanism.silo_mu2(rows, noise.score_std, noise.energy_std)
             scores = mechanism.silo_mu2(rows, noise.score_std, None)
             share = plan.config.answers.energy_share if part.name == "default" else 0.0
