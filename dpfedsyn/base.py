@@ -16,19 +16,26 @@ from dpfedsyn.settings import BaseSettings
 
 Array = NDArray[np.float64]
 
+LEAST_VARIANCE = 1e-4
+
 
 @dataclass(frozen=True)
 class AnalyticBase:
-    """N(mean_y, covariance) per label y, and its exact denoiser at every noise level."""
+    """N(mean_y, covariance) per label y, and its exact denoiser at every noise level.
+
+    The covariance is shared, or every label has its own: eigenvalues (classes, d).
+    """
 
     means: Array  # (classes, d)
-    eigenvalues: Array  # (d,)
-    eigenvectors: Array  # (d, d), columns
+    eigenvalues: Array  # (d,) or (classes, d)
+    eigenvectors: Array  # (d, d), columns, or (classes, d, d)
 
     @property
     def covariance(self) -> Array:
-        """The shared covariance, shape (d, d)."""
-        return (self.eigenvectors * self.eigenvalues) @ self.eigenvectors.T
+        """The covariance: shared (d, d), or per label (classes, d, d)."""
+        scaled = self.eigenvectors * self.eigenvalues[..., None, :]
+        covariance: Array = scaled @ np.swapaxes(self.eigenvectors, -1, -2)
+        return covariance
 
     def denoise(self, x: Array, signal: Array | float, labels: NDArray[np.int64]) -> Array:
         """Return E[x_0 | x_t = x, y], shape (N, d), for abar_t = signal (scalar or (N, 1)).
@@ -36,54 +43,151 @@ class AnalyticBase:
         x_t | y is N(sqrt(a) m_y, a S + (1 - a) I), so E[x_0 | x] = m + sqrt(a) S (a S + (1 - a)
         I)^-1 (x - sqrt(a) m), computed in the eigenbasis of S.
         """
+        if self.eigenvalues.ndim == 1:
+            return self._denoise(x, signal, self.means[labels], self.eigenvalues, self.eigenvectors)
+        denoised, levels = np.empty_like(x), np.broadcast_to(signal, (len(x), 1))
+        for y in np.unique(labels):
+            own = labels == y
+            denoised[own] = self._denoise(
+                x[own], levels[own], self.means[y], self.eigenvalues[y], self.eigenvectors[y]
+            )
+        return denoised
+
+    @staticmethod
+    def _denoise(
+        x: Array, signal: Array | float, means: Array, values: Array, vectors: Array
+    ) -> Array:
         root = np.sqrt(signal)
-        means = self.means[labels]
-        gain = root * self.eigenvalues / (signal * self.eigenvalues + 1.0 - signal)
-        centred = (x - root * means) @ self.eigenvectors
-        denoised: Array = means + (gain * centred) @ self.eigenvectors.T
+        gain = root * values / (signal * values + 1.0 - signal)
+        centred = (x - root * means) @ vectors
+        denoised: Array = means + (gain * centred) @ vectors.T
         return denoised
 
 
 @dataclass(frozen=True)
 class NoisyStatistics:
-    """What the mechanisms returned, with the noise that is in it (public)."""
+    """What the mechanisms returned, with the noise that is in it (public).
+
+    Attributes:
+        sums: the vector of `MomentQuery.sums`. label_sums: of the first of two queries, or None.
+    """
 
     counts: Array  # (classes,)
     counts_std: float
-    sums: Array  # the joint moment vector
+    sums: Array
     sums_std: float
+    label_sums: Array | None = None
+    label_sums_std: float = 0.0
 
 
 def fit(
-    statistics: NoisyStatistics, query: MomentQuery, two_valued: Array, settings: BaseSettings
+    statistics: NoisyStatistics,
+    query: MomentQuery,
+    two_valued: Array,
+    settings: BaseSettings,
+    spectrum: Array | None = None,
 ) -> AnalyticBase:
     """Fit the base to noisy statistics; every estimate shrinks as far as its own noise asks.
 
     Args:
         two_valued: (d, 2) the two values that a coordinate can take (public schema), NaN where it
             takes more; such a coordinate's variance follows from its mean.
+        spectrum: (d,) public relative variances of an image's coordinates; None for tables.
 
-    Means shrink to 0, the public centre, by a Gaussian prior of public width; correlations by
-    1 - shrinkage * noise variance / estimate^2 (positive-part James-Stein); a label without
-    records keeps the centre.
+    Means shrink to 0, the public centre, by a Gaussian prior of public width; a label without
+    records keeps the centre. For tables, correlations shrink by 1 - shrinkage * noise variance /
+    estimate^2 (positive-part James-Stein). For images, the covariance's difference from the public
+    spectrum loses in every eigenvalue what noise alone would reach there (soft threshold).
     """
-    sums, products = query.unpack(statistics.sums)
-    counts = np.maximum(statistics.counts, max(statistics.counts_std, 1.0))
+    if query.residual_radius and statistics.label_sums is not None:
+        means = label_means(statistics, query, two_valued, settings)
+        sums, products = means * _counts(statistics)[:, None], query.unpack(statistics.sums)[1]
+        centred = True
+    else:
+        sums, products = query.unpack(statistics.sums)
+        noise = query.mean_noise(statistics.sums_std)
+        means = _means(sums, noise, _counts(statistics), two_valued, settings)
+        centred = False
+    counts = _counts(statistics)
     total = counts.sum()
-    noise = query.mean_noise(statistics.sums_std) / counts
+    within = products / total
+    if not centred:
+        within = within - (means.T * (counts / total)) @ means
+    noise = query.product_noise(statistics.sums_std) / total
+    if spectrum is None:
+        variances = _variances(within, means, counts / total, two_valued, settings)
+        scale = np.sqrt(variances)
+        shared = _correlation(within, variances, noise, settings) * np.outer(scale, scale)
+    else:
+        shared = _spectral(within, noise, spectrum, settings)
+    own = query.unpack_labels(statistics.sums)
+    if own is None:
+        values, vectors = np.linalg.eigh(shared)
+        return AnalyticBase(means, np.maximum(values, LEAST_VARIANCE), vectors)
+    if not centred:
+        own = own - counts[:, None, None] * means[:, :, None] * means[:, None, :]
+    noise = query.label_product_noise(statistics.sums_std)
+    covariances = np.stack(
+        [_of_label(s, n, noise, shared, settings) for s, n in zip(own, counts, strict=True)]
+    )
+    values, vectors = np.linalg.eigh(covariances)
+    return AnalyticBase(means, np.maximum(values, LEAST_VARIANCE), vectors)
+
+
+def label_means(
+    statistics: NoisyStatistics, query: MomentQuery, two_valued: Array, settings: BaseSettings
+) -> Array:
+    """Return the means (classes, d) of the first of two queries: post-processing of its noise."""
+    assert statistics.label_sums is not None
+    sums = statistics.label_sums.reshape(query.classes, query.dimension) * query.radius
+    noise = query.mean_noise(statistics.label_sums_std)
+    return _means(sums, noise, _counts(statistics), two_valued, settings)
+
+
+def _counts(statistics: NoisyStatistics) -> Array:
+    """Noisy counts, none of them below their own noise or one record."""
+    counts: Array = np.maximum(statistics.counts, max(statistics.counts_std, 1.0))
+    return counts
+
+
+def _means(
+    sums: Array, noise: float, counts: Array, two_valued: Array, settings: BaseSettings
+) -> Array:
     # What is not noise is sampling error: a mean over few records is as uncertain as over noise.
     spread = settings.mean_spread**2
-    weight = spread / (spread + noise**2 + spread / counts)
-    means = (sums / counts[:, None]) * weight[:, None]
-    means = _inside(means, two_valued)
-    within = products / total - (means.T * (counts / total)) @ means
-    variances = _variances(within, means, counts / total, two_valued, settings)
-    product_noise = query.product_noise(statistics.sums_std) / total
-    correlation = _correlation(within, variances, product_noise, settings)
-    scale = np.sqrt(variances)
-    covariance = correlation * np.outer(scale, scale)
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance)
-    return AnalyticBase(means, np.maximum(eigenvalues, 1e-4), eigenvectors)
+    weight = spread / (spread + (noise / counts) ** 2 + spread / counts)
+    return _inside((sums / counts[:, None]) * weight[:, None], two_valued)
+
+
+def _spectral(within: Array, noise: float, spectrum: Array, settings: BaseSettings) -> Array:
+    """Covariance of an image's coordinates: the public spectrum, and what rises out of the noise.
+
+    The largest eigenvalue of a symmetric matrix of noise with off-diagonal std s is 2 s sqrt(d)
+    (Wigner); eigenvalues of the difference lose `shrinkage` times that. The spectrum is scaled to
+    the noisy trace, whose own noise is far smaller than the trace.
+    """
+    dimension = len(spectrum)
+    prior = np.diag(spectrum * max(float(np.trace(within)), LEAST_VARIANCE * dimension))
+    prior /= spectrum.sum()
+    return prior + _threshold(within - prior, settings.shrinkage * 2.0 * noise * dimension**0.5)
+
+
+def _of_label(
+    products: Array, count: float, noise: float, shared: Array, settings: BaseSettings
+) -> Array:
+    """Covariance of one label: the shared one counts for `label_prior` records of it."""
+    weight = count / (count + settings.label_prior)
+    difference = weight * (products / count - shared)
+    excess = settings.shrinkage * 2.0 * weight * noise / count * len(shared) ** 0.5
+    return shared + _threshold(difference, excess)
+
+
+def _threshold(matrix: Array, excess: float) -> Array:
+    """Bring every eigenvalue of a symmetric matrix nearer to 0 by `excess`, not beyond."""
+    values, vectors = np.linalg.eigh(matrix)
+    kept = np.sign(values) * np.maximum(np.abs(values) - excess, 0.0)
+    thresholded: Array = (vectors * kept) @ vectors.T
+    return thresholded
 
 
 def _inside(means: Array, two_valued: Array) -> Array:

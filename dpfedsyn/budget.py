@@ -27,6 +27,9 @@ from dpfedsyn.errors import BudgetExhausted, CalibrationFailed
 from dpfedsyn.settings import Config, SiloSettings
 
 ROUND_DOWN = 1.0 - 1e-12  # of mu: the claim printed for it must not exceed the budget by an ulp
+NOT_PRIVATE = (
+    "train.method = 'not-private': label counts, moments and models were made without any noise"
+)
 NOISE_MULTIPLIERS = (0.2, 5000.0)  # what DP-SGD's calibration searches
 
 
@@ -36,9 +39,11 @@ class Budget:
 
     Attributes:
         counts: histogram of labels. counts_released: the server sees it (R), else it stays (A).
-        moments: joint sums for the base. training: DP-SGD, or None (ensemble).
+        means: sums per label, where second moments are taken about them. moments: sums for the
+            base. training: DP-SGD, or None (ensemble).
         answers_mu: cap between any two models. record_mu: cap at record level where the answers
             alone protect a record (ensemble), else None.
+        unprotected: why there is no claim at all for a record or a silo, or None.
     """
 
     counts: Gaussian | None
@@ -47,6 +52,8 @@ class Budget:
     training: Repeated | None
     answers_mu: float
     record_mu: float | None
+    means: Gaussian | None = None
+    unprotected: str | None = None
 
     @property
     def noise_multiplier(self) -> float:
@@ -58,6 +65,8 @@ class Budget:
 
     def record_claim(self, answers_mu2: float | None = None) -> Event:
         """The record-level claim with the answers at this mu^2 (None: at their cap)."""
+        if self.unprotected is not None:
+            return Unbounded(self.unprotected)
         if self.record_mu is not None:
             mu2 = self.record_mu**2 if answers_mu2 is None else answers_mu2
             return _gaussian(mu2)
@@ -79,6 +88,8 @@ class Budget:
 
     def silo_claim(self, silo_mu2: float) -> Event:
         """The silo-level claim: another silo's whole data set in its place."""
+        if self.unprotected is not None:
+            return Unbounded(self.unprotected)
         if self.counts_released:
             return Unbounded("noisy counts are released: no bound on a whole silo's share in them")
         return _gaussian(silo_mu2)
@@ -90,7 +101,8 @@ class Budget:
     def inside(self) -> tuple[Event, ...]:
         """A: what trains the model and stays in the silo."""
         kept = [] if self.counts is None or self.counts_released else [self.counts]
-        return tuple([*kept, *(e for e in (self.moments, self.training) if e is not None)])
+        own = (self.means, self.moments, self.training)
+        return tuple([*kept, *(event for event in own if event is not None)])
 
 
 def _gaussian(mu2: float) -> Event:
@@ -119,15 +131,17 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     epsilon, adjacency = config.epsilon(silo), Adjacency(privacy.adjacency)
     mu = gaussian.mu(epsilon, privacy.delta) * ROUND_DOWN
     released = config.weights.source == "counts"
+    if train.method == "not-private":
+        return Budget(None, False, None, None, config.answers.mu, None, unprotected=NOT_PRIVATE)
     if train.method == "ensemble":
         moved = 2 if adjacency is Adjacency.REPLACE else 1
         return Budget(None, False, None, None, mu * train.parts / moved, mu)
     counts = Gaussian(1.0 / (mu * math.sqrt(privacy.counts_share)))
-    moments = Gaussian(1.0 / (mu * math.sqrt(privacy.moments_share)))
+    means, moments = _moments(config, mu**2 * privacy.moments_share)
 
     def with_noise(multiplier: float) -> Budget:
         steps = Repeated(PoissonSampled(Gaussian(multiplier), train.sampling_rate), train.steps)
-        return Budget(counts, released, moments, steps, config.answers.mu, None)
+        return Budget(counts, released, moments, steps, config.answers.mu, None, means)
 
     try:
         multiplier = calibrate(
@@ -145,3 +159,11 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
             f"or lower train.steps or train.sampling_rate. ({failure})"
         ) from None
     return with_noise(multiplier)
+
+
+def _moments(config: Config, mu2: float) -> tuple[Gaussian | None, Gaussian]:
+    """Return the events of the means (None: one joint query) and of the second moments."""
+    if config.base.residual_radius == 0.0:
+        return None, Gaussian(1.0 / math.sqrt(mu2))
+    share = config.base.means_share
+    return Gaussian(1.0 / math.sqrt(mu2 * share)), Gaussian(1.0 / math.sqrt(mu2 * (1.0 - share)))

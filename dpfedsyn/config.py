@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from dpfedsyn.errors import ConfigError
-from dpfedsyn.settings import PRESETS, Allowed, Config, SamplerSettings, SiloSettings
+from dpfedsyn.settings import (
+    PRESETS,
+    Allowed,
+    Config,
+    ParticipationSettings,
+    PartitionSettings,
+    SamplerSettings,
+    SiloSettings,
+)
 
 Table = dict[str, Any]
 
@@ -53,6 +61,8 @@ def dump(config: Config) -> str:
             sections += [("[[silos]]", silo) for silo in value]
         elif dataclasses.is_dataclass(value):
             sections.append((f"[{field.name}]", value))
+        elif value is None:
+            continue
         else:
             top.append(f"{field.name} = {_toml(value)}")
     lines = [*top]
@@ -63,14 +73,32 @@ def dump(config: Config) -> str:
 
 
 def digest(config: Config) -> str:
-    """Return the SHA-256 of the resolved configuration: what a ledger is bound to."""
-    return hashlib.sha256(dump(absolute(config)).encode()).hexdigest()
+    """Return the SHA-256 of the resolved configuration: what a ledger is bound to.
+
+    Who takes part in which round is left out: it changes no cost, and a run whose silos are gone
+    must be able to go on with a lower quorum.
+    """
+    return hashlib.sha256(dump(absolute(without_participation(config))).encode()).hexdigest()
+
+
+def without_participation(config: Config) -> Config:
+    """Return the configuration with participation as by default."""
+    return dataclasses.replace(config, participation=ParticipationSettings())
 
 
 def absolute(config: Config) -> Config:
     """Return the configuration with absolute paths, so that it can be read from anywhere."""
-    silos = tuple(dataclasses.replace(s, path=str(config.path(s.path))) for s in config.silos)
-    data = dataclasses.replace(config.data, schema=str(config.path(config.data.schema)))
+    def full(relative: str) -> str:
+        return str(config.records_path(relative)) if relative else ""
+
+    silos = tuple(dataclasses.replace(s, path=full(s.path)) for s in config.silos)
+    data = dataclasses.replace(
+        config.data,
+        schema=str(config.path(config.data.schema)),
+        folder="",
+        path=full(config.data.path),
+        test=full(config.data.test),
+    )
     return dataclasses.replace(config, silos=silos, data=data)
 
 
@@ -122,6 +150,7 @@ def _build(table: Table, path: Path) -> Config:
     table = dict(table)
     preset = str(table.get("preset", "default"))
     table.setdefault("name", path.parent.name if path.name == "config.toml" else path.stem)
+    table.setdefault("silos", _simulated(table))
     silos = tuple(
         _section(SiloSettings, f"silos[{k}]", entry, faults)
         for k, entry in enumerate(_silo_tables(table.pop("silos", []), faults))
@@ -132,9 +161,9 @@ def _build(table: Table, path: Path) -> Config:
     for key, value in table.items():
         if key not in known:
             faults.append(_unknown(key, known, "the file"))
-        elif dataclasses.is_dataclass(hints[key]):
+        elif (kind := _dataclass(hints[key])) is not None:
             start = PRESETS.get(preset) if key == "sampler" else None
-            values[key] = _section(hints[key], key, value, faults, start)
+            values[key] = _section(kind, key, value, faults, start)
         else:
             values[key] = _value(key, value, hints[key], known[key].metadata, faults)
     if "sampler" not in values and preset in PRESETS:
@@ -146,6 +175,25 @@ def _build(table: Table, path: Path) -> Config:
         shown = "\n".join(f"  - {fault}" for fault in faults)
         raise ConfigError(f"{path}: nothing was run; mend what follows.\n{shown}")
     return config
+
+
+def _dataclass(hint: Any) -> type | None:
+    """The dataclass that a section is read into, optional or not; None for a plain value."""
+    kinds = [kind for kind in (*get_args(hint), hint) if dataclasses.is_dataclass(kind)]
+    return kinds[0] if kinds and isinstance(kinds[0], type) else None
+
+
+def _simulated(table: Table) -> list[Table]:
+    """The silos of a partition that are not named one by one; wrong values are found later."""
+    partition = table.get("partition")
+    if not isinstance(partition, Mapping):
+        return []
+    names = partition.get("names", [])
+    if partition.get("kind") != "column" or not isinstance(names, list):
+        count = partition.get("silos", PartitionSettings.silos)
+        names = [f"silo-{k}" for k in range(count)] if type(count) is int and count > 0 else []
+    size = partition.get("reference_size", PartitionSettings.reference_size)
+    return [{"name": str(name), "path": "", "reference_size": size} for name in names]
 
 
 def _silo_tables(entries: Any, faults: list[str]) -> list[Table]:
@@ -190,6 +238,8 @@ def _value(key: str, value: Any, hint: Any, metadata: Mapping[str, Any], faults:
     kind = kinds[0] if not str(hint).startswith("tuple") else tuple
     if kind is float and type(value) is int:
         value = float(value) if abs(value) < 2**1023 else math.inf
+    if kind is tuple and get_args(kinds[0])[:1] == (str,):
+        return _texts(key, value, faults)
     if kind is tuple and isinstance(value, list):
         value = tuple(float(v) if isinstance(v, int | float) else v for v in value)
         if not all(isinstance(v, float) and math.isfinite(v) and v > 0 for v in value):
@@ -201,6 +251,13 @@ def _value(key: str, value: Any, hint: Any, metadata: Mapping[str, Any], faults:
     if allowed is not None and not allowed.test(value):
         faults.append(f"{key} = {value!r}: allowed is {allowed.words}.")
     return value
+
+
+def _texts(key: str, value: Any, faults: list[str]) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return tuple(value)
+    faults.append(f"{key} = {value!r}: expected a list of texts.")
+    return ()
 
 
 def _across(config: Config) -> list[str]:
@@ -216,9 +273,7 @@ def _across(config: Config) -> list[str]:
             faults.append(f"silos: the name {name!r} must consist of letters, digits, - and _.")
     if not config.path(config.data.schema).is_file():
         faults.append(f"data.schema: {config.path(config.data.schema)} is missing; name a schema.")
-    for silo in config.silos:
-        if not config.path(silo.path).is_file():
-            faults.append(f"silos.{silo.name}: {config.path(silo.path)} is missing; mend its path.")
+    faults += _missing_files(config)
     if config.device not in ("auto", "cpu", "cuda"):
         faults.append(f"device = {config.device!r}: allowed is auto | cpu | cuda.")
     privacy, train = config.privacy, config.train
@@ -235,6 +290,10 @@ def _across(config: Config) -> list[str]:
             "privacy.adjacency = 'replace': Poisson-sampled DP-SGD is accounted under "
             "add-or-remove and zero-out only; use one of those, or train.method = 'ensemble'."
         )
+    if config.network.kind == "unet" and config.network.channels % 8:
+        faults.append(
+            f"network.channels = {config.network.channels}: GroupNorm needs a multiple of 8."
+        )
     if train.method == "ensemble" and config.weights.source == "counts":
         faults.append(
             "weights.source = 'counts': an ensemble's whole record-level budget pays for answers; "
@@ -245,6 +304,33 @@ def _across(config: Config) -> list[str]:
             f"sampler.energy = {config.sampler.energy!r}: an anchored sample asks one silo only, "
             "so there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
         )
+    return faults
+
+
+def _missing_files(config: Config) -> list[str]:
+    """Name every file of records that is not there, and silos that do not fit the partition."""
+    wanted = {f"silos.{silo.name}": silo.path for silo in config.silos}
+    partition, faults = config.partition, []
+    if partition is not None:
+        wanted = {"data.path": config.data.path}
+        count = len(partition.names) if partition.kind == "column" else partition.silos
+        if count != len(config.silos):
+            faults.append(
+                f"partition: divides over {count} silos, {len(config.silos)} [[silos]] are named; "
+                "name as many, or none."
+            )
+        if partition.kind == "column" and not partition.column:
+            faults.append("partition.column: kind = 'column' needs the name of a column.")
+    elif config.data.path:
+        faults.append(
+            "data.path: one file for all silos needs a [partition], or give each silo its path."
+        )
+    if config.data.test:
+        wanted["data.test"] = config.data.test
+    for key, relative in wanted.items():
+        path = config.records_path(relative)
+        if not path.is_file():
+            faults.append(f"{key}: {path} is missing; mend its path (or data.folder).")
     return faults
 
 

@@ -9,20 +9,23 @@
 Guarantee:
     A row's vector depends on that row and the schema; no mean, range or category list is taken
     from records (privacy by composition needs this: preprocessing is a function of one record).
-    Every vector has L2 norm at most `Encoder.radius`, a public number.
+    Every vector has L2 norm at most `TableEncoder.radius`, a public number.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from dpfedsyn import tables
 from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target, listing
+from dpfedsyn.data import Records, Synthetic
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
 
@@ -31,8 +34,8 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """Encoding and decoding for one schema."""
+class TableEncoder:
+    """Encoding and decoding for one schema of a table."""
 
     schema: Schema
 
@@ -40,6 +43,26 @@ class Encoder:
     def dimension(self) -> int:
         """Number d of coordinates."""
         return len(self.names)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Public label names."""
+        return self.schema.labels
+
+    @property
+    def digest(self) -> str:
+        """What a ledger binds: the schema's digest."""
+        return self.schema.digest
+
+    @property
+    def geometry(self) -> None:
+        """Rows of a table have no place in an image."""
+        return None
+
+    @property
+    def spectrum(self) -> None:
+        """What varies how much in a table is not known in public."""
+        return None
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +101,25 @@ class Encoder:
         y = np.array(_read(frame, target.column, target), dtype=np.int64)
         return np.concatenate(blocks, axis=1).astype(np.float32), y
 
-    def decode(self, x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
+    def read(self, path: Path, *, silo: str = "") -> Records:
+        """Read and encode a silo's file; see `dpfedsyn.tables.read`.
+
+        Args:
+            silo: name that enters the keyed hashes.
+        """
+        frame, ids = tables.read(path, self.schema)
+        x, y = self.encode(frame)
+        groups = {str(name): frame[name].to_numpy(dtype=object) for name in frame.columns}
+        return Records(x, y, ids, silo, groups=groups)
+
+    def decode(self, x: ArrayLike, y: ArrayLike) -> Synthetic:
+        """Decode vectors to rows as they are written, and encode those again: see `frame`."""
+        frame = self.frame(x, y)
+        encoded, labels = self.encode(frame)
+        files = {".csv": frame.to_csv(index=False).encode()}
+        return Synthetic(encoded, labels, encoded, files, frame)
+
+    def frame(self, x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
         """Decode vectors to the nearest rows that the schema allows.
 
         Numbers are clipped to the bounds and rounded to the column's decimals, categories are the

@@ -6,21 +6,26 @@ statement names them as unpaid, and nothing here is fed back into sampling or tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from dpfedsyn import baselines
-from dpfedsyn.data import Records
+from dpfedsyn.data import Records, Synthetic
 from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
-from dpfedsyn.encoding import Encoder
+from dpfedsyn.domain import Encoder
+from dpfedsyn.encoding import TableEncoder
+from dpfedsyn.metrics import classifier
 from dpfedsyn.metrics.closeness import closeness
+from dpfedsyn.metrics.coverage import coverage
+from dpfedsyn.metrics.frechet import frechet
+from dpfedsyn.metrics.groups import by_group
+from dpfedsyn.metrics.memorisation import memorisation
 from dpfedsyn.metrics.similarity import similarity
-from dpfedsyn.metrics.utility import train_on_synthetic
+from dpfedsyn.metrics.utility import Predictions, predictions
 from dpfedsyn.silo import Model
 from dpfedsyn.weights import draw_silos
 
@@ -28,21 +33,14 @@ Array = NDArray[np.float64]
 
 DENOISING_TIMES = (50, 200, 400, 600, 800)
 MOST_CLOSENESS_ROWS = 1000
-CLASSIFIERS = {"logistic": "logistic regression", "mlp": "MLP"}
+MOST_FEATURE_ROWS = 2000
+CLASSIFIERS = {"logistic": "logistic regression", "mlp": "MLP", "cnn": "CNN"}
 MEASURES = [(classifier, score) for classifier in CLASSIFIERS for score in ("auc", "accuracy")]
+SILO = "silo "  # a name that no column can have: they are stripped
 INTERNAL = (
     "Not differentially private: computed from real records without noise. It stays with the "
     "owners of the records and must not be published."
 )
-
-
-@dataclass(frozen=True)
-class Synthetic:
-    """A synthetic table: its rows in the schema's codes, and encoded again from them."""
-
-    frame: pd.DataFrame
-    x: NDArray[np.float32]
-    y: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,6 @@ class Federation:
     bases: Mapping[str, Model]  # the same with a network of zeros
     label_weights: Array  # (K, classes), mixing weights
     label_shares: Array  # (classes,)
-
-
-def decode(encoder: Encoder, x: NDArray[np.float32], y: NDArray[np.int64]) -> Synthetic:
-    """Turn sampled vectors into rows of the schema, as they are written and as they are scored."""
-    frame = encoder.decode(x, y)
-    encoded, labels = encoder.encode(frame)
-    return Synthetic(frame, encoded, labels)
 
 
 def possible(federation: Federation) -> bool:
@@ -77,39 +68,110 @@ def evaluate(
     federation: Federation,
     *,
     seed: int,
+    groups: Sequence[str] = (),
     on_step: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
     """Return the tables of results.json.
 
     Args:
-        ours: the run's synthetic tables by pass; the first is the main one.
+        ours: the run's synthetic rows by pass; the first is the main one.
+        groups: public columns of the records; utility is shown for each of their values.
     """
     rng = np.random.Generator(np.random.Philox(seed))
-    test = _pooled(federation.test)
+    real, test = _pooled(federation.train), _pooled(federation.test)
     main = next(iter(ours.values()))
-    tables = {name: ("ours", s.x, s.y) for name, s in ours.items()}
+    tables = {name: ("ours", s.plain, s.y) for name, s in ours.items()}
     tables |= _baseline_tables(encoder, federation, main.y, rng, on_step)
-    utility = []
-    for name, (kind, x, y) in tables.items():
-        utility.append(_scored(name, kind, x, y, test, seed))
-        on_step(name)
-    real = _pooled(federation.train)
+    utility, by_groups = [], []
+    if len(encoder.labels) > 1:
+        for name, (kind, x, y) in tables.items():
+            found = predictions(x, y, test.plain, seed=seed, shape=_shape(encoder))
+            scores = {k: v for k, v in asdict(found.utility(test.y)).items() if v is not None}
+            utility.append({"name": name, "kind": kind, "rows": len(y), **scores})
+            if name == next(iter(ours)):
+                by_groups = _by_groups(found, test, encoder, groups)
+            on_step(name)
     return {
         "internal": INTERNAL,
         "test_rows": len(test.y),
         "train_rows": len(real.y),
         "utility": utility,
+        "groups": by_groups,
         "baselines_that_win": winners(utility),
-        "similarity": {
-            name: asdict(similarity(encoder.decode(test.x, test.y), s.frame, encoder.schema))
+        "similarity": _similarity(encoder, ours, test),
+        "features": _features(encoder, tables, real, test, seed),
+        "closeness": {
+            name: asdict(closeness(s.plain[:MOST_CLOSENESS_ROWS], real.plain, test.plain, seed=seed))
             for name, s in ours.items()
         },
-        "closeness": {
-            name: asdict(closeness(s.x[:MOST_CLOSENESS_ROWS], real.x, test.x, seed=seed))
+        "memorisation": {
+            name: asdict(
+                memorisation(
+                    s.plain[:MOST_CLOSENESS_ROWS], real.plain, test.plain[:MOST_CLOSENESS_ROWS]
+                )
+            )
             for name, s in ours.items()
         },
         "denoising": denoising(federation, main, rng),
     }
+
+
+def _shape(encoder: Encoder) -> tuple[int, int] | None:
+    geometry = encoder.geometry
+    return None if geometry is None else (geometry.height, geometry.width)
+
+
+def _similarity(
+    encoder: Encoder, ours: Mapping[str, Synthetic], test: Records
+) -> dict[str, dict[str, Any]]:
+    """Compare columns and pairs of columns; images have none."""
+    if not isinstance(encoder, TableEncoder):
+        return {}
+    real = encoder.frame(test.x, test.y)
+    return {
+        name: asdict(similarity(real, s.frame, encoder.schema))
+        for name, s in ours.items()
+        if s.frame is not None
+    }
+
+
+def _by_groups(
+    found: Predictions, test: Records, encoder: Encoder, columns: Sequence[str]
+) -> list[dict[str, Any]]:
+    names = {"label": [encoder.labels[y] for y in test.y], "silo": list(test.groups[SILO])}
+    names |= {c: [str(v) for v in test.groups[c]] for c in columns if c in test.groups}
+    return [asdict(group) for group in by_group(found.correct(test.y), names)]
+
+
+def _features(
+    encoder: Encoder,
+    tables: Mapping[str, tuple[str, Any, Any]],
+    real: Records,
+    test: Records,
+    seed: int,
+) -> dict[str, Any]:
+    """Precision, recall, density, coverage and Frechet distance in a fixed classifier's features.
+
+    The classifier is trained on the real training part; real rows to compare with are held out.
+    """
+    names, truth = np.unique(real.groups["label"].astype(str), return_inverse=True) if (
+        _shape(encoder) is not None
+    ) else (encoder.labels, real.y)  # images generated without labels still have true ones
+    fixed = classifier.fixed(real.plain, truth, _shape(encoder), len(names), seed)
+    rng = np.random.Generator(np.random.Philox(seed))
+    held_out = fixed.apply(_some(test.plain, rng))
+    rows = []
+    for name, (kind, x, _) in tables.items():
+        found = fixed.apply(_some(x, rng))
+        scores = {"frechet": frechet(held_out, found), **asdict(coverage(held_out, found))}
+        rows.append({"name": name, "kind": kind, **scores})
+    return {"space": fixed.name, "rows": rows}
+
+
+def _some(x: Array, rng: np.random.Generator) -> Array:
+    chosen = np.sort(rng.permutation(len(x))[:MOST_FEATURE_ROWS])
+    some: Array = x[chosen].astype(np.float64)
+    return some
 
 
 def denoising(
@@ -141,7 +203,7 @@ def denoising(
 
 
 def winners(utility: list[dict[str, Any]]) -> list[str]:
-    """Say in words where a baseline beats one of our passes, in any of the four measures."""
+    """Say in words where a baseline beats one of our passes, in any of the measures."""
     sentences = []
     for ours in (row for row in utility if row["kind"] == "ours"):
         for row in (row for row in utility if row["kind"] == "baseline"):
@@ -153,24 +215,27 @@ def winners(utility: list[dict[str, Any]]) -> list[str]:
 
 
 def _better(row: dict[str, Any], ours: dict[str, Any], classifier: str, score: str) -> str | None:
-    theirs, own = row[classifier][score], ours[classifier][score]
+    theirs = (row.get(classifier) or {}).get(score)
+    own = (ours.get(classifier) or {}).get(score)
     if theirs is None or own is None or theirs <= own:
         return None
     name = "AUC" if score == "auc" else score
     return f"{name} of the {CLASSIFIERS[classifier]} ({theirs:.4f} against {own:.4f})"
 
 
-def _scored(
-    name: str, kind: str, x: NDArray[np.float32], y: NDArray[np.int64], test: Records, seed: int
-) -> dict[str, Any]:
-    scores = train_on_synthetic(x, y, test.x, test.y, seed=seed)
-    return {"name": name, "kind": kind, "rows": len(y), **asdict(scores)}
-
-
 def _pooled(parts: Mapping[str, Records]) -> Records:
-    x = np.concatenate([p.x for p in parts.values()])
-    y = np.concatenate([p.y for p in parts.values()])
-    return Records(x, y, tuple(f"{name}/{i}" for name, p in parts.items() for i in p.ids))
+    """Return all silos' records as one set that remembers each record's silo (`groups`)."""
+    together = list(parts.values())
+    shared = set.intersection(*(set(p.groups) for p in together))
+    groups = {c: np.concatenate([p.groups[c] for p in together]) for c in sorted(shared)}
+    owners = [np.full(len(p), name, dtype=object) for name, p in parts.items()]
+    return Records(
+        np.concatenate([p.x for p in together]),
+        np.concatenate([p.y for p in together]),
+        tuple(f"{name}/{i}" for name, p in parts.items() for i in p.ids),
+        plain=np.concatenate([p.plain for p in together]),
+        groups={**groups, SILO: np.concatenate(owners)},
+    )
 
 
 def _baseline_tables(
@@ -185,8 +250,8 @@ def _baseline_tables(
     silos = draw_silos(federation.label_weights, labels, rng)
 
     def add(name: str, x: Array, y: NDArray[np.int64]) -> None:
-        synthetic = decode(encoder, x.astype(np.float32), y)
-        tables[name] = ("baseline", synthetic.x, synthetic.y)
+        synthetic = encoder.decode(x.astype(np.float32), y)
+        tables[name] = ("baseline", synthetic.plain, synthetic.y)
 
     for group, name in (
         (federation.models, "union of local generators"),
@@ -206,7 +271,7 @@ def _baseline_tables(
             on_step(name)
     for name, records in federation.train.items():
         if len(records):
-            tables[f"{name} alone: its real records"] = ("baseline", records.x, records.y)
+            tables[f"{name} alone: its real records"] = ("baseline", records.plain, records.y)
     real = _pooled(federation.train)
-    tables["pooled real records (no privacy)"] = ("baseline", real.x, real.y)
+    tables["pooled real records (no privacy)"] = ("baseline", real.plain, real.y)
     return tables

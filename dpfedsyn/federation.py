@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import __version__, keys, weights
+from dpfedsyn import __version__, keys, partition, weights
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.config import digest
-from dpfedsyn.data import Records, load, split
-from dpfedsyn.encoding import Encoder
+from dpfedsyn.data import Records, split
+from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import ConfigError, LedgerMismatch
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.keys import SiloKey
@@ -44,17 +44,55 @@ class Member:
     trained: Trained
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """All records of a run: every silo's parts, and how one file was divided, if one was.
+
+    Attributes:
+        test: a public test set instead of held-out parts, or None.
+        owner: (n,) each record's silo in the divided file, or None.
+    """
+
+    silos: dict[str, Parts]
+    test: Records | None
+    owner: NDArray[np.int64] | None
+
+
 def read_records(
     config: Config, encoder: Encoder, on_silo: Callable[[str], None] = lambda name: None
-) -> dict[str, Parts]:
+) -> Gathered:
     """Load and split every silo's records; all files are checked before anything is charged."""
+    test = encoder.read(config.records_path(config.data.test)) if config.data.test else None
+    whole, owner = _divided(config, encoder)
     parts = {}
-    for silo in config.silos:
-        records = load(config.path(silo.path), encoder.schema, silo=silo.name)
-        train, test = split(records, key=config.data.split_key, fraction=config.data.test_fraction)
-        parts[silo.name] = Parts(train, test)
+    for place, silo in enumerate(config.silos):
+        if whole is None or owner is None:
+            records = encoder.read(config.records_path(silo.path), silo=silo.name)
+        else:
+            records = whole.take(np.flatnonzero(owner == place), silo.name)
+        fraction = 0.0 if test is not None else config.data.test_fraction
+        train, held_out = split(records, key=config.data.split_key, fraction=fraction)
+        parts[silo.name] = Parts(train, held_out)
         on_silo(silo.name)
-    return parts
+    return Gathered(parts, test, owner)
+
+
+def _divided(
+    config: Config, encoder: Encoder
+) -> tuple[Records | None, NDArray[np.int64] | None]:
+    """Read the one file that a partition divides, and each record's silo."""
+    settings = config.partition
+    if settings is None:
+        return None, None
+    whole = encoder.read(config.records_path(config.data.path))
+    if settings.kind != "column":
+        return whole, partition.divide(whole.y, settings)
+    if settings.column not in whole.groups:
+        raise ConfigError(
+            f"partition.column = {settings.column!r}: the file has no such column, so nothing was "
+            f"divided; it has {', '.join(whole.groups)}."
+        )
+    return whole, partition.divide(whole.y, settings, whole.groups[settings.column].tolist())
 
 
 @contextmanager
@@ -77,7 +115,7 @@ def federation(
                 config=config,
                 silo=silo,
                 records=records[silo.name].train,
-                two_valued=encoder.two_valued,
+                encoder=encoder,
                 classes=plan.classes,
                 budget=budget,
                 ledger=ledger,
@@ -146,7 +184,7 @@ def _ledger(
         answers_cap=budget.answers_mu**2,
         record_cap=None if budget.record_mu is None else budget.record_mu**2,
         keep_replies=plan.config.answers.keep_replies,
-        version=f"{__version__} {digest(plan.config)} {encoder.schema.digest}",
+        version=f"{__version__} {digest(plan.config)} {encoder.digest}",
     )
     if path.exists():
         ledger = Ledger.open(path, key=key.chain)
@@ -172,6 +210,8 @@ def _planned(budget: Budget) -> tuple[Planned, ...]:
     if budget.counts is not None:
         group = "R" if budget.counts_released else "A"
         planned.append(Planned("counts", group, budget.counts, 1))
+    if budget.means is not None:
+        planned.append(Planned("means", "A", budget.means, 1))
     if budget.moments is not None:
         planned.append(Planned("moments", "A", budget.moments, 1))
     if budget.training is not None:
@@ -187,7 +227,7 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
         classes=plan.classes,
         mechanism=planning.mechanism(plan.config),
         record_parts=planning.moved_parts(plan.config),
-        version=f"{encoder.schema.digest}/{__version__}".encode(),
+        version=f"{encoder.digest}/{__version__}".encode(),
     )
 
 

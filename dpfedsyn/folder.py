@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dpfedsyn import checkpoint
 from dpfedsyn import config as configuration
-from dpfedsyn.errors import RunError
+from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.settings import Config
 
 RUNNING, COMPLETE, PARTIAL = "running", "complete", "partial"
@@ -40,9 +38,9 @@ class RunFolder:
         """Write a JSON file durably; infinities become null, since JSON has none."""
         self.write_text(name, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
-    def write_table(self, name: str, frame: pd.DataFrame) -> None:
-        """Write a table as CSV, durably."""
-        self.write_text(name, frame.to_csv(index=False))
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file durably."""
+        checkpoint.write_bytes(self.path / name, content)
 
     def state(self, status: str, reason: str | None = None) -> None:
         """Write how the run stands."""
@@ -67,13 +65,24 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
         folder.write_text("config.toml", text)
     elif not before.is_file():
         raise RunError(f"{path}: there is no run to resume here. Start it without --resume.")
-    elif before.read_text(encoding="utf-8") != text:
+    elif not _same(before, config):
         raise RunError(
             f"{path}: the run in this folder has another configuration ({before}); its ledgers and "
             "checkpoints do not fit this one. Resume it without --set, or use another --out."
         )
+    else:
+        folder.write_text("config.toml", text)  # participation may have changed
     folder.state(RUNNING)
     return folder
+
+
+def _same(before: Path, config: Config) -> bool:
+    """Whether the run was started with this configuration, participation aside."""
+    try:
+        started = configuration.load(str(before))
+    except ConfigError:
+        return False
+    return configuration.digest(started) == configuration.digest(config)
 
 
 def unused(path: Path) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency
 from dpfedsyn.noise import Keystream
+from dpfedsyn.settings import BaseSettings
 
 Array = NDArray[np.float64]
 
@@ -55,55 +56,132 @@ def _tamed(rows: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class MomentQuery:
-    """The joint vector of one record: its label's mean block and its outer product, radius 1.
+    """Clipped first and second moments of one silo's records, each vector of radius 1.
 
-    phi(x, y) = (a_1 1_y (x) x / R,  a_2 svec(x x^T) / R^2),  a_1^2 + a_2^2 = 1, with svec the upper
-    triangle and off-diagonals times sqrt 2, so that |svec(x x^T)| = |x|^2.
+    In one query (`residual_radius` 0), phi(x, y) = (a_1 1_y (x) x / R, a_2 svec(x x^T) / R^2,
+    a_3 1_y (x) svec(x x^T) / R^2) with a_1^2 + a_2^2 + a_3^2 = 1, svec the upper triangle and
+    off-diagonals times sqrt 2, so that |svec(x x^T)| = |x|^2. In two, 1_y (x) x / R comes first,
+    and the second moments are those of r = clip(x) - mean_y about the released noisy means, which
+    are much shorter: r is clipped to a radius of its own.
     """
 
     dimension: int
     classes: int
     radius: float  # R, public: records are clipped to it
-    means_share: float  # a_1^2
+    means_share: float  # a_1^2 (of mu^2 where there are two queries)
+    residual_radius: float = 0.0  # public; 0: one query
+    label_share: float = 0.0  # a_3^2 / (a_2^2 + a_3^2): second moments of single labels
 
     def sensitivity(self, adjacency: Adjacency) -> float:
-        """L2 sensitivity of the summed vector: its radius, twice that when a record is replaced."""
+        """L2 sensitivity of a summed vector: its radius, twice that when a record is replaced."""
         return 2.0 if adjacency is Adjacency.REPLACE else 1.0
 
-    def sums(self, x: Array, labels: NDArray[np.int64]) -> Array:
-        """Return the summed vector, shape (classes * d + d (d + 1) / 2,).
+    def label_sums(self, x: Array, labels: NDArray[np.int64]) -> Array:
+        """Return sum x / R per label, shape (classes * d,): the first of two queries.
 
         Guarantee:
             One record adds a vector of norm at most 1, whatever it holds: it is clipped to R first.
         """
         scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius) / self.radius
-        means = np.zeros((self.classes, self.dimension))
-        np.add.at(means, labels, scaled)
-        rows, columns = np.triu_indices(self.dimension)
-        weight = np.where(rows == columns, 1.0, math.sqrt(2.0))
-        second = (scaled.T @ scaled)[rows, columns] * weight
-        a_1, a_2 = math.sqrt(self.means_share), math.sqrt(1.0 - self.means_share)
-        return np.concatenate([a_1 * means.ravel(), a_2 * second])
+        return self._by_label(scaled, labels)
+
+    def sums(self, x: Array, labels: NDArray[np.int64], means: Array | None = None) -> Array:
+        """Return the summed vector: of one query, or with `means` (classes, d) of the second.
+
+        Guarantee:
+            One record adds a vector of norm at most 1, whatever it holds: it is clipped to R (and
+            its residual to `residual_radius`) first. Means must be released or public.
+        """
+        scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius)
+        if means is None:
+            scaled = scaled / self.radius
+            first = [self._first * self._by_label(scaled, labels)]
+        else:
+            scaled = clip_rows(scaled - means[labels], self.residual_radius) / self.residual_radius
+            first = []
+        blocks = [*first, self._second * self._svec(scaled.T @ scaled)]
+        if self.label_share > 0.0:
+            each = [self._svec(scaled[labels == y].T @ scaled[labels == y]) for y in self._labels]
+            blocks.append(self._third * np.concatenate(each))
+        return np.concatenate(blocks)
 
     def unpack(self, sums: Array) -> tuple[Array, Array]:
-        """Return (sum of x per label (classes, d), sum of x x^T (d, d)) in data units."""
-        cut = self.classes * self.dimension
-        means = sums[:cut].reshape(self.classes, self.dimension)
-        rows, columns = np.triu_indices(self.dimension)
-        weight = np.where(rows == columns, 1.0, math.sqrt(2.0))
-        second = np.zeros((self.dimension, self.dimension))
-        second[rows, columns] = sums[cut:] / weight
-        second = second + np.triu(second, 1).T
-        a_1, a_2 = math.sqrt(self.means_share), math.sqrt(1.0 - self.means_share)
-        return means * self.radius / a_1, second * self.radius**2 / a_2
+        """Return (sum of x per label (classes, d), sum of x x^T (d, d)) of one query, data units.
+        """
+        cut = 0 if self.residual_radius else self.classes * self.dimension
+        means = sums[:cut].reshape(-1, self.dimension) * self.radius
+        return means / (self._first or 1.0), self._matrix(sums[cut:], 0) / self._second
+
+    def unpack_labels(self, sums: Array) -> Array | None:
+        """Return the sums of x x^T of every label (classes, d, d), data units; None without."""
+        if self.label_share == 0.0:
+            return None
+        cut = 0 if self.residual_radius else self.classes * self.dimension
+        return np.stack([self._matrix(sums[cut:], 1 + y) for y in self._labels]) / self._third
 
     def mean_noise(self, std: float) -> float:
         """Noise std of one coordinate of a label's sum, data units, from the vector's noise std."""
-        return std * self.radius / math.sqrt(self.means_share)
+        return std * self.radius / (self._first or 1.0)
 
     def product_noise(self, std: float) -> float:
         """Noise std of one off-diagonal entry of the sum of x x^T, data units."""
-        return std * self.radius**2 / math.sqrt(2.0 * (1.0 - self.means_share))
+        return std * self._square / (math.sqrt(2.0) * self._second)
+
+    def label_product_noise(self, std: float) -> float:
+        """The same for the sum of one label's records."""
+        return std * self._square / (math.sqrt(2.0) * self._third)
+
+    @property
+    def _labels(self) -> range:
+        return range(self.classes)
+
+    @property
+    def _first(self) -> float:
+        return 0.0 if self.residual_radius else math.sqrt(self.means_share)
+
+    @property
+    def _second(self) -> float:
+        return math.sqrt((1.0 - self._first**2) * (1.0 - self.label_share))
+
+    @property
+    def _third(self) -> float:
+        return math.sqrt((1.0 - self._first**2) * self.label_share)
+
+    @property
+    def _square(self) -> float:
+        """The squared radius of the vectors whose products are summed."""
+        return (self.residual_radius or self.radius) ** 2
+
+    def _by_label(self, scaled: Array, labels: NDArray[np.int64]) -> Array:
+        sums = np.zeros((self.classes, self.dimension))
+        np.add.at(sums, labels, scaled)
+        return sums.ravel()
+
+    def _svec(self, matrix: Array) -> Array:
+        rows, columns = np.triu_indices(self.dimension)
+        vector: Array = matrix[rows, columns] * np.where(rows == columns, 1.0, math.sqrt(2.0))
+        return vector
+
+    def _matrix(self, vectors: Array, place: int) -> Array:
+        """Return the matrix (d, d) of the svec at this place, in data units."""
+        length = self.dimension * (self.dimension + 1) // 2
+        rows, columns = np.triu_indices(self.dimension)
+        matrix = np.zeros((self.dimension, self.dimension))
+        vector = vectors[place * length : (place + 1) * length]
+        matrix[rows, columns] = vector / np.where(rows == columns, 1.0, math.sqrt(2.0))
+        return (matrix + np.triu(matrix, 1).T) * self._square
+
+
+def query_of(dimension: int, classes: int, base: BaseSettings) -> MomentQuery:
+    """Return the moment mechanism that the settings ask for."""
+    return MomentQuery(
+        dimension,
+        classes,
+        base.clip_radius,
+        base.means_share,
+        base.residual_radius,
+        base.label_share,
+    )
 
 
 def privatise(sums: Array, std: float, key: bytes) -> Array:

@@ -9,15 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from accountants import Adjacency, Bound, Event, Unbounded, epsilon, gaussian, overlap
-from dpfedsyn import schedule
+from dpfedsyn import domain, schedule
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
-from dpfedsyn.encoding import Encoder
 from dpfedsyn.errors import BudgetExhausted, ConfigError
-from dpfedsyn.moments import MomentQuery, counts_sensitivity
+from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.schema import Schema
 from dpfedsyn.settings import PRESETS, Config, SamplerSettings, SiloSettings
 
 # A budget is too small for a silo when its noise drowns what a silo of that public size can say:
@@ -114,13 +112,18 @@ def make(config: Config) -> Plan:
 
     Reads the configuration and the public schema, no records.
     """
-    encoder = Encoder(Schema.load(config.path(config.data.schema)))
-    dimension, classes = encoder.dimension, len(encoder.schema.labels)
+    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    dimension, classes = encoder.dimension, len(encoder.labels)
+    if config.network.kind == "unet" and encoder.geometry is None:
+        raise ConfigError(
+            "network.kind = 'unet': this schema describes a table, and a U-Net needs images; use "
+            "network.kind = 'mlp'."
+        )
     shares = config.weights.labels
     if shares and len(shares) != classes:
         raise ConfigError(
             f"weights.labels has {len(shares)} shares, the schema has {classes} labels "
-            f"({', '.join(encoder.schema.labels)}); give one share per label, or none."
+            f"({', '.join(encoder.labels)}); give one share per label, or none."
         )
     faults: list[str] = []
     notes: list[str] = []
@@ -179,6 +182,8 @@ def planned_mu(config: Config) -> float:
 
 def _too_small(config: Config, silo: SiloSettings, dimension: int, classes: int) -> list[str]:
     """Say why a budget is too small for a silo of this public size, and what would work."""
+    if config.train.method == "not-private":
+        return []
     if config.train.method == "ensemble":
         return _too_many_parts(config, silo)
     wanted = config.epsilon(silo)
@@ -234,13 +239,14 @@ def _noise_excess(
     privacy, base = config.privacy, config.base
     adjacency = Adjacency(privacy.adjacency)
     mu = gaussian.mu(wanted, privacy.delta)
-    query = MomentQuery(dimension, classes, base.clip_radius, base.means_share)
+    query = query_of(dimension, classes, base)
     counts_std = counts_sensitivity(adjacency) / (mu * math.sqrt(privacy.counts_share))
-    moments_std = query.sensitivity(adjacency) / (mu * math.sqrt(privacy.moments_share))
+    share = privacy.moments_share * (base.means_share if base.residual_radius else 1.0)
+    means_std = query.sensitivity(adjacency) / (mu * math.sqrt(share))
     per_label = silo.reference_size / classes
     return max(
         LEAST_COUNT_TO_NOISE * counts_std / per_label,
-        query.mean_noise(moments_std) / per_label / (MOST_NOISE_TO_SPREAD * base.mean_spread),
+        query.mean_noise(means_std) / per_label / (MOST_NOISE_TO_SPREAD * base.mean_spread),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from accountants import Bound, Event, gaussian
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
-from dpfedsyn.moments import MomentQuery, counts_sensitivity
+from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.settings import SiloSettings
 
@@ -71,6 +71,8 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
     squares = {}
     if budget.counts is not None:
         squares["counts"] = budget.counts.mu**2
+    if budget.means is not None:
+        squares["means"] = budget.means.mu**2
     if budget.moments is not None:
         squares["moments"] = budget.moments.mu**2
     if budget.training is not None:
@@ -78,7 +80,7 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
         squares["dp-sgd"] = gaussian.mu(alone, plan.config.privacy.delta) ** 2
     if budget.record_mu is not None:
         squares["answers"] = budget.record_mu**2
-    total = math.fsum(squares.values())
+    total = math.fsum(squares.values()) or 1.0
     return {name: square / total for name, square in squares.items()}
 
 
@@ -138,7 +140,7 @@ def _silo(plan: Plan, silo: SiloSettings) -> dict[str, Any]:
 def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
     shares = shares_mu2(plan, budget)
     base = plan.config.base
-    query = MomentQuery(plan.dimension, plan.classes, base.clip_radius, base.means_share)
+    query = query_of(plan.dimension, plan.classes, base)
     rows: list[dict[str, Any]] = []
 
     def add(
@@ -166,6 +168,9 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
             std,
             "records",
         )
+    if budget.means is not None:
+        std = budget.means.noise_multiplier * query.sensitivity(plan.adjacency)
+        add("means", "A", budget.means, budget.means.mu, std, "vector of radius 1 per label")
     if budget.moments is not None:
         std = budget.moments.noise_multiplier * query.sensitivity(plan.adjacency)
         add("moments", "A", budget.moments, budget.moments.mu, std, "joint vector of radius 1")

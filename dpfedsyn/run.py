@@ -15,18 +15,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpfedsyn import evaluation, statement
+from dpfedsyn import checkpoint, domain, evaluation, statement
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
-from dpfedsyn.encoding import Encoder
-from dpfedsyn.evaluation import Federation, Synthetic
-from dpfedsyn.federation import Member, Parts, federation, mixture, pick_device, read_records
+from dpfedsyn.data import Synthetic
+from dpfedsyn.domain import Encoder
+from dpfedsyn.evaluation import Federation
+from dpfedsyn.federation import Gathered, Member, federation, mixture, pick_device, read_records
 from dpfedsyn.folder import COMPLETE, PARTIAL
 from dpfedsyn.network import base_alone
 from dpfedsyn.progress import Progress, Silent
 from dpfedsyn.rounds import sample
-from dpfedsyn.schema import Schema
 from dpfedsyn.server import PassResult
 from dpfedsyn.settings import Config
 from dpfedsyn.threads import one_per_silo
@@ -64,19 +64,23 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     plan = planning.make(config)
     plan.require()
     device = pick_device(config)
-    encoder = Encoder(Schema.load(config.path(config.data.schema)))
+    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
     progress.stage("read records", len(config.silos))
     records = read_records(config, encoder, progress.advance)
     folder = folders.start(out, config, resume=resume)
     folder.write_json("plan.json", plan.to_dict())
-    with federation(plan, encoder, records, folder, device, progress) as members:
+    if records.owner is not None:
+        # A simulation's own record of who got what; it is made of records, so it stays inside.
+        checkpoint.save(out / "partition.npz", {"owner": records.owner})
+    with federation(plan, encoder, records.silos, folder, device, progress) as members:
         mixed = mixture(plan, members)
         results = sample(plan, members, mixed, folder, progress)
         outcome = _outcome(results)
         tables = _tables(encoder, results)
         for name, table in tables.items():
-            main = name == plan.passes[0].name
-            folder.write_table("synthetic.csv" if main else f"synthetic-{name}.csv", table.frame)
+            stem = "synthetic" if name == plan.passes[0].name else f"synthetic-{name}"
+            for suffix, content in table.files.items():
+                folder.write_bytes(stem + suffix, content)
         ledgers = {name: member.silo.ledger for name, member in members.items()}
         folder.write_json("statement.json", statement.make(plan, ledgers, outcome))
         looked_at = _federation(records, members, mixed)
@@ -84,7 +88,12 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
         progress.stage("evaluate", None)
         seed = config.evaluate.seed
         scores = evaluation.evaluate(
-            encoder, tables, looked_at, seed=seed, on_step=progress.advance
+            encoder,
+            tables,
+            looked_at,
+            seed=seed,
+            groups=config.evaluate.groups,
+            on_step=progress.advance,
         )
         folder.write_json("results.json", scores)
     else:
@@ -96,7 +105,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
 def _tables(encoder: Encoder, results: Mapping[str, PassResult]) -> dict[str, Synthetic]:
     """Decode what every pass produced; a pass that was refused its first round produced nothing."""
     return {
-        name: evaluation.decode(encoder, result.samples, result.state.labels)
+        name: encoder.decode(result.samples, result.state.labels)
         for name, result in results.items()
         if result.state.round_number > 0
     }
@@ -110,13 +119,15 @@ def _outcome(results: Mapping[str, PassResult]) -> statement.Outcome:
 
 
 def _federation(
-    records: Mapping[str, Parts], members: Mapping[str, Member], mixed: Mixture
+    records: Gathered, members: Mapping[str, Member], mixed: Mixture
 ) -> Federation:
     """Gather what the internal evaluation looks at; nothing of it is fed back."""
     models = {name: member.trained.models for name, member in members.items()}
     return Federation(
-        train={name: parts.train for name, parts in records.items()},
-        test={name: parts.test for name, parts in records.items()},
+        train={name: parts.train for name, parts in records.silos.items()},
+        test={name: parts.test for name, parts in records.silos.items()}
+        if records.test is None
+        else {"public test set": records.test},
         models={name: MeanModel(parts) for name, parts in models.items()},
         bases={
             name: MeanModel([base_alone(model) for model in parts])

@@ -62,8 +62,28 @@ class DataSettings:
     """Records, their public schema, and the part of them that training never sees."""
 
     schema: str = "schema.toml"
+    folder: str = ""  # where paths of records start; empty: the configuration's folder
+    path: str = ""  # one file for all silos, divided as [partition] says
+    test: str = ""  # a public test file instead of a held-out part
+    conditional: bool = True  # generate per label; else labels are not modelled (images)
     test_fraction: float = _setting(0.3, _in(0, 0.9))
     split_key: str = "1"  # public; another key is another split
+
+
+@dataclass(frozen=True)
+class PartitionSettings:
+    """How one file is divided over simulated silos; seeded and recorded in the run folder."""
+
+    kind: str = _setting("dirichlet", _one_of("column", "dirichlet", "shards", "power-law"))
+    silos: int = _setting(4, _in(1, 1000))
+    names: tuple[str, ...] = ()  # column: the values that own a silo each, in order
+    column: str = ""  # column: whose values they are; of images "label"
+    alpha: float = _setting(0.5, _POSITIVE)  # dirichlet: small is skewed
+    shards: int = _setting(2, _in(1, 1000))  # shards per silo
+    exponent: float = _setting(1.0, _in(0, 10))  # power-law: size ~ rank^-exponent
+    size: int = _setting(0, _in(0, 10_000_000))  # records per silo on average; 0: all there are
+    reference_size: float = _setting(DEFAULT_REFERENCE_SIZE, _POSITIVE)  # public; of every silo
+    seed: int = _setting(1, _in(0, 2**63 - 1))
 
 
 @dataclass(frozen=True)
@@ -97,13 +117,18 @@ class BaseSettings:
     mean_spread: float = _setting(0.4, _POSITIVE)  # public prior std of a mean's coordinate
     shrinkage: float = _setting(3.0, _in(0, 100))  # of correlations, in noise variances
     floor: float = _setting(0.15, _SHARE)  # least eigenvalue of the correlation matrix
+    residual_radius: float = _setting(0.0, _in(0, 1e12))  # > 0: means first, L2 bound about them
+    label_share: float = _setting(0.0, _in(0, 1, open_high=True))  # covariances of single labels
+    label_prior: float = _setting(50.0, _POSITIVE)  # records that the shared covariance counts for
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """A wide, shallow network for what the base leaves (EDM preconditioning)."""
+    """The network for what the base leaves (EDM preconditioning)."""
 
-    hidden: int = _setting(512, _COUNT)
+    kind: str = _setting("mlp", _one_of("mlp", "unet"))  # unet: images only
+    hidden: int = _setting(512, _COUNT)  # mlp: units of its hidden layer
+    channels: int = _setting(16, _in(8, 512))  # unet: at full resolution; a multiple of 8
     data_std: float = _setting(0.7, _POSITIVE)  # public scale of the residual, encoded units
 
 
@@ -111,7 +136,7 @@ class NetworkSettings:
 class TrainSettings:
     """DP-SGD through Opacus, or an ensemble without it."""
 
-    method: str = _setting("dp-sgd", _one_of("dp-sgd", "ensemble"))
+    method: str = _setting("dp-sgd", _one_of("dp-sgd", "ensemble", "not-private"))
     steps: int = _setting(200, _COUNT)
     block: int = _setting(50, _in(1, 50))  # steps charged at once, before they are taken
     sampling_rate: float = _setting(0.25, _in(0, 1, open_low=True))  # Poisson, public
@@ -171,10 +196,27 @@ PRESETS: dict[str, SamplerSettings] = {
 
 
 @dataclass(frozen=True)
+class ParticipationSettings:
+    """Which silos must answer a round, and which stay away in a simulation.
+
+    Nothing here is part of what a ledger is bound to: a run may be resumed with a lower quorum.
+    """
+
+    quorum: float = _setting(1.0, _in(0, 1, open_low=True))  # share of the silos
+    attempts: int = _setting(3, _in(1, 100))  # times that a round without quorum is asked
+    deadline: float = _setting(0.0, _in(0, 86_400))  # seconds for an answer; 0: no deadline
+    patience: int = _setting(2, _in(0, 1000))  # rounds that an anchored row waits for its silo
+    absent: tuple[str, ...] = ()  # simulation: "NAME: 5-9, 20-", rounds of the run
+    dropout: float = _setting(0.0, _in(0, 1, open_high=True))  # simulation: chance per round
+
+
+@dataclass(frozen=True)
 class EvaluateSettings:
     """What the internal evaluation computes on the held-out part of the real records."""
 
     enabled: bool = True
+    baselines: str = _setting("quick", _one_of("quick", "all"))  # all: trained ones too
+    groups: tuple[str, ...] = ()  # public columns; utility is shown for each of their values
     seed: int = _setting(1, _in(0, 2**31 - 1))
 
 
@@ -188,6 +230,7 @@ class Config:
     preset: str = _setting("default", _one_of("default", "paper", "best"))
     device: str = "auto"  # "auto" | "cpu" | "cuda"
     data: DataSettings = DataSettings()
+    partition: PartitionSettings | None = None
     privacy: PrivacySettings = PrivacySettings()
     weights: WeightsSettings = WeightsSettings()
     base: BaseSettings = BaseSettings()
@@ -195,11 +238,17 @@ class Config:
     train: TrainSettings = TrainSettings()
     answers: AnswersSettings = AnswersSettings()
     sampler: SamplerSettings = SamplerSettings()
+    participation: ParticipationSettings = ParticipationSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def path(self, relative: str) -> Path:
         """Resolve a path of the configuration against the folder that it lies in."""
         return (self.folder / relative).resolve()
+
+    def records_path(self, relative: str) -> Path:
+        """Resolve a path of records: against `data.folder`, which is relative to where we are."""
+        start = Path(self.data.folder).expanduser() if self.data.folder else self.folder
+        return (start / relative).resolve()
 
     def epsilon(self, silo: SiloSettings) -> float:
         """The budget of one silo at `privacy.delta`."""

@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from accountants import Adjacency, Event
+from accountants import Adjacency, Event, Gaussian
 from accountants.ledger import Ledger
 from dpfedsyn import checkpoint, dpsgd, plain_training
-from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit
+from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit, label_means
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records, parts
+from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.keys import SiloKey
-from dpfedsyn.moments import MomentQuery, counts_sensitivity, label_counts, privatise
+from dpfedsyn.moments import MomentQuery, counts_sensitivity, label_counts, privatise, query_of
 from dpfedsyn.network import Denoiser
 from dpfedsyn.settings import Config, SiloSettings
 
@@ -39,7 +40,7 @@ class Preparation:
     config: Config
     silo: SiloSettings
     records: Records
-    two_valued: Array  # (d, 2), public
+    encoder: Encoder  # public
     classes: int
     budget: Budget
     ledger: Ledger
@@ -50,8 +51,7 @@ class Preparation:
     @property
     def query(self) -> MomentQuery:
         """The moment mechanism of this silo."""
-        base = self.config.base
-        return MomentQuery(len(self.two_valued), self.classes, base.clip_radius, base.means_share)
+        return query_of(self.encoder.dimension, self.classes, self.config.base)
 
     @property
     def adjacency(self) -> Adjacency:
@@ -80,7 +80,7 @@ def prepare(preparation: Preparation, on_step: OnStep = lambda: None) -> Trained
         return _prepare_ensemble(preparation, on_step)
     counts, counts_std = _noisy_counts(preparation)
     statistics = _noisy_moments(preparation, counts, counts_std)
-    base = fit(statistics, preparation.query, preparation.two_valued, preparation.config.base)
+    base = _fit(preparation, statistics)
     state = _train_network(preparation, base, on_step)
     network = dpsgd.network_of(state.average)
     model = Denoiser(base, network, preparation.config.network, preparation.device)
@@ -130,15 +130,51 @@ def _noisy_counts(preparation: Preparation) -> tuple[Array, float]:
 
 
 def _noisy_moments(preparation: Preparation, counts: Array, counts_std: float) -> NoisyStatistics:
-    event, query = preparation.budget.moments, preparation.query
+    query, records = preparation.query, preparation.records
+    x = records.x.astype(np.float64)
+    statistics = NoisyStatistics(counts, counts_std, np.zeros(0), 0.0)
+    means = None
+    if preparation.budget.means is not None:
+        exact = query.label_sums(x, records.y)
+        noisy, std = _noisy(preparation, "means", preparation.budget.means, exact)
+        statistics = replace(statistics, label_sums=noisy, label_sums_std=std)
+        means = _means(preparation, statistics)
+    event = preparation.budget.moments
     assert event is not None
-    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
-    key, commit = _charge_once(preparation, "moments", 0, event, 1, "A")
-    records = preparation.records
-    exact = query.sums(records.x.astype(np.float64), records.y)
+    noisy, std = _noisy(preparation, "moments", event, query.sums(x, records.y, means))
+    return replace(statistics, sums=noisy, sums_std=std)
+
+
+def _noisy(
+    preparation: Preparation, kind: str, event: Gaussian, exact: Array
+) -> tuple[Array, float]:
+    """Charge one vector of sums of radius 1, and return it with its noise and the noise's std."""
+    std = event.noise_multiplier * preparation.query.sensitivity(preparation.adjacency)
+    key, commit = _charge_once(preparation, kind, 0, event, 1, "A")
     noisy = commit(privatise(exact, std, key).tobytes())
     assert noisy is not None
-    return NoisyStatistics(counts, counts_std, np.frombuffer(noisy), std)
+    return np.frombuffer(noisy), std
+
+
+def _exact_statistics(preparation: Preparation, records: Records) -> NoisyStatistics:
+    """Return the same without noise, for models that the statement does not call private."""
+    query, x = preparation.query, records.x.astype(np.float64)
+    counts = label_counts(records.y, preparation.classes)
+    if not query.residual_radius:
+        return NoisyStatistics(counts, 0.0, query.sums(x, records.y), 0.0)
+    statistics = NoisyStatistics(counts, 0.0, np.zeros(0), 0.0, query.label_sums(x, records.y))
+    return replace(statistics, sums=query.sums(x, records.y, _means(preparation, statistics)))
+
+
+def _means(preparation: Preparation, statistics: NoisyStatistics) -> Array:
+    settings = preparation.config.base
+    return label_means(statistics, preparation.query, preparation.encoder.two_valued, settings)
+
+
+def _fit(preparation: Preparation, statistics: NoisyStatistics) -> AnalyticBase:
+    encoder = preparation.encoder
+    settings = preparation.config.base
+    return fit(statistics, preparation.query, encoder.two_valued, settings, encoder.spectrum)
 
 
 def _train_network(
@@ -193,7 +229,7 @@ def _require_latest(preparation: Preparation, step: int, planned: int) -> None:
 
 def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
     return dpsgd.initial_state(
-        len(preparation.two_valued),
+        preparation.encoder.dimension,
         preparation.classes,
         preparation.config.network.hidden,
         preparation.key.derive(b"initial-weights"),
@@ -205,9 +241,7 @@ def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:
     config, models = preparation.config, []
     for k, part in enumerate(parts(preparation.records, config.train.parts, config.data.split_key)):
         x = part.x.astype(np.float64)
-        counts = label_counts(part.y, preparation.classes)
-        statistics = NoisyStatistics(counts, 0.0, preparation.query.sums(x, part.y), 0.0)
-        base = fit(statistics, preparation.query, preparation.two_valued, config.base)
+        base = _fit(preparation, _exact_statistics(preparation, part))
         network = plain_training.train(
             x,
             part.y,

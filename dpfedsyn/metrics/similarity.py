@@ -46,7 +46,7 @@ def similarity(real: pd.DataFrame, synthetic: pd.DataFrame, schema: Schema) -> S
     leaves its row out of correlations. An undefined correlation (a constant column) counts as 0.
 
     Args:
-        real, synthetic: tables in the schema's own columns and codes, such as `Encoder.decode`
+        real, synthetic: tables in the schema's own columns and codes, such as `TableEncoder.frame`
             returns; the numbers of rows may differ.
 
     Raises:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpfedsyn.data import Records, load, parts, split
-from dpfedsyn.encoding import Encoder
+from dpfedsyn.data import Records, parts, split
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, DataError
 from dpfedsyn.schema import Schema
 
@@ -49,7 +49,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def hospital(name: str) -> Records:
-    return load(FOLDER / "data" / f"processed.{name}.data", HOSPITALS, silo=name)
+    return TableEncoder(HOSPITALS).read(FOLDER / "data" / f"processed.{name}.data", silo=name)
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -64,7 +64,7 @@ def test_each_hospital_keeps_its_published_number_of_rows(name: str) -> None:
 
 def test_cholesterol_zero_marks_a_missing_value_and_keeps_the_row() -> None:
     """All of Switzerland and none of Cleveland lacks cholesterol; such values sit at the centre."""
-    names = Encoder(HOSPITALS).names
+    names = TableEncoder(HOSPITALS).names
     value, indicator = names.index("chol"), names.index("chol is missing")
     swiss, cleveland = hospital("switzerland"), hospital("cleveland")
     assert (swiss.x[:, indicator] == 1).all()
@@ -75,9 +75,9 @@ def test_cholesterol_zero_marks_a_missing_value_and_keeps_the_row() -> None:
 
 def test_values_beyond_the_public_bounds_are_clipped() -> None:
     """The one blood pressure of 0 becomes the lower bound; negative ST depression is valid."""
-    frame = Encoder(HOSPITALS).decode(hospital("va").x, hospital("va").y)
+    frame = TableEncoder(HOSPITALS).frame(hospital("va").x, hospital("va").y)
     assert (frame["trestbps"] == 80).sum() == 1
-    swiss = Encoder(HOSPITALS).decode(hospital("switzerland").x, hospital("switzerland").y)
+    swiss = TableEncoder(HOSPITALS).frame(hospital("switzerland").x, hospital("switzerland").y)
     assert frame["oldpeak"].min() == -0.5
     assert swiss["oldpeak"].min() == -1.0
 
@@ -100,11 +100,11 @@ def test_file_with_header_in_any_order_is_read_by_name(tmp_path: Path) -> None:
         f"\ufeff{HEADER}\r\np7,40,hello,north,ill\r\n\r\n"
         'p8,n/a,,south,well\r\np9,41,"two\nlines",east,well\r\n'
     )
-    records = load(write(tmp_path, text), CLINIC, silo="a")
+    records = TableEncoder(CLINIC).read(write(tmp_path, text), silo="a")
     assert records.ids == ("p7", "p9")
     assert records.y.tolist() == [1, 0]
     other = "outcome,ward,patient,comment,age\nill,north,p7,,40\nwell,east,p9,,41\n"
-    assert np.array_equal(load(write(tmp_path, other), CLINIC).x, records.x)
+    assert np.array_equal(TableEncoder(CLINIC).read(write(tmp_path, other)).x, records.x)
 
 
 ROW = "p1,40,,north,well"
@@ -139,7 +139,7 @@ def test_bad_file_gets_one_error_with_file_line_and_column(
     """Each fault names the file and where in it, and exits with 2."""
     path = write(tmp_path, text)
     with pytest.raises(DataError, match=expected) as refused:
-        load(path, CLINIC)
+        TableEncoder(CLINIC).read(path)
     assert str(path) in str(refused.value)
     assert refused.value.exit_code == 2
 
@@ -147,12 +147,12 @@ def test_bad_file_gets_one_error_with_file_line_and_column(
 def test_file_that_is_absent_or_binary_is_named(tmp_path: Path) -> None:
     """No such file, a folder and bytes that are no text are DataErrors too."""
     with pytest.raises(DataError, match=r"none\.csv: the file cannot be read"):
-        load(tmp_path / "none.csv", CLINIC)
+        TableEncoder(CLINIC).read(tmp_path / "none.csv")
     with pytest.raises(DataError, match="the file cannot be read"):
-        load(tmp_path, CLINIC)
+        TableEncoder(CLINIC).read(tmp_path)
     (tmp_path / "silo.csv").write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(DataError, match="not a table of text"):
-        load(tmp_path / "silo.csv", CLINIC)
+        TableEncoder(CLINIC).read(tmp_path / "silo.csv")
 
 
 def test_header_line_where_the_schema_expects_none_is_recognised(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_header_line_where_the_schema_expects_none_is_recognised(tmp_path: Path)
         tmp_path, ",".join(HOSPITALS.file.columns) + "\n63,1,1,145,233,1,2,150,0,2,3,0,6,0"
     )
     with pytest.raises(DataError, match="line 1: the line holds the column names"):
-        load(path, HOSPITALS)
+        TableEncoder(HOSPITALS).read(path)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=16, max_size=16), st.integers(0, 1))
@@ -169,12 +169,12 @@ def test_written_synthetic_table_loads_without_error(
     tmp_path_factory: pytest.TempPathFactory, x: list[float], y: int
 ) -> None:
     """Any real vector, decoded and written as CSV, is a valid file of the schema."""
-    frame = Encoder(HOSPITALS).decode([x], [y])
+    frame = TableEncoder(HOSPITALS).frame([x], [y])
     path = tmp_path_factory.mktemp("synthetic") / "synthetic.csv"
     frame.to_csv(path, index=False)
-    records = load(path, HOSPITALS.of_synthetic)
+    records = TableEncoder(HOSPITALS.of_synthetic).read(path)
     assert records.y.tolist() == [y]
-    assert Encoder(HOSPITALS).decode(records.x, records.y).equals(frame)
+    assert TableEncoder(HOSPITALS).frame(records.x, records.y).equals(frame)
 
 
 def made_up(ids: list[str], silo: str = "a") -> Records:

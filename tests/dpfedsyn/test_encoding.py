@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target
-from dpfedsyn.encoding import Encoder
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import FileFormat, Schema
 
@@ -93,8 +93,8 @@ any_table = tables(st.one_of(st.just(HOSPITALS), schemas()))
 def test_decode_undoes_encode(table: tuple[Schema, pd.DataFrame]) -> None:
     """Every valid row of every schema comes back, cell by cell."""
     schema, frame = table
-    encoder = Encoder(schema)
-    back = encoder.decode(*encoder.encode(frame))
+    encoder = TableEncoder(schema)
+    back = encoder.frame(*encoder.encode(frame))
     assert list(back.columns) == list(schema.names)
     assert back.astype(object).values.tolist() == frame.values.tolist()
 
@@ -103,9 +103,9 @@ def test_decode_undoes_encode(table: tuple[Schema, pd.DataFrame]) -> None:
 def test_a_row_alone_is_encoded_as_within_any_table(table: tuple[Schema, pd.DataFrame]) -> None:
     """Nothing is computed from other records."""
     schema, frame = table
-    x, y = Encoder(schema).encode(frame)
+    x, y = TableEncoder(schema).encode(frame)
     for k in range(len(frame)):
-        alone_x, alone_y = Encoder(schema).encode(frame.iloc[k : k + 1])
+        alone_x, alone_y = TableEncoder(schema).encode(frame.iloc[k : k + 1])
         assert np.array_equal(alone_x[0], x[k])
         assert alone_y[0] == y[k]
 
@@ -116,7 +116,7 @@ def test_no_encoded_row_is_longer_than_the_public_radius(
 ) -> None:
     """The radius bounds the float32 vectors themselves, without slack."""
     schema, frame = table
-    encoder = Encoder(schema)
+    encoder = TableEncoder(schema)
     x, y = encoder.encode(frame)
     assert x.shape == (len(frame), encoder.dimension)
     assert (x.dtype, y.dtype) == (np.float32, np.int64)
@@ -131,7 +131,7 @@ def test_the_radius_is_attained(schema: Schema) -> None:
         for column in schema.columns
     }
     frame = pd.DataFrame({**extreme, "y": [schema.target.values[0]]}, dtype=object)
-    encoder = Encoder(schema)
+    encoder = TableEncoder(schema)
     x, _ = encoder.encode(frame)
     assert np.linalg.norm(x[0].astype(np.float64)) == pytest.approx(encoder.radius, rel=1e-12)
 
@@ -139,14 +139,14 @@ def test_the_radius_is_attained(schema: Schema) -> None:
 @given(st.one_of(st.just(HOSPITALS), schemas()), st.data())
 def test_any_real_vector_decodes_to_a_valid_row(schema: Schema, data: st.DataObject) -> None:
     """Synthetic tables pass the schema, and decoding them again changes nothing."""
-    encoder = Encoder(schema)
+    encoder = TableEncoder(schema)
     reals = st.floats(allow_nan=False, allow_infinity=False)
     x = [data.draw(st.lists(reals, min_size=encoder.dimension, max_size=encoder.dimension))]
     y = [data.draw(st.integers(0, len(schema.labels) - 1))]
-    frame = encoder.decode(x, y)
+    frame = encoder.frame(x, y)
     again_x, again_y = encoder.encode(frame)
     assert again_y.tolist() == y
-    assert encoder.decode(again_x, again_y).equals(frame)
+    assert encoder.frame(again_x, again_y).equals(frame)
 
 
 @given(schemas())
@@ -174,7 +174,7 @@ def test_coordinates_have_their_documented_values() -> None:
     frame = pd.DataFrame(
         {"a": [0, 10], "b": [-1, 5], "c": [0, 1], "d": ["x", "w"], "y": [2, 0]}, dtype=object
     )
-    encoder = Encoder(schema)
+    encoder = TableEncoder(schema)
     x, y = encoder.encode(frame)
     assert x.tolist() == [
         [-2, 0, 1, -1, 1.5, -0.5, -0.5, -0.5],
@@ -183,17 +183,17 @@ def test_coordinates_have_their_documented_values() -> None:
     assert y.tolist() == [1, 0]
     assert encoder.radius == pytest.approx(np.sqrt(4 + 5 + 1 + 3))
     assert encoder.names == ("a", "b", "b is missing", "c", *(f"d = {k}" for k in "xyzw"))
-    assert encoder.decode(x, y)["y"].tolist() == [1, 0]
+    assert encoder.frame(x, y)["y"].tolist() == [1, 0]
 
 
 def test_a_bad_cell_of_a_table_is_named_by_row_and_column() -> None:
     """Encoding a table of one's own says where the first fault is."""
-    frame = Encoder(HOSPITALS).decode(np.zeros((3, 16)), [0, 1, 0])
+    frame = TableEncoder(HOSPITALS).frame(np.zeros((3, 16)), [0, 1, 0])
     frame["cp"] = [1, 2, 7]
     with pytest.raises(DataError, match="row 3, column cp: 7 is not among the public"):
-        Encoder(HOSPITALS).encode(frame)
+        TableEncoder(HOSPITALS).encode(frame)
     with pytest.raises(DataError, match="the table has no column 'cp'"):
-        Encoder(HOSPITALS).encode(frame.drop(columns="cp"))
+        TableEncoder(HOSPITALS).encode(frame.drop(columns="cp"))
 
 
 @pytest.mark.parametrize(
@@ -213,4 +213,4 @@ def test_samples_that_cannot_be_decoded_are_refused(
 ) -> None:
     """Wrong shapes, NaN and unknown labels give one error and no table."""
     with pytest.raises(DataError, match=expected):
-        Encoder(HOSPITALS).decode(x, y)
+        TableEncoder(HOSPITALS).frame(x, y)

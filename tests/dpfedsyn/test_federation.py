@@ -8,7 +8,7 @@ import pytest
 
 from dpfedsyn import config as configuration
 from dpfedsyn import plan as planning
-from dpfedsyn.encoding import Encoder
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.federation import federation, pick_device, read_records
 from dpfedsyn.folder import RunFolder
@@ -21,7 +21,7 @@ QUICK = ("train.parts=2", "train.steps=1", "network.hidden=4", "answers.mu=1")
 def set_up(folder: Path, source: str, *overrides: str) -> None:
     """Open (or create) every silo's ledger under this configuration, and close it again."""
     config = configuration.load(source, [*QUICK, *overrides])
-    encoder = Encoder(Schema.load(config.path(config.data.schema)))
+    encoder = TableEncoder(Schema.load(config.path(config.data.schema)))
     plan, records = planning.make(config), read_records(config, encoder)
     with federation(plan, encoder, records, RunFolder(folder), pick_device(config), Silent()):
         pass

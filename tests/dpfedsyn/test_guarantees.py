@@ -50,7 +50,7 @@ from accountants.profile import ADD, REMOVE, cascade
 from accountants.rows import Charge
 from accountants.totals import Spent, add
 from dpfedsyn import config as configuration
-from dpfedsyn.encoding import Encoder
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.noise import Keystream
 from dpfedsyn.schema import Schema
 
@@ -140,12 +140,12 @@ def test_every_draw_of_noise_is_finite_and_its_tails_are_there(
 
 def test_a_rows_vector_depends_on_that_row_and_the_schema_alone() -> None:
     """Guarantee of dpfedsyn.encoding: A row's vector depends on that row and the schema; no mean,
-    range or category list is taken from records; its norm is at most `Encoder.radius`."""
+    range or category list is taken from records; its norm is at most `TableEncoder.radius`."""
     config = configuration.load("hospitals")
-    encoder = Encoder(Schema.load(config.path(config.data.schema)))
+    encoder = TableEncoder(Schema.load(config.path(config.data.schema)))
     rng = np.random.default_rng(5)
     x = rng.uniform(-3, 3, (12, encoder.dimension)).astype(np.float32)
-    frame = encoder.decode(x, rng.integers(0, 2, 12))
+    frame = encoder.frame(x, rng.integers(0, 2, 12))
     together, labels = encoder.encode(frame)
     for row in range(12):
         alone, label = encoder.encode(frame.iloc[[row]].reset_index(drop=True))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from dpfedsyn import config, keys, plan
-from dpfedsyn.encoding import Encoder
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.federation import federation, pick_device, read_records
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
@@ -109,7 +109,7 @@ def test_synthetic_rows_obey_the_public_schema(run: Path) -> None:
         frame = pd.read_csv(run / name)
         assert len(frame) == 90
         assert list(frame.columns) == list(schema.names)
-        _, labels = Encoder(schema).encode(frame)
+        _, labels = TableEncoder(schema).encode(frame)
         assert set(labels.tolist()) == {0, 1}
 
 
@@ -222,7 +222,7 @@ def _one_more_answer(folder: Path, *, zeroed: bool) -> PrivateAnswer:
     """Ask cleveland one question more, with or without its trained network."""
     loaded = config.load(str(folder / "config.toml"))
     planned = plan.make(loaded)
-    encoder = Encoder(Schema.load(loaded.path(loaded.data.schema)))
+    encoder = TableEncoder(Schema.load(loaded.path(loaded.data.schema)))
     records = read_records(loaded, encoder)
     device = pick_device(loaded)
     with federation(planned, encoder, records, RunFolder(folder), device, Silent()) as members:

@@ -1,0 +1,85 @@
+"""The kinds of data that a run can work on: tables, and images."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpfedsyn.data import Records, Synthetic
+from dpfedsyn.encoding import TableEncoder
+from dpfedsyn.errors import ConfigError
+from dpfedsyn.images import Geometry, ImageEncoder, ImageSchema
+from dpfedsyn.schema import Schema
+
+
+class Encoder(Protocol):
+    """What a run needs of a kind of data: public facts, records in, synthetic rows out."""
+
+    @property
+    def dimension(self) -> int:
+        """Number d of coordinates of a record."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Public label names; y counts in this order."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of everything that encoding depends on."""
+        ...
+
+    @property
+    def two_valued(self) -> NDArray[np.float64]:
+        """The (low, high) that a coordinate can take (d, 2); NaN where it takes more."""
+        ...
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """How coordinates make an image; None where they do not."""
+        ...
+
+    @property
+    def spectrum(self) -> NDArray[np.float64] | None:
+        """Public relative variances (d,) of an image's coordinates; None for tables."""
+        ...
+
+    def read(self, path: Path, *, silo: str = "") -> Records:
+        """Read and encode a file; `DataError` names the place of every fault."""
+        ...
+
+    def decode(self, x: NDArray[np.float32], y: NDArray[np.int64]) -> Synthetic:
+        """Turn sampled vectors (n, d) with labels (n,) into rows as they are written."""
+        ...
+
+
+def encoder(schema: Path, *, conditional: bool = True) -> Encoder:
+    """Return the encoder of a schema file: of images where it says `kind = "images"`.
+
+    Args:
+        conditional: model records per label. Without it images carry no label at all.
+
+    Raises:
+        ConfigError: no such file, faults in it, or a table without labels.
+    """
+    if _kind(schema) == "images":
+        return ImageEncoder(ImageSchema.load(schema), conditional)
+    if not conditional:
+        raise ConfigError(
+            f"data.conditional = false: {schema} describes a table, whose rows are generated per "
+            "label. Set data.conditional = true; only images are generated without labels."
+        )
+    return TableEncoder(Schema.load(schema))
+
+
+def _kind(path: Path) -> object:
+    """Peek at a schema; whatever is wrong with the file is said by the reader it goes to."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind")
+    except (OSError, ValueError):
+        return None

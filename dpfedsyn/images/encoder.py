@@ -1,0 +1,220 @@
+"""Map images to vectors and back, by the public schema alone.
+
+    vector = scale * (lowest frequencies of (pixel value / largest - grey))
+
+With `canonical`, the frequencies are those of the upright picture (see
+`dpfedsyn.images.canonical`), and scale * (slant, log width, log height) come after them.
+
+Guarantee:
+    An image's vector depends on that image and the schema alone, to the last bit; no mean, range or
+    basis is taken from records (privacy by composition needs this: preprocessing is a function of
+    one record). Every vector has L2 norm at most `ImageEncoder.radius`, a public number.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dpfedsyn.data import Records, Synthetic
+from dpfedsyn.errors import DataError
+from dpfedsyn.images import archive, canonical, dct
+from dpfedsyn.images.geometry import Geometry
+from dpfedsyn.images.grid import grid
+from dpfedsyn.images.schema import ImageSchema
+
+Floats = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
+UNLABELLED = "any"
+_AT_ONCE = 2048  # images; bounds the memory that a large file needs
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Encoding and decoding for one schema of images.
+
+    Args:
+        conditional: vectors belong to labels. Without it all of them have the one label UNLABELLED,
+            and the true ones serve the evaluation only (`Records.groups`).
+    """
+
+    schema: ImageSchema
+    conditional: bool = True
+
+    @property
+    def dimension(self) -> int:
+        """Number d of coordinates."""
+        return self.schema.frequencies + canonical.PARAMETERS * self.schema.canonical
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Public label names."""
+        return self.schema.labels if self.conditional else (UNLABELLED,)
+
+    @property
+    def digest(self) -> str:
+        """What a ledger binds: the schema's digest."""
+        return self.schema.digest
+
+    @property
+    def two_valued(self) -> NDArray[np.float64]:
+        """NaN, shape (d, 2): no coordinate takes two values only."""
+        return np.full((self.dimension, 2), np.nan)
+
+    @cached_property
+    def radius(self) -> float:
+        """An L2 norm that no float32 vector of `encode` exceeds: that of a black or white image."""
+        schema = self.schema
+        norm = math.sqrt(schema.height * schema.width) * max(schema.grey, 1 - schema.grey)
+        if schema.canonical:
+            norm = math.hypot(norm, canonical.largest_norm())
+        # Each coordinate is rounded to float32, a relative error of 2^-24 at most.
+        return schema.scale * norm * (1 + 2.0**-23)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The picture that each coordinate adds, zeros for slant and size."""
+        schema = self.schema
+        pictures = np.zeros((self.dimension, schema.height * schema.width))
+        pictures[: schema.frequencies] = dct.basis(schema.height, schema.width, schema.frequencies)
+        return Geometry(schema.height, schema.width, pictures)
+
+    @cached_property
+    def spectrum(self) -> NDArray[np.float64]:
+        """Public relative variances (d,): 1 / (1 + 8 f) at f half waves per pixel.
+
+        Pictures of strokes lose power with frequency about so; only the shape matters, since the
+        level is fitted. The parameters of the pose get the power of f = 1/2.
+        """
+        schema = self.schema
+        u, v = dct.lowest(schema.height, schema.width, schema.frequencies)
+        frequency = np.hypot(u / schema.height, v / schema.width)
+        pose = np.full(canonical.PARAMETERS * schema.canonical, 0.5)
+        return 1.0 / (1.0 + 8.0 * np.concatenate([frequency, pose]))
+
+    def encode(self, images: NDArray[np.floating]) -> Floats:
+        """Encode images (n, h, w) in [0, 1] to vectors (n, d), each by itself.
+
+        Raises:
+            DataError: another shape, or a value that is not in [0, 1].
+        """
+        self._check(images)
+        x = np.empty((len(images), self.dimension), dtype=np.float32)
+        for piece in _pieces(len(images)):
+            x[piece] = self.schema.scale * self._unscaled(images[piece])
+        return x
+
+    def read(self, path: Path, *, silo: str = "") -> Records:
+        """Read and encode a silo's archive; see `dpfedsyn.images.archive.read`.
+
+        The place of an image in the file, from 0, is its id.
+
+        Args:
+            silo: name that enters the keyed hashes.
+        """
+        images, labels = archive.read(path, self.schema)
+        ids = tuple(str(place) for place in range(len(images)))
+        plain = images.reshape(len(images), -1)
+        groups = {"label": np.array(self.schema.labels, dtype=object)[labels]}
+        known = labels if self.conditional else np.zeros_like(labels)
+        return Records(self.encode(images), known, ids, silo, plain, groups)
+
+    def decode(self, x: ArrayLike, y: ArrayLike) -> Synthetic:
+        """Decode vectors to images of whole pixel values, and encode those again.
+
+        Args:
+            x: (n, d) finite reals.
+            y: (n,) labels in 0 .. labels - 1.
+
+        Returns:
+            The images, as an archive (".npz") and as a grid of the first of each label (".png").
+
+        Raises:
+            DataError: wrong shape, a value that is not finite, or an unknown label.
+        """
+        vectors, labels = self._checked(x, y)
+        schema = self.schema
+        images = np.empty((len(vectors), schema.height, schema.width), dtype=np.float32)
+        for piece in _pieces(len(vectors)):
+            images[piece] = self._pictures(vectors[piece])
+        images = archive.shares(archive.pixels(images, schema), schema)
+        files = {
+            ".npz": archive.write(images, labels if self.conditional else None, schema),
+            ".png": grid(images, labels, self.labels),
+        }
+        plain = images.reshape(len(images), -1)
+        return Synthetic(self.encode(images), labels, plain, files)
+
+    def _unscaled(self, images: NDArray[np.floating]) -> NDArray[np.float64]:
+        schema = self.schema
+        if not schema.canonical:
+            return dct.coefficients(_centred(images, schema), schema.frequencies)
+        upright, parameters = canonical.normalise(images)
+        kept = dct.coefficients(_centred(upright, schema), schema.frequencies)
+        return np.hstack([kept, parameters])
+
+    def _pictures(self, vectors: NDArray[np.float64]) -> Floats:
+        """Images in [0, 1] of vectors; inverse of encoding, as far as frequencies are kept."""
+        schema = self.schema
+        # No image has a longer coordinate; without this, huge ones would overflow to NaN.
+        unscaled = np.clip(vectors, -self.radius, self.radius) / schema.scale
+        pictures = np.clip(schema.grey + unscaled @ self.geometry.basis, 0, 1)
+        images = pictures.astype(np.float32).reshape(-1, schema.height, schema.width)
+        if not schema.canonical:
+            return images
+        return canonical.restore(images, unscaled[:, schema.frequencies :])
+
+    def _check(self, images: NDArray[np.floating]) -> None:
+        size = (self.schema.height, self.schema.width)
+        if images.ndim != 3 or images.shape[1:] != size:
+            raise DataError(
+                f"images have shape {images.shape}, so they cannot be encoded; schema "
+                f"{self.schema.name!r} needs (images, {size[0]}, {size[1]})"
+            )
+        bad = np.flatnonzero(~((images >= 0) & (images <= 1)).all(axis=(1, 2)))
+        if bad.size:
+            raise DataError(
+                f"image {bad[0]} (from 0) and {bad.size - 1} more hold values outside [0, 1], so "
+                "nothing was encoded; divide pixel values by the largest"
+            )
+
+    def _checked(self, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], Labels]:
+        vectors, labels = np.asarray(x, dtype=np.float64), np.asarray(y)
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise DataError(
+                f"samples have shape {vectors.shape}, so they cannot be decoded; schema "
+                f"{self.schema.name!r} needs (samples, {self.dimension})"
+            )
+        if labels.shape != vectors.shape[:1]:
+            raise DataError(
+                f"{len(vectors)} samples came with labels of shape {labels.shape}, so they cannot "
+                f"be decoded; give one label each, ({len(vectors)},)"
+            )
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if bad.size:
+            raise DataError(
+                f"sample {bad[0] + 1} and {bad.size - 1} more hold NaN or infinity, so nothing was "
+                "decoded; lower the sampler's step size or raise the number of levels"
+            )
+        count = len(self.labels)
+        unknown = [label for label in labels.tolist() if label not in range(count)]
+        if unknown:
+            raise DataError(
+                f"label {unknown[0]!r} is unknown, so nothing was decoded; labels are 0 to "
+                f"{count - 1} ({', '.join(self.labels)})"
+            )
+        return vectors, labels.astype(np.int64)
+
+
+def _centred(images: NDArray[np.floating], schema: ImageSchema) -> NDArray[np.float64]:
+    return images.astype(np.float64) - schema.grey
+
+
+def _pieces(n: int) -> Iterator[slice]:
+    """Cut 0 ... n - 1 into slices."""
+    return (slice(start, start + _AT_ONCE) for start in range(0, n, _AT_ONCE))

@@ -1,0 +1,202 @@
+"""The public schema of images: what every silo agrees on before an image is read.
+
+A schema is a TOML file of public knowledge. Encoding, decoding and every check follow from it
+alone, never from images.
+
+    kind = "images"
+    name = "digits"            # and, optionally, title, source, licence
+
+    [images]
+    height = 8                 # pixels
+    width = 8
+    largest = 16               # pixel values are the whole numbers 0 ... largest
+
+    [latent]
+    frequencies = 64           # how many of the lowest frequencies are kept, at most height * width
+    grey = 0.3                 # public centre of the pixel values / largest
+    scale = 2.0                # of a vector's coordinates
+    canonical = false          # true: size and slant of each image become three coordinates
+
+    [target]
+    labels = ["0", "1"]        # the label with value k is the k-th, from 0
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpfedsyn import sections
+from dpfedsyn.errors import ConfigError
+from dpfedsyn.sections import Section
+
+KIND = "images"
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class ImageSchema:
+    """Public description of one kind of grayscale image, shared by all silos.
+
+    Args:
+        labels: public names; y = 0 .. len(labels) - 1 counts in this order.
+        height, width: of every image, in pixels.
+        frequencies: number of coefficients that are kept, the lowest frequencies first.
+        largest: pixel values are the whole numbers from 0 to this.
+        grey: public centre of pixel value / largest, in [0, 1].
+        scale: every coordinate of a vector is multiplied by it.
+        canonical: size and slant are taken out of each image and become three coordinates.
+
+    Raises:
+        ConfigError: a value is out of range; every fault is listed.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    height: int
+    width: int
+    frequencies: int
+    grey: float
+    largest: int = 255
+    scale: float = 1.0
+    canonical: bool = False
+    title: str = ""
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        faults: list[str] = []
+        _read(self.to_dict(), faults)
+        _refuse("schema", faults)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "ImageSchema":
+        """Read a schema file.
+
+        Raises:
+            ConfigError: no such file, no valid TOML, or faults: all at once, each with the
+                nearest valid key or value.
+        """
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: the schema cannot be read ({error.strerror}), so no images can be; "
+                "correct the path"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not a TOML file ({error}); mend that line") from None
+        return cls.from_dict(content, where=str(path))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], *, where: str = "schema") -> "ImageSchema":
+        """Build a schema from the tables of its file; inverse of `to_dict`."""
+        faults: list[str] = []
+        values = _read(content, faults)
+        _refuse(where, faults)
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the schema as plain JSON values, in the shape of its file."""
+        return {
+            "kind": KIND,
+            **{key: getattr(self, key) for key in ("name", "title", "source", "licence")},
+            "images": {"height": self.height, "width": self.width, "largest": self.largest},
+            "latent": {
+                "frequencies": self.frequencies,
+                "grey": float(self.grey),
+                "scale": float(self.scale),
+                "canonical": self.canonical,
+            },
+            "target": {"labels": list(self.labels)},
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content."""
+        return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()
+
+
+def _read(content: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
+    """Return the arguments of `ImageSchema`; placeholders stand for what `faults` names."""
+    top = Section(content, "", faults)
+    top.need("kind", _kind, KIND)
+    values: dict[str, Any] = {"name": top.need("name", sections.text, "")}
+    values |= {key: top.take(key, sections.text, "") for key in ("title", "source", "licence")}
+    for name, read in (("images", _images), ("latent", _latent), ("target", _target)):
+        table = top.need(name, sections.table, _NOTHING)
+        if name in content and table is not _NOTHING:
+            section = Section(table, name, faults)
+            values |= read(section)
+            section.close()
+    top.close()
+    if not faults and values["frequencies"] > (pixels := values["height"] * values["width"]):
+        faults.append(
+            f"latent: `frequencies` = {values['frequencies']}, but an image has {pixels} pixels; "
+            f"give 1 to {pixels}"
+        )
+    return values
+
+
+def _images(section: Section) -> dict[str, Any]:
+    return {
+        "height": section.need("height", _whole(2, 128), 2),
+        "width": section.need("width", _whole(2, 128), 2),
+        "largest": section.take("largest", _whole(1, 65_535), 255),
+    }
+
+
+def _latent(section: Section) -> dict[str, Any]:
+    return {
+        "frequencies": section.need("frequencies", _whole(1, 128**2), 1),
+        "grey": section.need("grey", _real(0, 1), 0.0),
+        "scale": section.take("scale", _real(1e-3, 1e3), 1.0),
+        "canonical": section.take("canonical", sections.flag, False),
+    }
+
+
+def _target(section: Section) -> dict[str, Any]:
+    none: tuple[str, ...] = ()
+    return {"labels": section.need("labels", _labels, none)}
+
+
+def _kind(value: Any) -> str:
+    if value != KIND:
+        raise TypeError(f'"{KIND}"')
+    return KIND
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    labels = sections.texts(value)
+    if len(labels) < 2 or len({label.strip() for label in labels} - {""}) < len(labels):
+        raise TypeError("a list of two or more different names")
+    return labels
+
+
+def _whole(low: int, high: int) -> Callable[[Any], int]:
+    def convert(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise TypeError(f"a whole number from {low} to {high}")
+        return value
+
+    return convert
+
+
+def _real(low: float, high: float) -> Callable[[Any], float]:
+    def convert(value: Any) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:
+            raise TypeError(f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    return convert
+
+
+def _refuse(where: str, faults: Sequence[str]) -> None:
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        lines = "".join(f"\n  {fault}" for fault in faults)
+        raise ConfigError(f"{where}: {count}, so nothing was read:{lines}")

@@ -1,0 +1,147 @@
+"""Read a silo's table from a text file, line by line, against the public schema.
+
+Errors name cells of the file. They are for the owner of the file and never leave the silo.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dpfedsyn.columns import Column, Target, listing
+from dpfedsyn.errors import DataError
+from dpfedsyn.schema import Schema
+from dpfedsyn.sections import nearest
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    cells: list[str]
+
+
+def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a silo's file: its rows, every column of the file as text, and an id for each.
+
+    Rows with a missing marker in a kept column are left out; ids are the line numbers in the file
+    (from 1), or the cells of the schema's id column. Rows with one id stay together in `split`
+    and `parts`.
+
+    Args:
+        path: a text file as `schema.file` describes it, UTF-8.
+
+    Raises:
+        DataError: the file is missing, empty or no text; a line has the wrong number of fields; a
+            cell is not valid; no row is left. Names file, line, column and the mend.
+    """
+    names, rows = _read_rows(Path(path), schema)
+    places = {name: names.index(name) for name in schema.names}
+    kept = [row for row in rows if not _lacks(row, places, schema)]
+    if not kept:
+        raise DataError(
+            f"{path}: none of {len(rows)} rows is left, because each has a missing marker "
+            f"({listing(map(repr, schema.file.missing))}) in a column that the schema keeps; list "
+            "columns that are mostly missing under file.drop"
+        )
+    kinds: list[Column | Target] = [*schema.columns, schema.target]
+    for name, kind in zip(schema.names, kinds, strict=True):
+        _check(path, kept, name, places[name], kind)
+    cells = {name: [row.cells[place] for row in kept] for place, name in enumerate(names)}
+    return pd.DataFrame(cells, dtype=object), _ids(path, kept, names, schema)
+
+
+def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
+    """Column names in file order, and every line that is not blank."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(_lines(csv.reader(file, delimiter=schema.file.delimiter, strict=True)))
+    except OSError as error:
+        raise DataError(
+            f"{path}: the file cannot be read ({error.strerror}), so this silo has no records; "
+            "correct the path"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: not a table of text ({error}), so nothing was read; save it as UTF-8 text "
+            f"with {schema.file.delimiter!r} between cells"
+        ) from None
+    names: Sequence[str] = schema.file.columns
+    if schema.file.header and rows:
+        names = _header(path, rows.pop(0), schema)
+    elif rows and rows[0].cells == list(names):
+        raise DataError(
+            f"{path}, line {rows[0].line}: the line holds the column names, but the schema says "
+            "header = false, so nothing was read; set header = true and remove `columns`"
+        )
+    if not rows:
+        raise DataError(f"{path}: the file holds no rows, so this silo has no records; fill it")
+    for row in rows:
+        if len(row.cells) != len(names):
+            raise DataError(
+                f"{path}, line {row.line}: {len(row.cells)} fields instead of {len(names)} "
+                f"({listing(names)}), so nothing was read; correct the line, or `delimiter` = "
+                f"{schema.file.delimiter!r} in the schema"
+            )
+    return names, rows
+
+
+def _lines(reader: Iterable[list[str]]) -> Iterable[_Row]:
+    """Rows with the line they begin on (a quoted cell may run over several lines)."""
+    line = 1
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield _Row(line, [cell.strip() for cell in cells])
+        line = reader.line_num + 1  # type: ignore[attr-defined]
+
+
+def _header(path: Path, row: _Row, schema: Schema) -> list[str]:
+    """The column names of a header line, checked against the schema."""
+    names = row.cells
+    where = f"{path}, line {row.line}"
+    wanted = [*schema.names, *([schema.file.id] if schema.file.id else [])]
+    for name in wanted:
+        if names.count(name) != 1:
+            raise DataError(
+                f"{where}: column {name!r} appears {names.count(name)} times in the header, the "
+                f"schema needs it once; {nearest(name, names)} Set header = false if this is a row"
+            )
+    for name in names:
+        if name not in wanted and name not in schema.file.drop:
+            raise DataError(
+                f"{where}: column {name!r} is not in the schema, so nothing was read; add a "
+                f"section [columns.{name}], or list it in file.drop"
+            )
+    return names
+
+
+def _lacks(row: _Row, places: Mapping[str, int], schema: Schema) -> bool:
+    """Whether a kept column of this row holds a missing marker."""
+    return any(schema.is_missing(row.cells[place]) for place in places.values())
+
+
+def _check(
+    path: Path | str, rows: Sequence[_Row], name: str, place: int, kind: Column | Target
+) -> None:
+    for row in rows:
+        try:
+            kind.read(row.cells[place])
+        except DataError as fault:
+            raise DataError(f"{path}, line {row.line}, column {name}: {fault}") from None
+
+
+def _ids(
+    path: Path | str, rows: Sequence[_Row], names: Sequence[str], schema: Schema
+) -> tuple[str, ...]:
+    """Line numbers, or the cells of the schema's id column."""
+    if not schema.file.id:
+        return tuple(str(row.line) for row in rows)
+    place = names.index(schema.file.id)
+    for row in rows:
+        if not row.cells[place] or schema.is_missing(row.cells[place]):
+            raise DataError(
+                f"{path}, line {row.line}, column {schema.file.id}: the id is missing, so the row "
+                "has no place in a split; fill it, or remove `id` from the schema"
+            )
+    return tuple(row.cells[place] for row in rows)
