@@ -154,10 +154,12 @@ def _features(
 
     The classifier is trained on the real training part; real rows to compare with are held out.
     """
-    names, truth = np.unique(real.groups["label"].astype(str), return_inverse=True) if (
-        _shape(encoder) is not None
-    ) else (encoder.labels, real.y)  # images generated without labels still have true ones
-    fixed = classifier.fixed(real.plain, truth, _shape(encoder), len(names), seed)
+    truth, classes = real.y, len(encoder.labels)
+    if encoder.geometry is not None:
+        # Images that are generated without labels still have true ones.
+        names, truth = np.unique(real.groups["label"].astype(str), return_inverse=True)
+        classes = len(names)
+    fixed = classifier.fixed(real.plain, truth, _shape(encoder), classes, seed)
     rng = np.random.Generator(np.random.Philox(seed))
     held_out = fixed.apply(_some(test.plain, rng))
     rows = []
@@ -168,7 +170,7 @@ def _features(
     return {"space": fixed.name, "rows": rows}
 
 
-def _some(x: Array, rng: np.random.Generator) -> Array:
+def _some(x: NDArray[np.float32], rng: np.random.Generator) -> Array:
     chosen = np.sort(rng.permutation(len(x))[:MOST_FEATURE_ROWS])
     some: Array = x[chosen].astype(np.float64)
     return some

@@ -79,6 +79,11 @@ class Denoiser:
         self.settings = settings
         self.device = device
 
+    @property
+    def parameters(self) -> int:
+        """dim(theta): how many numbers parameter averaging would send."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
     def denoise(
         self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
     ) -> NDArray[np.float64]:

@@ -115,7 +115,8 @@ def power_law(records: int, silos: int, exponent: float) -> Labels:
     """Return silo sizes in proportion to rank^-exponent, summing to `records` (largest first)."""
     shares = np.arange(1, silos + 1, dtype=np.float64) ** -exponent
     edges = np.rint(np.cumsum(shares) / shares.sum() * records).astype(np.int64)
-    return np.diff(edges, prepend=0)
+    sizes: Labels = np.diff(edges, prepend=0)
+    return sizes
 
 
 def _sample(records: int, settings: PartitionSettings, rng: np.random.Generator) -> Labels:

@@ -2,9 +2,8 @@
 
 A row's ball reaches to its k-th nearest neighbour in its own set. Precision and recall ask whether
 a row lies in any ball of the other set (Kynkäänniemi et al. 2019, equations 1 and 2); density
-counts in how many balls, and coverage asks which real balls are not empty (Naeem et al. 2020,
-equations 3 and 4). Precision and density fall with unlike rows, recall and coverage with missing
-ones.
+counts in how many balls, and coverage asks which real balls are not empty (Naeem et al. 2020).
+Precision and density fall with unlike rows, recall and coverage with missing ones.
 """
 
 from dataclasses import dataclass

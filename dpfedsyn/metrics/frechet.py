@@ -1,6 +1,7 @@
 """The Fréchet distance between two sets of features, each taken as a Gaussian.
 
-|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^{1/2}) (Dowson & Landau 1982; Heusel et al. 2017, equation 6). It is only comparable between sets that were mapped by one and the same feature map;
+|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^{1/2}) (Dowson & Landau 1982; Heusel et al. 2017,
+equation 6). It is only comparable between sets that were mapped by one and the same feature map;
 with Inception features it is called FID, and ours are not.
 """
 

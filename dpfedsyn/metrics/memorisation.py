@@ -2,7 +2,7 @@
 
 A row counts as memorised where its nearest training record is closer than a third of the distance
 to the second nearest (Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail
-to Memorize"; Gu et al. 2023, "On Memorization in Diffusion Models", section 2). Rows that were held
+to Memorize"; Gu et al. 2023, "On Memorization in Diffusion Models"). Rows that were held
 out show how often the data do that by themselves.
 """
 

@@ -27,6 +27,8 @@ class FinishedRun:
         state: state.json.
         config: config.toml as text.
         preview: header and first rows of synthetic.csv; empty where there is none.
+        federation: federation.json, who answered what; empty where the run has none.
+        grids: synthetic images by file name, as PNG; none of a table.
     """
 
     path: Path
@@ -37,6 +39,8 @@ class FinishedRun:
     state: dict[str, Any]
     config: str
     preview: tuple[tuple[str, ...], ...]
+    federation: dict[str, Any]
+    grids: dict[str, bytes]
 
     @property
     def status(self) -> str:
@@ -79,6 +83,8 @@ def read(path: Path) -> FinishedRun:
         state=_object(path / "state.json"),
         config=_text(path / "config.toml"),
         preview=_preview(path / "synthetic.csv"),
+        federation=_object(path / "federation.json"),
+        grids={grid.stem: grid.read_bytes() for grid in sorted(path.glob("synthetic*.png"))},
     )
 
 

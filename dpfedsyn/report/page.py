@@ -1,12 +1,13 @@
 """Put words, tables and figures of a run into the page's template."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dpfedsyn.report import figures, plan_tables, tables, wording
+from dpfedsyn.report import evaluations, figures, plan_tables, tables, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.tables import Table
 from dpfedsyn.report.wording import Json
@@ -36,6 +37,8 @@ def render(run: FinishedRun) -> str:
         plan_sentence=plan_tables.summary(run.plan) if run.plan else "",
         plan=plan_tables.of(run.plan) if run.plan else (),
         preview=run.preview,
+        grids=[(name, b64encode(png).decode()) for name, png in run.grids.items()],
+        federation=_federation(run),
     )
 
 
@@ -106,13 +109,25 @@ def _budget(statement: Json) -> dict[str, Any]:
     }
 
 
+def _federation(run: FinishedRun) -> tuple[Table, ...]:
+    found = (
+        evaluations.shares(run.federation, run.passes()),
+        evaluations.participation(run.federation),
+        evaluations.traffic(run.federation),
+    )
+    return tuple(table for table in found if table.rows)
+
+
 def _results(results: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     """The sections of the evaluation that were measured: id, heading, drawing, table."""
     sections = (
         ("utility", "Utility", figures.utility, tables.utility),
         ("similarity", "Margins and pairs", figures.similarity, tables.similarity),
         ("denoising", "Denoising error of base and network", figures.denoising, tables.denoising),
+        ("groups", "Utility by group", None, evaluations.groups),
+        ("features", "Fidelity and diversity", None, evaluations.features),
         ("closeness", "Closeness to real records", None, tables.closeness),
+        ("memorisation", "Memorisation", None, evaluations.memorisation),
     )
     told = []
     for anchor, heading, figure, table in sections:

@@ -8,6 +8,7 @@ from dpfedsyn.report import wording
 from dpfedsyn.report.wording import Json
 
 NOT_PROMISED = "Epsilons elsewhere are what the same run with secret noise would have cost."
+CLASSIFIERS = {"logistic": "logistic", "mlp": "MLP", "cnn": "CNN"}
 SPENT = "Readings of what was spent, not a guarantee: the guarantee is the claim, at the caps."
 CLAIM_HEAD = ("epsilon upper", "epsilon lower", "delta", "unit", "adjacency")
 
@@ -39,7 +40,7 @@ def guarantee(statement: Json) -> Table:
     note = "Overlap m: a person may have data in up to m silos."
     if not private:
         note = "NON-PRIVATE: nothing is promised. " + NOT_PROMISED
-    return Table("Guarantee per silo", ("silo", *CLAIM_HEAD), _text(rows), note)
+    return Table("Guarantee per silo", ("silo", *CLAIM_HEAD), text(rows), note)
 
 
 def readings(silos: Sequence[Json], terms: wording.Terms | None = None) -> Table:
@@ -64,7 +65,7 @@ def readings(silos: Sequence[Json], terms: wording.Terms | None = None) -> Table
     notes += dict.fromkeys(reasons)
     if any(b and not wording.protects(b) for s in silos for b in _bounds(s)):
         notes.append("An epsilon above 1e4 is no protection of its own.")
-    return Table("Three readings", ("reading", *CLAIM_HEAD), _text(rows), " ".join(notes))
+    return Table("Three readings", ("reading", *CLAIM_HEAD), text(rows), " ".join(notes))
 
 
 def shares(statement: Json) -> Table:
@@ -72,7 +73,7 @@ def shares(statement: Json) -> Table:
     silos = [s for s in statement["silos"] if s.get("shares_mu2")]
     names = list(dict.fromkeys(name for s in silos for name in s["shares_mu2"]))
     rows = [(s["name"], *(_percent(s["shares_mu2"].get(n)) for n in names)) for s in silos]
-    return Table("Shares of mu^2", ("silo", *names), _text(rows))
+    return Table("Shares of mu^2", ("silo", *names), text(rows))
 
 
 def charged(statement: Json) -> Table:
@@ -92,7 +93,7 @@ def charged(statement: Json) -> Table:
         "R: everything that leaves the silo and is not an answer. A: what trains the model "
         "and stays inside. B: the noisy answers. The claim is R composed with delta_A * delta_B."
     )
-    return Table("Charged mechanisms", ("mechanism", "group", "silos"), _text(rows), note)
+    return Table("Charged mechanisms", ("mechanism", "group", "silos"), text(rows), note)
 
 
 def rounds(passes: Mapping[str, Sequence[Json]], silos: Sequence[Json]) -> Table:
@@ -108,7 +109,7 @@ def rounds(passes: Mapping[str, Sequence[Json]], silos: Sequence[Json]) -> Table
     note = "Last three columns: epsilon, upper bound, of the worst silo after the last round"
     if silos:
         note += f" ({wording.terms(silos[0])}; the silo reading: unit silo, replace)"
-    return Table("Rounds", head, _text(rows), f"{note}. {SPENT}")
+    return Table("Rounds", head, text(rows), f"{note}. {SPENT}")
 
 
 def worst(record: Json, reading: str) -> float | None:
@@ -120,17 +121,19 @@ def worst(record: Json, reading: str) -> float | None:
 
 def utility(results: Json) -> Table:
     """Train on synthetic, test on real: ours beside the baselines."""
+    lines = results.get("utility", ())
+    models = [m for m in CLASSIFIERS if any(line.get(m) for line in lines)]
     rows = []
-    for line in results.get("utility", ()):
+    for line in lines:
         scores = (
-            _score((line.get(model) or {}).get(metric))
-            for model in ("logistic", "mlp")
+            score((line.get(model) or {}).get(metric))
+            for model in models
             for metric in ("auc", "accuracy")
         )
         rows.append((line["name"], line.get("kind", ""), *scores))
-    head = ("trained on", "kind", "logistic AUC", "logistic acc.", "MLP AUC", "MLP acc.")
+    head = (f"{CLASSIFIERS[model]} {what}" for model in models for what in ("AUC", "acc."))
     note = f"Tested on {results.get('test_rows', 'an unknown number of')} held-out real rows."
-    return Table("Utility", head, _text(rows), note)
+    return Table("Utility", ("trained on", "kind", *head), text(rows), note)
 
 
 def similarity(results: Json) -> Table:
@@ -138,34 +141,34 @@ def similarity(results: Json) -> Table:
     passes: Json = results.get("similarity") or {}
     columns = dict.fromkeys(c for p in passes.values() for c in p.get("marginals") or {})
     rows = [
-        (column, *(_score((p.get("marginals") or {}).get(column)) for p in passes.values()))
+        (column, *(score((p.get("marginals") or {}).get(column)) for p in passes.values()))
         for column in columns
     ]
     for key, label in (("marginal_mean", "all columns, mean"), ("pairwise_mean", "pairs, mean")):
-        rows.append((label, *(_score(p.get(key)) for p in passes.values())))
+        rows.append((label, *(score(p.get(key)) for p in passes.values())))
     rows.append(("worst pair", *(_worst_pair(p.get("pairwise")) for p in passes.values())))
-    return Table("Similarity", ("column", *passes), _text(rows) if passes else ())
+    return Table("Similarity", ("column", *passes), text(rows) if passes else ())
 
 
 def closeness(results: Json) -> Table:
     """Distance of synthetic rows to the closest training and held-out record, per pass."""
     passes: Json = results.get("closeness") or {}
     measures = dict.fromkeys(m for p in passes.values() for m in p if m != "note")
-    rows = [(m.replace("_", " "), *(_score(p.get(m)) for p in passes.values())) for m in measures]
+    rows = [(m.replace("_", " "), *(score(p.get(m)) for p in passes.values())) for m in measures]
     notes = dict.fromkeys(str(p["note"]) for p in passes.values() if p.get("note"))
     head = ("measure", *passes)
-    return Table("Distance to the closest record", head, _text(rows), " ".join(notes))
+    return Table("Distance to the closest record", head, text(rows), " ".join(notes))
 
 
 def denoising(results: Json) -> Table:
     """Denoising error of the analytic base and of the network, per silo and noise level."""
     rows = [
-        (d["silo"], f"{d['noise_level']:.3g}", _score(d.get("base")), _score(d.get("network")))
+        (d["silo"], f"{d['noise_level']:.3g}", score(d.get("base")), score(d.get("network")))
         for d in results.get("denoising", ())
     ]
     head = ("silo", "noise level", "base", "network")
     note = "Mean squared error on synthetic data; lower is better."
-    return Table("Denoising error", head, _text(rows), note)
+    return Table("Denoising error", head, text(rows), note)
 
 
 def _claim(bound: Json | bool | None, terms: wording.Terms) -> tuple[str, ...]:
@@ -180,7 +183,8 @@ def _bounds(silo: Json) -> list[Json | None]:
     return [silo["readings"].get(key) for key in wording.READINGS]
 
 
-def _text(rows: Iterable[Sequence[object]]) -> tuple[tuple[str, ...], ...]:
+def text(rows: Iterable[Sequence[object]]) -> tuple[tuple[str, ...], ...]:
+    """Return rows as text that a terminal and a page can show."""
     return tuple(tuple(wording.plain(cell) for cell in row) for row in rows)
 
 
@@ -188,10 +192,10 @@ def _percent(share: float | None) -> str:
     return "none" if share is None else f"{100 * share:.1f} %"
 
 
-def _score(value: object) -> str:
+def score(value: object) -> str:
     """Three decimals for a measured number or range; text as it is; none where there is none."""
     if isinstance(value, list | tuple):
-        return " to ".join(map(_score, value))
+        return " to ".join(map(score, value))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "none" if value is None else str(value)
     return str(value) if isinstance(value, int) else f"{value:.3f}"
@@ -200,7 +204,7 @@ def _score(value: object) -> str:
 def _worst_pair(pairs: Json | None) -> str:
     """Name the two columns whose dependence is kept least."""
     name = min(pairs, key=pairs.__getitem__) if pairs else None
-    return "none" if pairs is None or name is None else f"{_score(pairs[name])} ({name})"
+    return "none" if pairs is None or name is None else f"{score(pairs[name])} ({name})"
 
 
 def _flat(value: Json, path: str = "") -> list[tuple[str, object]]:

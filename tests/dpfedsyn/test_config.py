@@ -46,7 +46,7 @@ def faults(folder: Path, text: str, *overrides: str) -> str:
 
 def test_every_example_loads_and_is_listed() -> None:
     """Both by name, with all paths there, ready to plan."""
-    assert configuration.examples() == ("answers-only", "hospitals")
+    assert configuration.examples() == ("answers-only", "digits", "hospitals")
     for name in configuration.examples():
         config = configuration.load(name)
         assert config.name == name
@@ -256,6 +256,7 @@ def configs(draw: st.DrawFn) -> Config:
         "privacy": {"overlap": len(silos), "counts_share": 0.1 + 0.2, "adjacency": "zero-out"},
         "train": {"method": "dp-sgd"},
         "sampler": {"energy": "path"},
+        "network": {"channels": 16},
     }
     fitting["privacy"]["moments_share"] = 0.5
     for name, changes in fitting.items():

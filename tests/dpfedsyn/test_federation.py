@@ -22,7 +22,7 @@ def set_up(folder: Path, source: str, *overrides: str) -> None:
     """Open (or create) every silo's ledger under this configuration, and close it again."""
     config = configuration.load(source, [*QUICK, *overrides])
     encoder = TableEncoder(Schema.load(config.path(config.data.schema)))
-    plan, records = planning.make(config), read_records(config, encoder)
+    plan, records = planning.make(config), read_records(config, encoder).silos
     with federation(plan, encoder, records, RunFolder(folder), pick_device(config), Silent()):
         pass
 

@@ -49,8 +49,8 @@ def test_copies_are_seen_also_with_a_little_noise() -> None:
 def test_independent_rows_follow_the_law_of_the_ratio(d: int) -> None:
     """(d1 / d2)^d is uniform where the density is: share 3^-d, median ratio 2^(-1/d).
 
-    Means of 60 data sets within 5 standard errors (false alarm 6e-7 each) and .005; rejects the share of
-    another dimension, and a threshold of 0.4 in place of a third.
+    Means of 60 data sets within 5 standard errors (false alarm 6e-7 each) and .005; rejects the
+    share of another dimension, and a threshold of 0.4 in place of a third.
     """
     found = []
     for seed in range(60):

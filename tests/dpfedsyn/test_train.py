@@ -37,6 +37,16 @@ ENSEMBLE = Budget(None, False, None, None, 10.0, 2.0)
 DIMENSION, CLASSES = 3, 2
 
 
+class PublicFacts:
+    """The public facts that preparing a silo asks of an encoder."""
+
+    dimension = DIMENSION
+    two_valued = np.full((DIMENSION, 2), np.nan)
+    geometry = None
+    spectrum = None
+
+
+
 def records(count: int = 30, seed: int = 0) -> Records:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count, DIMENSION)).astype(np.float32)
@@ -79,7 +89,7 @@ def preparation(
     with Ledger.open(path, key=KEY.chain) as ledger:
         yield Preparation(
             settings, settings.silos[0], records() if data is None else data,
-            np.full((DIMENSION, 2), np.nan), CLASSES, budget, ledger, KEY, folder,
+            PublicFacts(), CLASSES, budget, ledger, KEY, folder,
             torch.device("cpu"),
         )  # fmt: skip
 

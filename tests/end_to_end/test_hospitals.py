@@ -223,7 +223,7 @@ def _one_more_answer(folder: Path, *, zeroed: bool) -> PrivateAnswer:
     loaded = config.load(str(folder / "config.toml"))
     planned = plan.make(loaded)
     encoder = TableEncoder(Schema.load(loaded.path(loaded.data.schema)))
-    records = read_records(loaded, encoder)
+    records = read_records(loaded, encoder).silos
     device = pick_device(loaded)
     with federation(planned, encoder, records, RunFolder(folder), device, Silent()) as members:
         silo = members["cleveland"].silo

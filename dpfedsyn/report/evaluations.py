@@ -1,0 +1,82 @@
+"""Tables of what a federation did and of what was measured beside utility."""
+
+from collections.abc import Mapping, Sequence
+
+from dpfedsyn.report import wording
+from dpfedsyn.report.tables import Table, score, text
+from dpfedsyn.report.wording import Json
+
+
+def shares(federation: Json, passes: Mapping[str, Sequence[Json]]) -> Table:
+    """Each silo's share of the mixture: as asked for, and as the samples were moved in the end."""
+    ended = {n: r[-1]["responsibilities"] for n, r in passes.items() if "responsibilities" in r[-1]}
+    rows = [
+        (name, score(asked), *(score(ended[p][k]) for p in ended))
+        for k, (name, asked) in enumerate((federation.get("shares") or {}).items())
+    ]
+    note = "Last columns: mean responsibility of the silo in the last round of a pass."
+    return Table("Shares of the silos", ("silo", "asked for", *ended), text(rows), note)
+
+
+def participation(federation: Json) -> Table:
+    """In how many rounds of each pass a silo answered, was missing, or came too late."""
+    rows = [
+        (f"{name}: {silo}", *(str(counts.get(key, 0)) for key in ("answered", "missed", "late")))
+        for name, silos in (federation.get("participation") or {}).items()
+        for silo, counts in silos.items()
+    ]
+    note = "Weights are renormalised over the silos that answered; a late answer is thrown away."
+    return Table("Participation", ("pass", "answered", "missed", "late"), text(rows), note)
+
+
+def traffic(federation: Json) -> Table:
+    """Bytes that each silo sent, and the uploads of its network that would have been as many."""
+    rows = [
+        (f"{name}: {silo}", *(str(sent[key]) for key in ("rounds", "rows", "answers", "upload")),
+         score(sent["ratio"]))
+        for name, silos in (federation.get("traffic") or {}).items()
+        for silo, sent in silos.items()
+    ]  # fmt: skip
+    head = ("pass", "rounds", "rows", "bytes sent", "bytes of one upload", "ratio")
+    note = (
+        "Payload of the answers against one upload of the same network's parameters, as one round "
+        "of federated averaging sends it; below 1 the answers of the whole pass are smaller."
+    )
+    return Table("Bytes sent by each silo", head, text(rows), note)
+
+
+def groups(results: Json) -> Table:
+    """Accuracy for each group of real test rows; small groups are flagged."""
+    rows = [
+        (
+            f"{group['kind'].strip()}: {group['name']}",
+            str(group["rows"]),
+            f"{score(group['accuracy'])} ± {score(group['standard_error'])}",
+            "small group" if group["small"] else "",
+        )
+        for group in results.get("groups", ())
+    ]
+    note = "Logistic regression trained on the main synthetic rows; ± is the standard error."
+    return Table("Accuracy by group", ("group", "test rows", "accuracy", "flag"), text(rows), note)
+
+
+def features(results: Json) -> Table:
+    """Precision, recall, density, coverage and Frechet distance in a fixed classifier's space."""
+    found: Json = results.get("features") or {}
+    keys = ("precision", "recall", "density", "coverage", "frechet")
+    rows = [
+        (line["name"], line["kind"], *(score(line[key]) for key in keys))
+        for line in found.get("rows", ())
+    ]
+    note = f"Features: {wording.plain(found.get('space', ''))}. Against held-out real rows."
+    return Table("Fidelity and diversity", ("rows", "kind", *keys), text(rows), note)
+
+
+def memorisation(results: Json) -> Table:
+    """How often a synthetic row lies much closer to one training record than to any other."""
+    passes: Json = results.get("memorisation") or {}
+    measures = dict.fromkeys(m for p in passes.values() for m in p if m != "note")
+    rows = [(m.replace("_", " "), *(score(p.get(m)) for p in passes.values())) for m in measures]
+    notes = dict.fromkeys(str(p["note"]) for p in passes.values() if p.get("note"))
+    note = " ".join(["`reference`: the same of held-out real rows.", *notes])
+    return Table("Nearest-record memorisation", ("measure", *passes), text(rows), note)
