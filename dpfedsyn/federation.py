@@ -232,7 +232,12 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
 
 
 def _training_steps(config: Config) -> int:
-    return config.train.parts if config.train.method == "ensemble" else config.train.steps
+    match config.train.method:
+        case "dp-sgd":
+            return config.train.steps
+        case "ensemble":
+            return config.train.parts
+    return 1
 
 
 def _counts(member: Member) -> NDArray[np.float64]:

@@ -11,8 +11,10 @@ from typing import Any
 from accountants import Bound
 from accountants.ledger import Ledger
 from dpfedsyn import __version__, noise
+from dpfedsyn.budget import NOT_PRIVATE
 from dpfedsyn.plan import Plan
 from dpfedsyn.plan_table import bound, readings, shares_mu2
+from dpfedsyn.settings import Config
 
 STATEMENT_VERSION = 1
 
@@ -33,16 +35,14 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
         the rows add up to can only be less. With a noise seed there is no claim at all.
     """
     config, privacy = plan.config, plan.config.privacy
-    private = privacy.unsafe_noise_seed is None
+    void = void_because(config)
+    private = void is None
     return {
         "version": STATEMENT_VERSION,
         "status": outcome.status,
         "reason": outcome.reason,
         "private": private,
-        "void": None
-        if private
-        else "privacy.unsafe_noise_seed is set: anybody can repeat and subtract the noise. This "
-        "run is NOT private; it is a test.",
+        "void": void,
         "silos": [_silo(plan, name, ledgers[name]) for name in plan.budgets],
         "overlap": privacy.overlap,
         "across_silos": _claim(plan, plan.across_silos(), private),
@@ -51,7 +51,7 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
             "sampling": f"Poisson at the public rate {config.train.sampling_rate:g}, secret bits "
             "from the same generator"
             if config.train.method == "dp-sgd"
-            else "none: the answers alone protect a record",
+            else "none: no private training",
             "training": _training(plan),
             "accountant": "exact Gaussian composition; Renyi bound for Poisson-sampled steps; "
             "cascade of model and answers",
@@ -73,9 +73,21 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
     }
 
 
+def void_because(config: Config) -> str | None:
+    """Say why a run with these settings promises nothing to anybody, or None where it does."""
+    if config.privacy.unsafe_noise_seed is not None:
+        return (
+            "privacy.unsafe_noise_seed is set: anybody can repeat and subtract the noise. This "
+            "run is NOT private; it is a test."
+        )
+    if config.train.method == "not-private":
+        return f"{NOT_PRIVATE}. This run is NOT private; it shows what privacy costs."
+    return None
+
+
 def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
     budget, totals, privacy = plan.budgets[name], ledger.totals(), plan.config.privacy
-    private = privacy.unsafe_noise_seed is None
+    private = void_because(plan.config) is None
     claim = bound(plan.epsilon(budget.record_claim())) if private else None
     charges = ledger.charges()
     spent = totals.answers_mu2
@@ -120,6 +132,8 @@ def _training(plan: Plan) -> str:
             "DP-SGD through Opacus: public divisor, float64 norms, sensitivity C (1 + 1e-6), "
             "cryptographic noise"
         )
+    if plan.config.train.method == "not-private":
+        return "not private: one model per silo, trained without noise"
     return f"not private: {plan.config.train.parts} models on disjoint parts, never released"
 
 

@@ -75,7 +75,10 @@ def prepare(preparation: Preparation, on_step: OnStep = lambda: None) -> Trained
         DP-SGD: the released counts and the models are the outputs of the budget's mechanisms, in
         the budget's order, each charged before it ran. Ensemble: nothing is charged here and
         nothing is released; models of disjoint parts, protected by the answer mechanism alone.
+        Not private: none, and the statement is void.
     """
+    if preparation.config.train.method == "not-private":
+        return _prepare_not_private(preparation, on_step)
     if preparation.config.train.method == "ensemble":
         return _prepare_ensemble(preparation, on_step)
     counts, counts_std = _noisy_counts(preparation)
@@ -234,6 +237,25 @@ def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
         preparation.config.network.hidden,
         preparation.key.derive(b"initial-weights"),
     )
+
+
+def _prepare_not_private(preparation: Preparation, on_step: OnStep) -> Trained:
+    """Count, fit and train without any noise: what privacy costs is measured against this."""
+    records, config = preparation.records, preparation.config
+    base = _fit(preparation, _exact_statistics(preparation, records))
+    network = plain_training.train(
+        records.x.astype(np.float64),
+        records.y,
+        base=base,
+        network_settings=config.network,
+        settings=config.train,
+        key=preparation.key.derive(b"not-private"),
+        device=preparation.device,
+    )
+    on_step()
+    counts = label_counts(records.y, preparation.classes)
+    model = Denoiser(base, network, config.network, preparation.device)
+    return Trained((model,), counts, 0.0)
 
 
 def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:

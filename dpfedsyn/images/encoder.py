@@ -119,7 +119,7 @@ class ImageEncoder:
         """
         images, labels = archive.read(path, self.schema)
         ids = tuple(str(place) for place in range(len(images)))
-        plain = images.reshape(len(images), -1)
+        plain = _flat(images)
         groups = {"label": np.array(self.schema.labels, dtype=object)[labels]}
         known = labels if self.conditional else np.zeros_like(labels)
         return Records(self.encode(images), known, ids, silo, plain, groups)
@@ -147,7 +147,7 @@ class ImageEncoder:
             ".npz": archive.write(images, labels if self.conditional else None, schema),
             ".png": grid(images, labels, self.labels),
         }
-        plain = images.reshape(len(images), -1)
+        plain = _flat(images)
         return Synthetic(self.encode(images), labels, plain, files)
 
     def _unscaled(self, images: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -209,6 +209,11 @@ class ImageEncoder:
                 f"{count - 1} ({', '.join(self.labels)})"
             )
         return vectors, labels.astype(np.int64)
+
+
+def _flat(images: Floats) -> Floats:
+    """Images as rows of pixels; also where there are none."""
+    return images.reshape(len(images), images.shape[1] * images.shape[2])
 
 
 def _centred(images: NDArray[np.floating], schema: ImageSchema) -> NDArray[np.float64]:
