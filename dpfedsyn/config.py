@@ -88,6 +88,7 @@ def without_participation(config: Config) -> Config:
 
 def absolute(config: Config) -> Config:
     """Return the configuration with absolute paths, so that it can be read from anywhere."""
+
     def full(relative: str) -> str:
         return str(config.records_path(relative)) if relative else ""
 
@@ -238,7 +239,7 @@ def _value(key: str, value: Any, hint: Any, metadata: Mapping[str, Any], faults:
     kind = kinds[0] if not str(hint).startswith("tuple") else tuple
     if kind is float and type(value) is int:
         value = float(value) if abs(value) < 2**1023 else math.inf
-    if kind is tuple and get_args(kinds[0])[:1] == (str,):
+    if kind is tuple and get_args(hint)[0] is str:
         return _texts(key, value, faults)
     if kind is tuple and isinstance(value, list):
         value = tuple(float(v) if isinstance(v, int | float) else v for v in value)

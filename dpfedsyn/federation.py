@@ -77,9 +77,7 @@ def read_records(
     return Gathered(parts, test, owner)
 
 
-def _divided(
-    config: Config, encoder: Encoder
-) -> tuple[Records | None, NDArray[np.int64] | None]:
+def _divided(config: Config, encoder: Encoder) -> tuple[Records | None, NDArray[np.int64] | None]:
     """Read the one file that a partition divides, and each record's silo."""
     settings = config.partition
     if settings is None:

@@ -106,8 +106,7 @@ class MomentQuery:
         return np.concatenate(blocks)
 
     def unpack(self, sums: Array) -> tuple[Array, Array]:
-        """Return (sum of x per label (classes, d), sum of x x^T (d, d)) of one query, data units.
-        """
+        """Return (sum of x per label (classes, d), sum of x x^T (d, d)), data units."""
         cut = 0 if self.residual_radius else self.classes * self.dimension
         means = sums[:cut].reshape(-1, self.dimension) * self.radius
         return means / (self._first or 1.0), self._matrix(sums[cut:], 0) / self._second

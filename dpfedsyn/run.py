@@ -148,9 +148,7 @@ def _participants(
     return {"shares": dict(zip(members, map(float, shares), strict=True)), "traffic": sent}
 
 
-def _federation(
-    records: Gathered, members: Mapping[str, Member], mixed: Mixture
-) -> Federation:
+def _federation(records: Gathered, members: Mapping[str, Member], mixed: Mixture) -> Federation:
     """Gather what the internal evaluation looks at; nothing of it is fed back."""
     models = {name: member.trained.models for name, member in members.items()}
     return Federation(

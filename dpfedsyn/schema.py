@@ -175,7 +175,7 @@ class Schema:
 
     @property
     def of_synthetic(self) -> "Schema":
-        """This schema for tables that `TableEncoder.frame` makes: a header line, nothing dropped."""
+        """This schema for what `TableEncoder.frame` makes: a header line, nothing dropped."""
         return replace(self, file=FileFormat(missing=self.file.missing))
 
     def is_missing(self, cell: object) -> bool:

@@ -48,10 +48,7 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
         "across_silos": _claim(plan, plan.across_silos(), private),
         "implementation": {
             "noise": noise.SAMPLER,
-            "sampling": f"Poisson at the public rate {config.train.sampling_rate:g}, secret bits "
-            "from the same generator"
-            if config.train.method == "dp-sgd"
-            else "none: no private training",
+            "sampling": _sampling(config),
             "training": _training(plan),
             "accountant": "exact Gaussian composition; Renyi bound for Poisson-sampled steps; "
             "cascade of model and answers",
@@ -124,6 +121,18 @@ def _claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
         return None
     terms = {"delta": privacy.delta, "unit": privacy.unit, "adjacency": privacy.adjacency}
     return {"upper": epsilon.upper, "lower": epsilon.lower, **terms}
+
+
+def _sampling(config: Config) -> str:
+    match config.train.method:
+        case "dp-sgd":
+            return (
+                f"Poisson at the public rate {config.train.sampling_rate:g}, secret bits from the "
+                "same generator"
+            )
+        case "ensemble":
+            return "none: the answers alone protect a record"
+    return "none: nothing protects a record"
 
 
 def _training(plan: Plan) -> str:

@@ -1,5 +1,7 @@
 """The analytic base: its denoiser against brute force, and its fit to noisy statistics."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -177,3 +179,64 @@ def test_covariance_is_positive_definite_whatever_the_noise(
     known = ~np.isnan(two[:, 0])
     assert (np.abs(fitted.means[:, known]) <= 1.0).all()
     assert np.isfinite(fitted.denoise(rng.standard_normal((3, d)), 0.5, np.arange(3))).all()
+
+
+@given(SEEDS, st.floats(0.02, 0.97))
+def test_a_covariance_per_label_denoises_each_label_by_its_own(seed: int, signal: float) -> None:
+    """Rows of a label get what a base of that label's covariance alone gives them."""
+    rng = np.random.default_rng(seed)
+    means = rng.standard_normal((2, 3))
+    covariances = np.stack([covariance(rng, 3), covariance(rng, 3)])
+    fitted = AnalyticBase(means, *np.linalg.eigh(covariances))
+    assert fitted.covariance == pytest.approx(covariances)
+    x, labels = rng.standard_normal((6, 3)), np.array([0, 1, 1, 0, 1, 0])
+    found = fitted.denoise(x, signal, labels)
+    for y in (0, 1):
+        alone = gaussian_base(means, covariances[y]).denoise(x, signal, labels)
+        assert found[labels == y] == pytest.approx(alone[labels == y])
+
+
+def two_labels(count: int) -> tuple[Array, Array, Array]:
+    """Records of two labels with means and covariances of their own."""
+    rng = np.random.default_rng(5)
+    covs = np.stack([np.diag([1.0, 0.2, 0.5]), np.diag([0.2, 0.8, 0.3])])
+    means = np.array([[1.0, 0.0, -1.0], [-0.5, 0.5, 0.0]])
+    labels = np.arange(count) % 2
+    noise = rng.standard_normal((count, 3))
+    return means[labels] + noise * np.sqrt(np.einsum("nii->ni", covs[labels])), labels, covs
+
+
+def centred(x: Array, labels: Array, query: MomentQuery, std: float = 0.0) -> NoisyStatistics:
+    """Statistics of two queries, second moments about the first one's means."""
+    rng = np.random.default_rng(9)
+    first = query.label_sums(x, labels)
+    noisy = NoisyStatistics(
+        label_counts(labels, 2), 0.0, np.zeros(0), std, first + std * rng.standard_normal(6), std
+    )
+    means = base.label_means(noisy, query, np.full((3, 2), np.nan), SETTINGS)
+    sums = query.sums(x, labels, means)
+    return replace(noisy, sums=sums + std * rng.standard_normal(len(sums)))
+
+
+def test_each_label_s_covariance_is_recovered_from_exact_sums() -> None:
+    """100,000 records: entries within .03; the shared covariance is rejected."""
+    x, labels, covs = two_labels(100_000)
+    query = MomentQuery(3, 2, 20.0, 0.3, 15.0, 0.5)
+    settings = replace(SETTINGS, label_prior=1.0)
+    for spectrum in (None, np.ones(3)):
+        fitted = base.fit(
+            centred(x, labels, query), query, np.full((3, 2), np.nan), settings, spectrum
+        )
+        assert fitted.covariance == pytest.approx(covs, abs=0.03)
+        assert covs.mean(axis=0) != pytest.approx(covs[0], abs=0.03)
+
+
+def test_under_much_noise_an_image_s_covariance_is_the_public_spectrum() -> None:
+    """No eigenvalue rises out of the noise: what is left is in proportion to the spectrum."""
+    x, labels, _ = two_labels(400)
+    query, spectrum = MomentQuery(3, 2, 20.0, 0.3, 15.0, 0.5), np.array([1.0, 0.5, 0.25])
+    noisy = centred(x, labels, query, 0.3)
+    strict = replace(SETTINGS, shrinkage=10.0)
+    fitted = base.fit(noisy, query, np.full((3, 2), np.nan), strict, spectrum)
+    for found in fitted.covariance:
+        assert found / found[0, 0] == pytest.approx(np.diag(spectrum), abs=1e-9)

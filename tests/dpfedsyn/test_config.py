@@ -45,13 +45,15 @@ def faults(folder: Path, text: str, *overrides: str) -> str:
 
 
 def test_every_example_loads_and_is_listed() -> None:
-    """Both by name, with all paths there, ready to plan."""
-    assert configuration.examples() == ("answers-only", "digits", "hospitals")
-    for name in configuration.examples():
+    """By name, with all paths there, ready to plan; MNIST asks for the folder of its files."""
+    assert configuration.examples() == ("answers-only", "digits", "hospitals", "mnist")
+    for name in ("answers-only", "digits", "hospitals"):
         config = configuration.load(name)
         assert config.name == name
         assert len(config.silos) == 4
     assert configuration.load("hospitals").sampler == PRESETS["default"]
+    with pytest.raises(ConfigError, match=r"data\.path: .*train\.npz is missing.*data\.folder"):
+        configuration.load("mnist")
 
 
 def test_every_fault_is_reported_at_once_with_the_nearest_key(tmp_path: Path) -> None:

@@ -51,9 +51,7 @@ def test_with_a_size_so_many_records_are_used_and_the_others_by_nobody(
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_alone_decides(kind: str) -> None:
     """Equal seeds give equal partitions, others give others."""
-    first, again, other = (
-        partition.divide(TEN, settings(kind, seed=seed)) for seed in (3, 3, 4)
-    )
+    first, again, other = (partition.divide(TEN, settings(kind, seed=seed)) for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 

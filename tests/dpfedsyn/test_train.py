@@ -46,7 +46,6 @@ class PublicFacts:
     spectrum = None
 
 
-
 def records(count: int = 30, seed: int = 0) -> Records:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((count, DIMENSION)).astype(np.float32)

@@ -61,6 +61,7 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "plan.json",
         "statement.json",
         "results.json",
+        "federation.json",
         "rounds.jsonl",
         "synthetic.csv",
         "synthetic-best.csv",
