@@ -18,7 +18,6 @@ from dpfedsyn.settings import (
     PRESETS,
     Allowed,
     Config,
-    ParticipationSettings,
     PartitionSettings,
     SamplerSettings,
     SiloSettings,
@@ -73,17 +72,8 @@ def dump(config: Config) -> str:
 
 
 def digest(config: Config) -> str:
-    """Return the SHA-256 of the resolved configuration: what a ledger is bound to.
-
-    Who takes part in which round is left out: it changes no cost, and a run whose silos are gone
-    must be able to go on with a lower quorum.
-    """
-    return hashlib.sha256(dump(absolute(without_participation(config))).encode()).hexdigest()
-
-
-def without_participation(config: Config) -> Config:
-    """Return the configuration with participation as by default."""
-    return dataclasses.replace(config, participation=ParticipationSettings())
+    """Return the SHA-256 of the resolved configuration: what a ledger is bound to."""
+    return hashlib.sha256(dump(absolute(config)).encode()).hexdigest()
 
 
 def absolute(config: Config) -> Config:
@@ -290,10 +280,6 @@ def _across(config: Config) -> list[str]:
         faults.append(
             "privacy.adjacency = 'replace': Poisson-sampled DP-SGD is accounted under "
             "add-or-remove and zero-out only; use one of those, or train.method = 'ensemble'."
-        )
-    if config.network.kind == "unet" and config.network.channels % 8:
-        faults.append(
-            f"network.channels = {config.network.channels}: GroupNorm needs a multiple of 8."
         )
     if train.method == "ensemble" and config.weights.source == "counts":
         faults.append(

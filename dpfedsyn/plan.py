@@ -114,11 +114,6 @@ def make(config: Config) -> Plan:
     """
     encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
     dimension, classes = encoder.dimension, len(encoder.labels)
-    if config.network.kind == "unet" and encoder.geometry is None:
-        raise ConfigError(
-            "network.kind = 'unet': this schema describes a table, and a U-Net needs images; use "
-            "network.kind = 'mlp'."
-        )
     shares = config.weights.labels
     if shares and len(shares) != classes:
         raise ConfigError(

@@ -124,11 +124,9 @@ class BaseSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """The network for what the base leaves (EDM preconditioning)."""
+    """A wide, shallow network for what the base leaves (EDM preconditioning)."""
 
-    kind: str = _setting("mlp", _one_of("mlp", "unet"))  # unet: images only
-    hidden: int = _setting(512, _COUNT)  # mlp: units of its hidden layer
-    channels: int = _setting(16, _in(8, 512))  # unet: at full resolution; a multiple of 8
+    hidden: int = _setting(512, _COUNT)
     data_std: float = _setting(0.7, _POSITIVE)  # public scale of the residual, encoded units
 
 
@@ -196,26 +194,10 @@ PRESETS: dict[str, SamplerSettings] = {
 
 
 @dataclass(frozen=True)
-class ParticipationSettings:
-    """Which silos must answer a round, and which stay away in a simulation.
-
-    Nothing here is part of what a ledger is bound to: a run may be resumed with a lower quorum.
-    """
-
-    quorum: float = _setting(1.0, _in(0, 1, open_low=True))  # share of the silos
-    attempts: int = _setting(3, _in(1, 100))  # times that a round without quorum is asked
-    deadline: float = _setting(0.0, _in(0, 86_400))  # seconds for an answer; 0: no deadline
-    patience: int = _setting(2, _in(0, 1000))  # rounds that an anchored row waits for its silo
-    absent: tuple[str, ...] = ()  # simulation: "NAME: 5-9, 20-", rounds of the run
-    dropout: float = _setting(0.0, _in(0, 1, open_high=True))  # simulation: chance per round
-
-
-@dataclass(frozen=True)
 class EvaluateSettings:
     """What the internal evaluation computes on the held-out part of the real records."""
 
     enabled: bool = True
-    baselines: str = _setting("quick", _one_of("quick", "all"))  # all: trained ones too
     groups: tuple[str, ...] = ()  # public columns; utility is shown for each of their values
     seed: int = _setting(1, _in(0, 2**31 - 1))
 
@@ -238,7 +220,6 @@ class Config:
     train: TrainSettings = TrainSettings()
     answers: AnswersSettings = AnswersSettings()
     sampler: SamplerSettings = SamplerSettings()
-    participation: ParticipationSettings = ParticipationSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def path(self, relative: str) -> Path:

@@ -18,17 +18,6 @@ def shares(federation: Json, passes: Mapping[str, Sequence[Json]]) -> Table:
     return Table("Shares of the silos", ("silo", "asked for", *ended), text(rows), note)
 
 
-def participation(federation: Json) -> Table:
-    """In how many rounds of each pass a silo answered, was missing, or came too late."""
-    rows = [
-        (f"{name}: {silo}", *(str(counts.get(key, 0)) for key in ("answered", "missed", "late")))
-        for name, silos in (federation.get("participation") or {}).items()
-        for silo, counts in silos.items()
-    ]
-    note = "Weights are renormalised over the silos that answered; a late answer is thrown away."
-    return Table("Participation", ("pass", "answered", "missed", "late"), text(rows), note)
-
-
 def traffic(federation: Json) -> Table:
     """Bytes that each silo sent, and the uploads of its network that would have been as many."""
     rows = [

@@ -258,7 +258,6 @@ def configs(draw: st.DrawFn) -> Config:
         "privacy": {"overlap": len(silos), "counts_share": 0.1 + 0.2, "adjacency": "zero-out"},
         "train": {"method": "dp-sgd"},
         "sampler": {"energy": "path"},
-        "network": {"channels": 16},
     }
     fitting["privacy"]["moments_share"] = 0.5
     for name, changes in fitting.items():
