@@ -7,12 +7,12 @@ or removing one record never moves another (add-or-remove adjacency).
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dpfedsyn.errors import ConfigError, DataError
 
@@ -77,6 +77,40 @@ class Synthetic:
     plain: NDArray[np.float32]
     files: Mapping[str, bytes]
     frame: pd.DataFrame | None = None
+
+
+def checked(
+    x: ArrayLike, y: ArrayLike, dimension: int, names: Sequence[str], schema: str
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return sampled vectors (n, d) and labels (n,) that a schema can decode.
+
+    Raises:
+        DataError: wrong shape, a value that is not finite, or an unknown label.
+    """
+    vectors, labels = np.asarray(x, dtype=np.float64), np.asarray(y)
+    if vectors.ndim != 2 or vectors.shape[1] != dimension:
+        raise DataError(
+            f"samples have shape {vectors.shape}, so they cannot be decoded; schema {schema!r} "
+            f"needs (rows, {dimension})"
+        )
+    if labels.shape != vectors.shape[:1]:
+        raise DataError(
+            f"{len(vectors)} samples came with labels of shape {labels.shape}, so they cannot be "
+            f"decoded; give one label each, ({len(vectors)},)"
+        )
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if bad.size:
+        raise DataError(
+            f"sample {bad[0] + 1} and {bad.size - 1} more hold NaN or infinity, so nothing was "
+            "decoded; lower the sampler's step size or raise the number of levels"
+        )
+    unknown = [label for label in labels.tolist() if label not in range(len(names))]
+    if unknown:
+        raise DataError(
+            f"label {unknown[0]!r} is unknown, so nothing was decoded; labels are 0 to "
+            f"{len(names) - 1} ({', '.join(names)})"
+        )
+    return vectors, labels.astype(np.int64)
 
 
 def split(records: Records, *, key: str, fraction: float) -> tuple[Records, Records]:

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dpfedsyn import tables
 from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target, listing
-from dpfedsyn.data import Records, Synthetic
+from dpfedsyn.data import Records, Synthetic, checked
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
 
@@ -136,7 +136,7 @@ class TableEncoder:
         Raises:
             DataError: wrong shape, a value that is not finite, or an unknown label.
         """
-        vectors, labels = self._checked(x, y)
+        vectors, labels = checked(x, y, self.dimension, self.labels, self.schema.name)
         data, start = {}, 0
         for column in self.schema.columns:
             stop = start + len(_coordinates(column))
@@ -145,33 +145,6 @@ class TableEncoder:
         target = self.schema.target
         data[target.column] = _choose(target.representatives, labels)
         return pd.DataFrame(data)
-
-    def _checked(self, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], Labels]:
-        vectors, labels = np.asarray(x, dtype=np.float64), np.asarray(y)
-        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
-            raise DataError(
-                f"samples have shape {vectors.shape}, so they cannot be decoded; schema "
-                f"{self.schema.name!r} needs (rows, {self.dimension})"
-            )
-        if labels.shape != vectors.shape[:1]:
-            raise DataError(
-                f"{len(vectors)} samples came with labels of shape {labels.shape}, so they cannot "
-                f"be decoded; give one label each, ({len(vectors)},)"
-            )
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if bad.size:
-            raise DataError(
-                f"sample {bad[0] + 1} and {bad.size - 1} more hold NaN or infinity, so nothing was "
-                "decoded; lower the sampler's step size or raise the number of levels"
-            )
-        count = len(self.schema.labels)
-        unknown = [label for label in labels.tolist() if label not in range(count)]
-        if unknown:
-            raise DataError(
-                f"label {unknown[0]!r} is unknown, so nothing was decoded; labels are 0 to "
-                f"{count - 1} ({', '.join(self.schema.labels)})"
-            )
-        return vectors, labels.astype(np.int64)
 
 
 def _coordinates(column: Column) -> list[str]:

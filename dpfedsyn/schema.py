@@ -99,7 +99,7 @@ class Schema:
         faults += _cross_faults(
             self.file, self.columns, self.target, [column.name for column in self.columns]
         )
-        _refuse("schema", faults)
+        sections.refuse("schema", faults)
 
     @classmethod
     def load(cls, path: Path | str) -> "Schema":
@@ -137,7 +137,7 @@ class Schema:
         faults += _own_faults([part for part in (file, *sound, target) if part is not None])
         if file is not None and target is not None:
             faults += _cross_faults(file, sound, target, tuple(tables))
-        _refuse(where, faults)
+        sections.refuse(where, faults)
         if file is None or target is None:
             raise AssertionError("a part that could not be read has no fault")
         return cls(name, file, tuple(sound), target, **about)
@@ -181,13 +181,6 @@ class Schema:
     def is_missing(self, cell: object) -> bool:
         """Return whether a cell is one of the public missing markers."""
         return token(cell) in self._markers
-
-
-def _refuse(where: str, faults: Sequence[str]) -> None:
-    if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        lines = "".join(f"\n  {fault}" for fault in faults)
-        raise ConfigError(f"{where}: {count}, so nothing was read:{lines}")
 
 
 def _plain(part: Part) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from dpfedsyn.columns import Code
+from dpfedsyn.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -127,3 +128,11 @@ def table(value: Any) -> Mapping[str, Any]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def refuse(where: str, faults: Sequence[str]) -> None:
+    """Raise `ConfigError` with every fault, if there is one."""
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        lines = "".join(f"\n  {fault}" for fault in faults)
+        raise ConfigError(f"{where}: {count}, so nothing was read:{lines}")

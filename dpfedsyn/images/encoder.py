@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dpfedsyn.data import Records, Synthetic
+from dpfedsyn.data import Records, Synthetic, checked
 from dpfedsyn.errors import DataError
 from dpfedsyn.images import archive, canonical, dct
 from dpfedsyn.images.geometry import Geometry
@@ -137,7 +137,7 @@ class ImageEncoder:
         Raises:
             DataError: wrong shape, a value that is not finite, or an unknown label.
         """
-        vectors, labels = self._checked(x, y)
+        vectors, labels = checked(x, y, self.dimension, self.labels, self.schema.name)
         schema = self.schema
         images = np.empty((len(vectors), schema.height, schema.width), dtype=np.float32)
         for piece in _pieces(len(vectors)):
@@ -182,33 +182,6 @@ class ImageEncoder:
                 f"image {bad[0]} (from 0) and {bad.size - 1} more hold values outside [0, 1], so "
                 "nothing was encoded; divide pixel values by the largest"
             )
-
-    def _checked(self, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], Labels]:
-        vectors, labels = np.asarray(x, dtype=np.float64), np.asarray(y)
-        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
-            raise DataError(
-                f"samples have shape {vectors.shape}, so they cannot be decoded; schema "
-                f"{self.schema.name!r} needs (samples, {self.dimension})"
-            )
-        if labels.shape != vectors.shape[:1]:
-            raise DataError(
-                f"{len(vectors)} samples came with labels of shape {labels.shape}, so they cannot "
-                f"be decoded; give one label each, ({len(vectors)},)"
-            )
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if bad.size:
-            raise DataError(
-                f"sample {bad[0] + 1} and {bad.size - 1} more hold NaN or infinity, so nothing was "
-                "decoded; lower the sampler's step size or raise the number of levels"
-            )
-        count = len(self.labels)
-        unknown = [label for label in labels.tolist() if label not in range(count)]
-        if unknown:
-            raise DataError(
-                f"label {unknown[0]!r} is unknown, so nothing was decoded; labels are 0 to "
-                f"{count - 1} ({', '.join(self.labels)})"
-            )
-        return vectors, labels.astype(np.int64)
 
 
 def _flat(images: Floats) -> Floats:

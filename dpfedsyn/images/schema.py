@@ -24,7 +24,7 @@ alone, never from images.
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class ImageSchema:
     def __post_init__(self) -> None:
         faults: list[str] = []
         _read(self.to_dict(), faults)
-        _refuse("schema", faults)
+        sections.refuse("schema", faults)
 
     @classmethod
     def load(cls, path: Path | str) -> "ImageSchema":
@@ -96,7 +96,7 @@ class ImageSchema:
         """Build a schema from the tables of its file; inverse of `to_dict`."""
         faults: list[str] = []
         values = _read(content, faults)
-        _refuse(where, faults)
+        sections.refuse(where, faults)
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,10 +193,3 @@ def _real(low: float, high: float) -> Callable[[Any], float]:
         return float(value)
 
     return convert
-
-
-def _refuse(where: str, faults: Sequence[str]) -> None:
-    if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        lines = "".join(f"\n  {fault}" for fault in faults)
-        raise ConfigError(f"{where}: {count}, so nothing was read:{lines}")

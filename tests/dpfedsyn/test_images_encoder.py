@@ -254,7 +254,7 @@ def test_the_public_spectrum_falls_with_frequency() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "expected"),
     [
-        (np.zeros((2, 63)), [0, 1], r"samples have shape \(2, 63\).*needs \(samples, 64\)"),
+        (np.zeros((2, 63)), [0, 1], r"samples have shape \(2, 63\).*needs \(rows, 64\)"),
         (np.zeros(64), [0], "samples have shape"),
         (np.zeros((2, 64)), [0], r"labels of shape \(1,\)"),
         (np.full((2, 64), np.nan), [0, 1], "sample 1 and 1 more hold NaN"),
