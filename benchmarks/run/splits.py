@@ -22,6 +22,7 @@ from benchmarks.record import ERROR
 from dpfedsyn import __version__, config
 from dpfedsyn import run as runner
 
+CLASSIFIERS = ("logistic", "mlp", "cnn")
 SPLITS = tuple(f"report-{k}" for k in range(10))
 
 
@@ -40,18 +41,23 @@ class Mean:
 
 
 def measure(
-    splits: Sequence[str], kept: Path, overrides: Sequence[str], say: Callable[[str], None]
+    splits: Sequence[str],
+    kept: Path,
+    overrides: Sequence[str],
+    say: Callable[[str], None],
+    example: str = "hospitals",
 ) -> list[dict[str, Any]]:
     """Return each split's utility, similarity and epsilon; finished ones are read back."""
     results, began, taken = [], time.perf_counter(), 0
+    simulated = config.load(example, overrides).partition is not None
+    seeded = ("sampler", "evaluate", *(["partition"] if simulated else []))
     for k, split in enumerate(splits):
         settings = [
             *overrides,
             f'data.split_key="{split}"',
-            f"sampler.seed={k + 1}",
-            f"evaluate.seed={k + 1}",
+            *(f"{section}.seed={k + 1}" for section in seeded),
         ]
-        loaded = config.load("hospitals", settings)
+        loaded = config.load(example, settings)
         name = hashlib.sha256(f"{__version__}\n{config.dump(loaded)}".encode()).hexdigest()[:16]
         path = kept / f"{split}.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -73,15 +79,17 @@ def _one(loaded: Any, split: str) -> dict[str, Any]:
         result = runner.run(loaded, Path(folder) / "run")
         seconds = time.perf_counter() - began
         results = json.loads((result.folder / "results.json").read_text(encoding="utf-8"))
+        federation = (result.folder / "federation.json").read_text(encoding="utf-8")
         statement = json.loads((result.folder / "statement.json").read_text(encoding="utf-8"))
     return {
         "split": split,
         "status": result.status,
         "seconds": seconds,
-        "epsilon": max(silo["epsilon"]["upper"] for silo in statement["silos"]),
+        "epsilon": _worst(statement["silos"]),
         "delta": max(silo["delta"] for silo in statement["silos"]),
         "test_rows": results["test_rows"],
         "utility": results["utility"],
+        "federation": json.loads(federation),
         "similarity": {
             name: {key: found[key] for key in ("marginal_mean", "pairwise_mean")}
             for name, found in results["similarity"].items()
@@ -89,12 +97,18 @@ def _one(loaded: Any, split: str) -> dict[str, Any]:
     }
 
 
+def _worst(silos: Sequence[dict[str, Any]]) -> float | None:
+    """The largest claim; None where a run without privacy claims nothing."""
+    claims = [silo["epsilon"] for silo in silos]
+    return None if None in claims else max(claim["upper"] for claim in claims)
+
+
 def utility(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one row per training table: means over the splits, with standard errors."""
     rows = []
     for first in results[0]["utility"]:
         row: dict[str, Any] = {"trained on": first["name"], "kind": first["kind"]}
-        for model in ("logistic", "mlp"):
+        for model in (m for m in CLASSIFIERS if m in first):
             for score in ("auc", "accuracy"):
                 values = [scored[model][score] for scored in _same(results, first["name"])]
                 known = [value for value in values if value is not None]
@@ -139,6 +153,17 @@ def similarity(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             row |= {key: mean.value, f"{ERROR}{key}": mean.standard_error}
         rows.append(row)
     return rows
+
+
+def accuracy(results: Sequence[dict[str, Any]], name: str, model: str) -> Mean:
+    """Return the mean accuracy of a classifier trained on this table."""
+    return Mean.of([scored[model]["accuracy"] for scored in _same(results, name)])
+
+
+def behind(results: Sequence[dict[str, Any]], ours: str, other: str, model: str) -> Mean:
+    """Return by how much our table trails another in accuracy, split by split."""
+    pairs = zip(_same(results, ours), _same(results, other), strict=True)
+    return Mean.of([o[model]["accuracy"] - m[model]["accuracy"] for m, o in pairs])
 
 
 def _same(results: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:

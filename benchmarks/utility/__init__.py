@@ -1,0 +1,1 @@
+"""Benchmark `utility`: how useful synthetic images are, with privacy and without."""
