@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from dpfedsyn.absences import aways
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.settings import (
     PRESETS,
@@ -267,6 +268,10 @@ def _across(config: Config) -> list[str]:
     faults += _missing_files(config)
     if config.device not in ("auto", "cpu", "cuda"):
         faults.append(f"device = {config.device!r}: allowed is auto | cpu | cuda.")
+    try:
+        aways(config.participation.away, names)
+    except ConfigError as fault:
+        faults.append(str(fault))
     privacy, train = config.privacy, config.train
     if privacy.overlap > len(names):
         faults.append(f"privacy.overlap = {privacy.overlap}: there are only {len(names)} silos.")

@@ -112,6 +112,11 @@ class RoundLog:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(finite(record), allow_nan=False) + "\n")
 
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """Return the rounds of one pass, oldest first."""
+        records = [json.loads(line) for line in self._lines()]
+        return [record for record in records if record["pass"] == name]
+
     def _lines(self) -> list[str]:
         """Whole lines of the file; a line that a kill cut short is dropped."""
         if not self._path.exists():

@@ -119,8 +119,14 @@ def round_line(record: dict[str, Any], terms: wording.Terms) -> str:
         f"{record['pass']} ({record.get('sampler', '')}) {record['round']}/{record['of']}: "
         f"record {_at_most(worst(record, 'record'))}; "
         f"answers alone {_at_most(worst(record, 'answers'))} ({terms}); "
-        f"silo level {_at_most(silo)}{silo_terms}"
+        f"silo level {_at_most(silo)}{silo_terms}{_missing(record)}"
     )
+
+
+def _missing(record: dict[str, Any]) -> str:
+    """Name the silos that were asked and gave no answer in time."""
+    missing = sorted(set(record.get("asked", {})) - set(record.get("answered", ())))
+    return f"; without {', '.join(missing)}" if missing else ""
 
 
 def _at_most(value: float | None) -> str:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from dpfedsyn import server
+from dpfedsyn.engine import Engine
+from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.engine.local import LocalEngine
 from dpfedsyn.federation import Member
 from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.plan_table import readings
 from dpfedsyn.progress import Progress
-from dpfedsyn.sampler import ChainState, StepInfo
-from dpfedsyn.server import PassResult
+from dpfedsyn.sampler import ChainState
+from dpfedsyn.server import PassResult, RoundInfo
 from dpfedsyn.weights import Mixture
 
 
@@ -29,7 +31,9 @@ def sample(
 ) -> dict[str, PassResult]:
     """Take every pass of the plan; a refusal ends the run, with what there is until then."""
     answers = {name: member.silo.answer for name, member in members.items()}
-    with LocalEngine(answers) as engine:
+    settings = plan.config.participation
+    with LocalEngine(answers, settings.timeout or None) as local:
+        engine = WithAbsences(local, settings)
         return _passes(plan, members, mixed, engine, folder, progress)
 
 
@@ -37,7 +41,7 @@ def _passes(
     plan: Plan,
     members: Mapping[str, Member],
     mixed: Mixture,
-    engine: LocalEngine,
+    engine: Engine,
     folder: RunFolder,
     progress: Progress,
 ) -> dict[str, PassResult]:
@@ -77,6 +81,7 @@ def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:
         settings=part.settings,
         kernels=part.kernels,
         noise={name: plan.noise(part, count) for name, count in rows.items()},
+        participation=plan.config.participation,
     )
 
 
@@ -86,11 +91,11 @@ def _round_writer(
     members: Mapping[str, Member],
     log: RoundLog,
     progress: Progress,
-) -> Callable[[int, StepInfo], None]:
+) -> Callable[[int, RoundInfo], None]:
     """Return what happens after a round: epsilon in all three readings, logged and shown."""
     began = time.perf_counter()
 
-    def after(number: int, info: StepInfo) -> None:
+    def after(number: int, info: RoundInfo) -> None:
         nonlocal began
         now = time.perf_counter()
         seconds, began = now - began, now
@@ -102,6 +107,10 @@ def _round_writer(
             "seconds": seconds,
             "injected": info.injected,
             "responsibilities": list(info.responsibilities),
+            "asked": dict(info.asked),
+            "answered": list(info.answered),
+            "unanswered": info.unanswered,
+            "handed_over": info.handed_over,
             "silos": {name: _spent(plan, name, member) for name, member in members.items()},
         }
         log.append(record)

@@ -12,9 +12,8 @@ report      report.write     one HTML file from the run folder (the command line
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dpfedsyn import checkpoint, domain, evaluation, statement
 from dpfedsyn import folder as folders
@@ -25,8 +24,8 @@ from dpfedsyn.domain import Encoder
 from dpfedsyn.evaluation import Federation
 from dpfedsyn.federation import Gathered, Member, federation, mixture, pick_device, read_records
 from dpfedsyn.folder import COMPLETE, PARTIAL
-from dpfedsyn.metrics.traffic import traffic
 from dpfedsyn.network import base_alone
+from dpfedsyn.participants import took_part
 from dpfedsyn.progress import Progress, Silent
 from dpfedsyn.rounds import sample
 from dpfedsyn.server import PassResult
@@ -85,7 +84,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
                 folder.write_bytes(stem + suffix, content)
         ledgers = {name: member.silo.ledger for name, member in members.items()}
         folder.write_json("statement.json", statement.make(plan, ledgers, outcome))
-        folder.write_json("federation.json", _participants(plan, members, mixed, results))
+        folder.write_json("federation.json", took_part(plan, members, mixed, folder))
         looked_at = _federation(records, members, mixed)
     if config.evaluate.enabled and tables and evaluation.possible(looked_at):
         progress.stage("evaluate", None)
@@ -119,33 +118,6 @@ def _outcome(results: Mapping[str, PassResult]) -> statement.Outcome:
     if refusals:
         return statement.Outcome(PARTIAL, refusals[0])
     return statement.Outcome(COMPLETE, None)
-
-
-def _participants(
-    plan: planning.Plan,
-    members: Mapping[str, Member],
-    mixed: Mixture,
-    results: Mapping[str, PassResult],
-) -> dict[str, Any]:
-    """Say what each silo's share is, and what it sent: from released counts and public facts."""
-    shares = mixed.weights @ mixed.labels
-    sent: dict[str, dict[str, Any]] = {}
-    for part in plan.passes:
-        if part.name not in results:
-            continue
-        state, sent[part.name] = results[part.name].state, {}
-        for k, (name, member) in enumerate(members.items()):
-            anchored = part.settings.step == "anchored"
-            rows = int((state.silo == k).sum()) if anchored else len(state.x)
-            sent[part.name][name] = asdict(
-                traffic(
-                    [rows] * state.round_number,
-                    plan.dimension,
-                    energies=part.settings.energy == "released",
-                    parameters=member.trained.models[0].parameters,
-                )
-            )
-    return {"shares": dict(zip(members, map(float, shares), strict=True)), "traffic": sent}
 
 
 def _federation(records: Gathered, members: Mapping[str, Member], mixed: Mixture) -> Federation:

@@ -7,6 +7,11 @@ combines the kernels by responsibilities, equation (9):
 
 Because the silos' noise is Gaussian with a known variance, the server injects only what is missing
 of v (noise absorption), which leaves the chain's law unchanged as long as v is not exceeded.
+
+Silos may be missing from a round. Where weights look at this round's answers alone, they are
+renormalised over those who answered. Where a row belongs to a silo (anchored) or its past speaks
+for one (path energies), a missing silo keeps its share: its kernel is the one that the row's last
+clean estimate implies. So E[w~] does not move, whoever drops out.
 """
 
 from __future__ import annotations
@@ -35,6 +40,7 @@ class ChainState:
         round_number: rounds done. x: (N, d) float32 samples. labels: (N,).
         path: (K, N) path energies F_i. silo: (N,) the silo that an anchored sample follows.
         clean: (N, d) the clean samples predicted in the last round (what a partial run returns).
+        missed: (K,) rounds in a row for which each silo was asked and gave no answer.
     """
 
     round_number: int
@@ -43,6 +49,7 @@ class ChainState:
     path: Array
     silo: NDArray[np.int64]
     clean: NDArray[np.float32]
+    missed: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +59,28 @@ class RoundAnswers:
     Attributes:
         noise: (K, N, d) noised predictions (zeros where a silo was not asked).
         energies: (K, N) released noised energies, or None. score_std: (K,) answer noise.
+        answered: (K,) which silos answered; None: all of them.
     """
 
     noise: Array
     energies: Array | None
     score_std: Array
+    answered: NDArray[np.bool_] | None = None
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which silos answered (K,)."""
+        return np.ones(len(self.noise), dtype=bool) if self.answered is None else self.answered
 
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What a round did: mean responsibility per silo and the injected share of the variance."""
+    """What a round did: mean responsibility per silo, the injected share of the variance, and how
+    many samples moved on their last clean estimate, since nobody answered for them."""
 
     responsibilities: tuple[float, ...]
     injected: float
+    unanswered: int
 
 
 def start(
@@ -73,14 +89,25 @@ def start(
     """Return x_T ~ N(0, I): equation (10)."""
     x = rng.standard_normal((rows, dimension)).astype(np.float32)
     return ChainState(
-        0, x, labels, np.zeros((silos, rows)), np.zeros(rows, dtype=np.int64), np.zeros_like(x)
+        round_number=0,
+        x=x,
+        labels=labels,
+        path=np.zeros((silos, rows)),
+        silo=np.zeros(rows, dtype=np.int64),
+        clean=np.zeros_like(x),
+        missed=np.zeros(silos, dtype=np.int64),
     )
+
+
+def keeps_shares(settings: SamplerSettings) -> bool:
+    """Whether a row remembers its silo, so that a silo that is missing keeps its share of rows."""
+    return settings.step == "anchored" or settings.energy == "path"
 
 
 def responsibilities(
     state: ChainState, answers: RoundAnswers, prior: Array, settings: SamplerSettings
 ) -> Array:
-    """Return w~ (K, N) for prior weights w_i(y) (K, N), columns summing to 1.
+    """Return w~ (K, N) for prior weights w_i(y) (K, N); columns of zeros stay zeros.
 
     `released`: the silos' own noised energies; `l2`: 1/2 |answer|^2 less its noise bias
     d sigma^2 / 2; `path`: accumulated path energies; `uniform`: the prior alone.
@@ -101,9 +128,11 @@ def responsibilities(
 
 
 def softmax(logits: Array) -> Array:
-    """Softmax over the first axis."""
-    shifted = np.exp(logits - logits.max(axis=0))
-    weights: Array = shifted / shifted.sum(axis=0)
+    """Softmax over the first axis; zeros where every logit is -inf."""
+    largest = logits.max(axis=0)
+    shifted = np.exp(logits - np.where(np.isneginf(largest), 0.0, largest))
+    totals = shifted.sum(axis=0)
+    weights: Array = np.divide(shifted, totals, out=np.zeros_like(shifted), where=totals > 0.0)
     return weights
 
 
@@ -120,29 +149,27 @@ def step(
     Args:
         prior: (K, N) mixing weights of each row's label.
     """
+    x = state.x.astype(np.float64)
+    estimate = noise_implied(x, state.clean, kernel.signal)
+    if keeps_shares(settings):
+        answers = _standing_in(answers, estimate)
+    else:
+        prior = np.where(answers.present[:, None], prior, 0.0)
     if settings.step == "anchored":
         weights = np.zeros(prior.shape)
         weights[state.silo, np.arange(len(state.silo))] = 1.0
     else:
         weights = responsibilities(state, answers, prior, settings)
-    used = weights
-    if settings.step == "mix":
-        used = _one_hot(weights, rng)
-    x = state.x.astype(np.float64)
+    used = _one_hot(weights, rng) if settings.step == "mix" else weights
     noise = np.einsum("kn,knd->nd", used, answers.noise)
+    nobody = used.sum(axis=0) == 0.0
+    noise[nobody] = estimate[nobody]
     injected = _injected_variance(kernel, used, answers.score_std, settings.absorb)
     moved = kernel.mean(x, noise) + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
     path = state.path
     if settings.energy == "path" and settings.step != "anchored":
-        path = _path_energies(
-            state,
-            answers,
-            kernel,
-            moved,
-            _own_variances(kernel, used, injected, answers, settings),
-            injected,
-            used,
-        )
+        own = _own_variances(kernel, used, injected, answers, settings)
+        path = _path_energies(state, answers, kernel, moved, own, injected, used)
     after = replace(
         state,
         round_number=state.round_number + 1,
@@ -151,7 +178,29 @@ def step(
         clean=clean_estimate(x, noise, kernel.signal),
     )
     share = float(injected.mean() / kernel.variance) if kernel.variance > 0.0 else 1.0
-    return after, StepInfo(tuple(float(w) for w in weights.mean(axis=1)), share)
+    unanswered = int((used[answers.present].sum(axis=0) == 0.0).sum())
+    return after, StepInfo(tuple(float(w) for w in weights.mean(axis=1)), share, unanswered)
+
+
+def noise_implied(x: Array, clean: NDArray[np.float32], signal: float) -> Array:
+    """Return the noise (N, d) that x holds if its clean sample is `clean`; undoes `clean_estimate`.
+
+    Before the first answer the estimate is 0, the centre of every encoding.
+    """
+    noise: Array = (x - math.sqrt(signal) * clean) / math.sqrt(1.0 - signal)
+    return noise
+
+
+def _standing_in(answers: RoundAnswers, estimate: Array) -> RoundAnswers:
+    """Put the last estimate in a missing silo's place; it brings no fresh noise to be absorbed."""
+    present = answers.present
+    if present.all():
+        return answers
+    return replace(
+        answers,
+        noise=np.where(present[:, None, None], answers.noise, estimate),
+        score_std=np.where(present, answers.score_std, 0.0),
+    )
 
 
 def clean_estimate(x: Array, noise: Array, signal: float) -> NDArray[np.float32]:
@@ -161,14 +210,15 @@ def clean_estimate(x: Array, noise: Array, signal: float) -> NDArray[np.float32]
 
 
 def _one_hot(weights: Array, rng: np.random.Generator) -> Array:
-    """Draw one silo per row with the given probabilities (K, N)."""
+    """Draw one silo per row with the given probabilities (K, N); columns of zeros draw nobody."""
     cumulative = np.cumsum(weights, axis=0)
     # Rounding may leave the last sum off 1; a point must stay below it to belong to a silo.
     points = rng.random(weights.shape[1]) * cumulative[-1]
     points = np.minimum(points, np.nextafter(cumulative[-1], 0.0))
     drawn = (points[None, :] >= cumulative).sum(axis=0)
+    rows = np.flatnonzero(cumulative[-1])
     chosen = np.zeros_like(weights)
-    chosen[drawn, np.arange(weights.shape[1])] = 1.0
+    chosen[drawn[rows], rows] = 1.0
     return chosen
 
 

@@ -6,34 +6,27 @@ randomness is public (a seed), so nothing here has to be kept secret or trusted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn import checkpoint, sampler, weights
+from dpfedsyn import checkpoint, participation, sampler, weights
 from dpfedsyn.diffusion import Kernel
+from dpfedsyn.engine import Engine
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.sampler import ChainState, RoundAnswers, StepInfo
+from dpfedsyn.sampler import ChainState, RoundAnswers
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.settings import SamplerSettings
+from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
 
-
-class Engine(Protocol):
-    """What carries messages; the local engine is one."""
-
-    def members(self) -> tuple[str, ...]:
-        """Names of the silos, in a fixed order."""
-        ...
-
-    def ask(self, queries: Mapping[str, ScoreQuery]) -> dict[str, PrivateAnswer]:
-        """Deliver each silo's query and return the answers."""
-        ...
+EVERYBODY = ParticipationSettings(quorum=1.0)
+"""Every silo has to answer every round."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,8 @@ class Pass:
 
     Attributes:
         first_round: number of the run's rounds before this pass (rounds count over all passes).
-        kernels: one per round. noise: per silo, one per round.
+        kernels: one per round. noise: per silo, one per round, for the rows that it is asked about
+            at the beginning; asked about more of them, it adds more, so that the cost stays.
     """
 
     name: str
@@ -51,6 +45,26 @@ class Pass:
     settings: SamplerSettings
     kernels: tuple[Kernel, ...]
     noise: Mapping[str, tuple[AnswerNoise, ...]]
+    participation: ParticipationSettings = EVERYBODY
+
+
+@dataclass(frozen=True)
+class RoundInfo:
+    """What a round did, and who took part.
+
+    Attributes:
+        responsibilities: mean per silo. injected: share of the kernel's variance.
+        asked: rows that each silo was asked about. answered: who answered in time.
+        unanswered: rows that moved on their last clean estimate.
+        handed_over: rows that changed hands before the round, since their silo has left.
+    """
+
+    responsibilities: tuple[float, ...]
+    injected: float
+    asked: Mapping[str, int]
+    answered: tuple[str, ...]
+    unanswered: int
+    handed_over: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,7 @@ def begin(
     prior = weights.prior(mixture, settings.prior)
     silo = weights.draw_silos(prior, labels, rng)
     state = sampler.start(rows, dimension, len(mixture.weights), labels, rng)
-    return ChainState(0, state.x, labels, state.path, silo, state.clean)
+    return replace(state, silo=silo)
 
 
 def randomness(seed: int, first_round: int, round_number: int) -> np.random.Generator:
@@ -94,7 +108,7 @@ def run_pass(
     *,
     state: ChainState,
     saved: Path,
-    on_round: Callable[[int, StepInfo], None] = lambda number, info: None,
+    on_round: Callable[[int, RoundInfo], None] = lambda number, info: None,
 ) -> PassResult:
     """Take all rounds of a pass, from the last checkpoint if there is one.
 
@@ -105,13 +119,16 @@ def run_pass(
 
     A round that was asked but not saved is asked again: the queries are equal bit for bit, so the
     silos send the same bytes again at no cost. A silo's refusal ends the pass cleanly.
+
+    Raises:
+        SiloUnavailable: too few silos answered, however often the round was asked.
     """
+    planned = [len(rows) for rows in _asked_rows(plan, state)]
     arrays = checkpoint.load(saved)
     state = _from_arrays(arrays) if arrays else state
-    prior = weights.prior(mixture, plan.settings.prior)[:, state.labels]
     while state.round_number < len(plan.kernels):
         try:
-            answers = ask(plan, engine, state)
+            state, info = _round(plan, engine, mixture, state, planned)
         except BudgetExhausted as refusal:
             number = state.round_number + 1
             return PassResult(
@@ -119,42 +136,88 @@ def run_pass(
                 f"round {number} of pass {plan.name} was refused, and silos that answered it were "
                 f"charged for it. {refusal}",
             )
-        rng = randomness(plan.settings.seed, plan.first_round, state.round_number + 1)
-        kernel = plan.kernels[state.round_number]
-        state, info = sampler.step(state, answers, kernel, prior, plan.settings, rng)
         on_round(state.round_number, info)
         checkpoint.save(saved, _to_arrays(state))
     return PassResult(state, None)
 
 
-def ask(plan: Pass, engine: Engine, state: ChainState) -> RoundAnswers:
-    """Ask the silos about the current samples and gather what they release.
+def _round(
+    plan: Pass, engine: Engine, mixture: Mixture, state: ChainState, planned: Sequence[int]
+) -> tuple[ChainState, RoundInfo]:
+    """Hand over what silos have left behind, ask, and take one step."""
+    rng = randomness(plan.settings.seed, plan.first_round, state.round_number + 1)
+    names, prior = engine.members(), weights.prior(mixture, plan.settings.prior)
+    gone = participation.left(state, plan.participation, plan.settings)
+    state, handed_over = participation.hand_over(state, gone, prior, plan.settings, rng)
+    rows = _asked_rows(plan, state)
+    queries = {
+        name: _query(plan, state, name, own, first)
+        for name, own, first, has_left in zip(names, rows, planned, gone, strict=True)
+        if len(own) and not has_left
+    }
+    replies = ask(plan, engine, queries, state, int(gone.sum()))
+    answers = _gather(plan, state, names, rows, replies)
+    kernel = plan.kernels[state.round_number]
+    after, step = sampler.step(state, answers, kernel, prior[:, state.labels], plan.settings, rng)
+    asked = np.array([name in queries for name in names])
+    after = participation.counted(after, asked, answers.present)
+    return after, RoundInfo(
+        responsibilities=step.responsibilities,
+        injected=step.injected,
+        asked={name: len(query.x) for name, query in queries.items()},
+        answered=tuple(replies),
+        unanswered=step.unanswered,
+        handed_over=handed_over,
+    )
 
-    Anchored samples are shown to their own silo only; otherwise every silo is asked about all.
+
+def ask(
+    plan: Pass, engine: Engine, queries: Mapping[str, ScoreQuery], state: ChainState, gone: int
+) -> dict[str, PrivateAnswer]:
+    """Ask until the quorum has answered; silos that have answered are not asked again.
+
+    Args:
+        gone: how many silos have left; they count as missing.
     """
-    members = engine.members()
-    asked = list(_asked_rows(plan, state, members))
-    queries = {name: _query(plan, state, name, rows) for name, rows in asked if len(rows)}
-    replies = engine.ask(queries)
-    missing = sorted(set(queries) - set(replies))
-    if missing:
-        raise SiloUnavailable(
-            f"{', '.join(missing)}: no answer in round {state.round_number + 1}; the samples stay "
-            "where they are. Start the silo again and continue with --resume."
-        )
-    for name, query in queries.items():
-        _check(query, replies[name])
-    noise = np.zeros((len(members), *state.x.shape))
+    members, rule = engine.members(), plan.participation
+    wanted = participation.needed(len(members), rule.quorum)
+    replies: dict[str, PrivateAnswer] = {}
+    for _ in range(rule.attempts):
+        replies |= engine.ask({name: q for name, q in queries.items() if name not in replies})
+        missing = sorted(set(queries) - set(replies))
+        if replies and len(members) - gone - len(missing) >= wanted:
+            for name, reply in replies.items():
+                _check(queries[name], reply)
+            return {name: replies[name] for name in queries if name in replies}
+    raise SiloUnavailable(
+        f"{', '.join(missing) or 'all silos that have rows'}: no answer in round "
+        f"{state.round_number + 1} of pass {plan.name}, asked {rule.attempts} times. "
+        f"{len(members) - gone - len(missing)} of {len(members)} silos took part, and "
+        f"participation.quorum = {rule.quorum:g} needs {wanted}; the samples stay where they are. "
+        "Start the silos again and continue with --resume."
+    )
+
+
+def _gather(
+    plan: Pass,
+    state: ChainState,
+    names: Sequence[str],
+    rows: Sequence[NDArray[np.int64]],
+    replies: Mapping[str, PrivateAnswer],
+) -> RoundAnswers:
+    """Put what the silos released into one place each."""
+    noise = np.zeros((len(names), *state.x.shape))
     energies = np.zeros(noise.shape[:2])
-    stds = np.zeros(len(members))
-    for k, (name, rows) in enumerate(asked):
-        if name in queries:
-            noise[k, rows] = replies[name].noise
+    stds = np.zeros(len(names))
+    for k, (name, own) in enumerate(zip(names, rows, strict=True)):
+        if name in replies:
+            noise[k, own] = replies[name].noise
             stds[k] = replies[name].score_std
             if replies[name].energies is not None:
-                energies[k, rows] = replies[name].energies
+                energies[k, own] = replies[name].energies
     released = plan.settings.energy == "released"
-    return RoundAnswers(noise, energies if released else None, stds)
+    answered = np.array([name in replies for name in names])
+    return RoundAnswers(noise, energies if released else None, stds, answered)
 
 
 def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
@@ -176,25 +239,27 @@ def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
         )
 
 
-def _asked_rows(
-    plan: Pass, state: ChainState, members: tuple[str, ...]
-) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    everything = np.arange(len(state.x))
-    for k, name in enumerate(members):
-        anchored = plan.settings.step == "anchored"
-        yield name, np.flatnonzero(state.silo == k) if anchored else everything
+def _asked_rows(plan: Pass, state: ChainState) -> list[NDArray[np.int64]]:
+    """Return each silo's rows: anchored samples are shown to their own silo only."""
+    if plan.settings.step == "anchored":
+        return [np.flatnonzero(state.silo == k) for k in range(len(state.missed))]
+    return [np.arange(len(state.x))] * len(state.missed)
 
 
-def _query(plan: Pass, state: ChainState, name: str, rows: NDArray[np.int64]) -> ScoreQuery:
+def _query(
+    plan: Pass, state: ChainState, name: str, rows: NDArray[np.int64], planned: int
+) -> ScoreQuery:
     noise = plan.noise[name][state.round_number]
+    # N rows are N questions: those that a silo takes over are paid for by more noise on all.
+    more = max(1.0, math.sqrt(len(rows) / max(planned, 1)))
     return ScoreQuery(
         run=plan.run,
         round_number=plan.first_round + state.round_number + 1,
         t=plan.kernels[state.round_number].t,
         x=np.ascontiguousarray(state.x[rows]),
         labels=np.ascontiguousarray(state.labels[rows]),
-        score_std=noise.score_std,
-        energy_std=noise.energy_std,
+        score_std=more * noise.score_std,
+        energy_std=None if noise.energy_std is None else more * noise.energy_std,
     )
 
 

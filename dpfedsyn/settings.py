@@ -177,6 +177,20 @@ class SamplerSettings:
     seed: int = _setting(1, _in(0, 2**63 - 1))  # public: the server's randomness is no secret
 
 
+@dataclass(frozen=True)
+class ParticipationSettings:
+    """What happens where silos do not answer; the last four make simulated silos miss rounds."""
+
+    quorum: float = _setting(0.5, _in(0, 1, open_low=True))  # share of silos that a round needs
+    patience: int = _setting(3, _in(0, 10_000))  # rounds missed in a row before others take over
+    timeout: float = _setting(0.0, _in(0, 1e6))  # seconds for a round's answers; 0: no limit
+    attempts: int = _setting(3, _in(1, 1000))  # a round below its quorum is asked so many times
+    absence: float = _setting(0.0, _in(0, 1))  # chance that a silo does not get a round's question
+    lateness: float = _setting(0.0, _in(0, 1))  # chance that its answer, charged, comes too late
+    away: tuple[str, ...] = ()  # "NAME FIRST-LAST": rounds of the run, from 1, without the silo
+    seed: int = _setting(1, _in(0, 2**63 - 1))  # of the chances
+
+
 PRESETS: dict[str, SamplerSettings] = {
     "default": SamplerSettings(),
     "paper": SamplerSettings(
@@ -220,6 +234,7 @@ class Config:
     train: TrainSettings = TrainSettings()
     answers: AnswersSettings = AnswersSettings()
     sampler: SamplerSettings = SamplerSettings()
+    participation: ParticipationSettings = ParticipationSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def path(self, relative: str) -> Path:

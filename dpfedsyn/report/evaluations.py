@@ -18,6 +18,28 @@ def shares(federation: Json, passes: Mapping[str, Sequence[Json]]) -> Table:
     return Table("Shares of the silos", ("silo", "asked for", *ended), text(rows), note)
 
 
+def participation(federation: Json) -> Table:
+    """How often each silo was asked in a pass, and how often it answered in time."""
+    rows = [
+        (f"{name}: {silo}", *(str(counts[key]) for key in ("rounds", "asked", "answered")),
+         str(counts["asked"] - counts["answered"]))
+        for name, silos in (federation.get("participation") or {}).items()
+        for silo, counts in silos.items()
+    ]  # fmt: skip
+    head = ("pass", "rounds", "asked", "answered in time", "missed")
+    moved = [
+        f"{name}: {counts['unanswered']} of {counts['row_steps']} steps of a row were taken on its "
+        f"last clean estimate, since its silo did not answer; {counts['handed_over']} rows went to "
+        "other silos, since theirs had left."
+        for name, counts in (federation.get("moved") or {}).items()
+        if counts["unanswered"] or counts["handed_over"]
+    ]
+    note = " ".join(
+        [f"A round needs {score(federation.get('quorum'))} of all silos (quorum).", *moved]
+    )
+    return Table("Rounds of each silo", head, text(rows), note)
+
+
 def traffic(federation: Json) -> Table:
     """Bytes that each silo sent, and the uploads of its network that would have been as many."""
     rows = [

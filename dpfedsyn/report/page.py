@@ -112,6 +112,7 @@ def _budget(statement: Json) -> dict[str, Any]:
 def _federation(run: FinishedRun) -> tuple[Table, ...]:
     found = (
         evaluations.shares(run.federation, run.passes()),
+        evaluations.participation(run.federation),
         evaluations.traffic(run.federation),
     )
     return tuple(table for table in found if table.rows)

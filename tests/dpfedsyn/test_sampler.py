@@ -37,7 +37,9 @@ def scene(
     labels = np.zeros(n, dtype=np.int64)
     path = rng.uniform(0.0, 3.0, (k, n))
     x = rng.standard_normal((n, d)).astype(np.float32)
-    state = ChainState(4, x, labels, path, rng.integers(0, k - 1, n), np.zeros_like(x))
+    state = ChainState(
+        4, x, labels, path, rng.integers(0, k - 1, n), np.zeros_like(x), np.zeros(k, np.int64)
+    )
     answers = RoundAnswers(
         rng.standard_normal((k, n, d)), rng.uniform(0.0, 5.0, (k, n)), np.full(k, std)
     )

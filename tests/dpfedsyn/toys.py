@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def walk(
     state = sampler.start(rows, dimension, count, labels, rng)
     anchor = weights.draw_silos(silos.weights[:, None], labels, rng)
     x = state.x if begin is None else begin.astype(np.float32)
-    state = ChainState(0, x, labels, state.path, anchor, state.clean)
+    state = replace(state, x=x, silo=anchor)
     prior = np.repeat(silos.weights[:, None], rows, axis=1)
     for kernel in kernels:
         position = state.x.astype(np.float64)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sqlite3
 from importlib.resources import files
 from pathlib import Path
 
@@ -212,3 +213,73 @@ def test_silos_by_column_hold_what_their_value_says(tmp_path: Path) -> None:
     assert np.array_equal(owner == 1, labels == 5)
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert [silo["name"] for silo in plan["silos"]] == ["3", "5"]
+
+
+def test_a_run_completes_without_silos_that_leave_and_says_who_was_missing(tmp_path: Path) -> None:
+    """One silo misses two rounds and returns, one is lost: counted in file, log and page."""
+    away = (
+        'participation.away=["silo-1 2-3", "silo-2 5-"]', "participation.patience=2",
+        "sampler.levels=8",
+    )  # fmt: skip
+    settings = (*BLIND, *away, "preset=best")
+    result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
+    assert result.exit_code == 0, result.output
+    assert "without silo-1" in result.output
+    found = read(tmp_path / "run" / "federation.json")
+    counts = found["participation"]["best"]
+    assert counts["silo-0"] == {"rounds": 8, "asked": 8, "answered": 8}
+    assert counts["silo-1"] == {"rounds": 8, "asked": 8, "answered": 6}
+    assert counts["silo-2"] == {"rounds": 8, "asked": 7, "answered": 4}
+    assert found["moved"]["best"]["handed_over"] > 0
+    sent = found["traffic"]["best"]
+    assert sent["silo-2"]["rounds"] == 4
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Rounds of each silo" in page
+    assert "rows went to other silos" in " ".join(page.split())
+
+
+def test_a_quorum_that_is_never_met_stops_cleanly_and_charges_no_round_twice(
+    tmp_path: Path,
+) -> None:
+    """Exit 1 with the mend; what was charged verifies; resumed, the round costs nothing more."""
+    settings = (*BLIND, "participation.quorum=0.9", 'participation.away=["silo-1 2-"]')
+    stopped = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
+    assert stopped.exit_code == 1, stopped.output
+    flat = " ".join(stopped.output.split())
+    for word in ("silo-1: no answer in round 2", "3 of 4 silos", "needs 4", "--resume"):
+        assert word in flat
+    ledgers = sorted((tmp_path / "run" / "silos").glob("*/ledger.sqlite"))
+    before = [answers(path) for path in ledgers]
+    assert before == [2, 1, 2, 2]
+    resumed = call("run", "--out", tmp_path / "run", "--resume")
+    assert resumed.exit_code == 1, resumed.output
+    assert [answers(path) for path in ledgers] == before
+    assert call("ledger", "verify", *ledgers).exit_code == 0
+
+
+def answers(ledger: Path) -> int:
+    """Count the answers that a ledger has charged, read past the program."""
+    connection = sqlite3.connect(ledger)
+    (count,) = connection.execute("SELECT count(*) FROM charges WHERE kind = 'answer'").fetchone()
+    connection.close()
+    return int(count)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ('participation.away=["silo-9 1-2"]', ("'silo-9 1-2'", "one of silo-0, silo-1")),
+        ("participation.quorum=1.5", ("participation.quorum", "allowed is (0, 1]")),
+        ("participation.patience=-1", ("participation.patience", "allowed is")),
+    ],
+)
+def test_participation_that_makes_no_sense_is_refused(
+    override: str, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Before anything is read or charged."""
+    result = call("run", "digits", "--out", tmp_path / "out", *sets((*BLIND, override)))
+    assert result.exit_code == 2, result.output
+    flat = " ".join(result.output.split())
+    for word in words:
+        assert word in flat, (word, flat)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,65 @@
+"""Who took part in a run, and what they sent: from its log, released counts and public facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from dpfedsyn.federation import Member
+from dpfedsyn.folder import RoundLog, RunFolder
+from dpfedsyn.metrics.traffic import traffic
+from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.weights import Mixture
+
+
+def took_part(
+    plan: Plan, members: Mapping[str, Member], mixed: Mixture, folder: RunFolder
+) -> dict[str, Any]:
+    """Return the tables of federation.json: shares, rounds asked and answered, bytes sent."""
+    log, shares = RoundLog(folder.path / "rounds.jsonl"), mixed.weights @ mixed.labels
+    taken = {part: rounds for part in plan.passes if (rounds := log.of(part.name))}
+    return {
+        "shares": dict(zip(members, map(float, shares), strict=True)),
+        "quorum": plan.config.participation.quorum,
+        "participation": {
+            part.name: {name: _attendance(name, rounds) for name in members}
+            for part, rounds in taken.items()
+        },
+        "moved": {part.name: _moved(plan, rounds) for part, rounds in taken.items()},
+        "traffic": {
+            part.name: {name: _sent(plan, part, members[name], name, rounds) for name in members}
+            for part, rounds in taken.items()
+        },
+    }
+
+
+def _moved(plan: Plan, rounds: list[dict[str, Any]]) -> dict[str, int]:
+    """Count the steps that rows took, those without an answer among them, and rows handed over."""
+    return {
+        "row_steps": len(rounds) * plan.config.answers.rows,
+        "unanswered": sum(record["unanswered"] for record in rounds),
+        "handed_over": sum(record["handed_over"] for record in rounds),
+    }
+
+
+def _attendance(name: str, rounds: list[dict[str, Any]]) -> dict[str, int]:
+    """Count one silo's rounds of a pass: how many asked it, and how many it answered in time."""
+    return {
+        "rounds": len(rounds),
+        "asked": sum(name in record["asked"] for record in rounds),
+        "answered": sum(name in record["answered"] for record in rounds),
+    }
+
+
+def _sent(
+    plan: Plan, part: PassPlan, member: Member, name: str, rounds: list[dict[str, Any]]
+) -> dict[str, Any]:
+    rows = [r["asked"][name] if name in r["answered"] else 0 for r in rounds]
+    sent = traffic(
+        rows,
+        plan.dimension,
+        energies=part.settings.energy == "released",
+        parameters=member.trained.models[0].parameters,
+    )
+    return asdict(sent)
