@@ -379,6 +379,35 @@ def test_a_quorum_that_is_never_met_stops_the_pass_where_it_is(
     assert fake.same(resumed.state, straight.state)
 
 
+def test_silos_that_have_left_count_as_missing_for_the_quorum(tmp_path: Path) -> None:
+    """b has left and c misses a round: one of three is there, two are needed."""
+    rule = ParticipationSettings(quorum=0.6, patience=0, away=("b 11-", "c 14-14"))
+    with pytest.raises(SiloUnavailable, match="^c: no answer in round 4.*1 of 3 silos"):
+        passed("anchored", tmp_path, rule)
+
+
+def test_a_round_that_nobody_answers_is_not_taken_whatever_the_quorum(tmp_path: Path) -> None:
+    """All rows are a's, b and c are there but have nothing to answer: no step without an answer."""
+    mixture = replace(fake.MIXTURE, weights=np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]))
+    settings, rule = SETTINGS["anchored"], ParticipationSettings(quorum=0.1, away=("a 12-",))
+    state = server.begin(settings, mixture, first_round=10, rows=fake.ROWS, dimension=fake.D)
+    with pytest.raises(SiloUnavailable, match="^a: no answer in round 2"):
+        server.run_pass(
+            replace(fake.plan(settings), participation=rule),
+            WithAbsences(Federation(), rule),
+            mixture,
+            state=state,
+            saved=tmp_path / "state.npz",
+        )
+
+
+def test_chances_are_drawn_anew_for_every_attempt(tmp_path: Path) -> None:
+    """Each silo misses every other question; asked often enough, all three answer every round."""
+    rule = ParticipationSettings(quorum=1.0, absence=0.5, attempts=50)
+    _, told, _ = passed("default", tmp_path, rule)
+    assert all(set(info.answered) == set(NAMES) for info in told)
+
+
 def test_a_pass_that_missed_silos_resumes_byte_for_byte(tmp_path: Path) -> None:
     """Absences are a function of seed, round and silo: interrupted or not, the same ones miss."""
     rule = ParticipationSettings(quorum=0.3, absence=0.3, seed=4)
