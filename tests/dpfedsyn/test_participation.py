@@ -382,7 +382,7 @@ def test_a_quorum_that_is_never_met_stops_the_pass_where_it_is(
 def test_silos_that_have_left_count_as_missing_for_the_quorum(tmp_path: Path) -> None:
     """b has left and c misses a round: one of three is there, two are needed."""
     rule = ParticipationSettings(quorum=0.6, patience=0, away=("b 11-", "c 14-14"))
-    with pytest.raises(SiloUnavailable, match="^c: no answer in round 4.*1 of 3 silos"):
+    with pytest.raises(SiloUnavailable, match=r"^c: no answer in round 4.*1 of 3 silos"):
         passed("anchored", tmp_path, rule)
 
 
@@ -391,7 +391,7 @@ def test_a_round_that_nobody_answers_is_not_taken_whatever_the_quorum(tmp_path: 
     mixture = replace(fake.MIXTURE, weights=np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]))
     settings, rule = SETTINGS["anchored"], ParticipationSettings(quorum=0.1, away=("a 12-",))
     state = server.begin(settings, mixture, first_round=10, rows=fake.ROWS, dimension=fake.D)
-    with pytest.raises(SiloUnavailable, match="^a: no answer in round 2"):
+    with pytest.raises(SiloUnavailable, match=r"^a: no answer in round 2"):
         server.run_pass(
             replace(fake.plan(settings), participation=rule),
             WithAbsences(Federation(), rule),
