@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,18 @@ class NoisedBatch:
     signal: Tensor
     residual: Tensor
     labels: Tensor
+
+    def pieces(self, rows: int) -> Iterator[tuple[NoisedBatch, bool]]:
+        """Yield (piece, whether it is the last): whole records, about `rows` rows of draws each.
+
+        A batch without records is one piece without records.
+        """
+        count, draws = self.labels.shape
+        size = max(1, rows // draws)
+        for start in range(0, max(count, 1), size):
+            parts = (self.noisy, self.signal, self.residual, self.labels)
+            cut = (part[start : start + size] for part in parts)
+            yield NoisedBatch(*cut), start + size >= count
 
 
 def noised(

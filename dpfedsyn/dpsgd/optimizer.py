@@ -7,36 +7,34 @@ Twister. Here the divisor is public, norms and sums are float64 and noise is cry
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from opacus.optimizers import DPOptimizer
 from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
 from torch import Tensor
 
+from dpfedsyn.dpsgd.gradients import Gradients, gradients_of
 from dpfedsyn.noise import Keystream
 
 DECLARED_SLACK = 1e-6
 
 
-def clip_scales(samples: Sequence[Tensor], clip: float) -> tuple[Tensor, Tensor]:
+def clip_scales(samples: Sequence[Tensor | Gradients], clip: float) -> tuple[Tensor, Tensor]:
     """Return (scale, finite), both (B,): the factor that brings each record's gradient to `clip`.
 
     Args:
-        samples: one tensor (B, *shape) per parameter, row b from record b.
+        samples: for each parameter the gradients of B records; a tensor (B, *shape) has one a row.
 
     Guarantee:
         A record whose gradient holds a non-finite number counts as zero, before clipping; every
         other record's gradient times its scale has L2 norm at most clip * (1 + 1e-6). Norms are
         accumulated in float64.
     """
-    # An empty batch has no row from which -1 could be inferred.
-    flat = [sample.reshape(len(sample), math.prod(sample.shape[1:])) for sample in samples]
-    finite = torch.stack([torch.isfinite(rows).all(dim=1) for rows in flat]).all(dim=0)
-    zero = torch.zeros((), dtype=torch.float64, device=flat[0].device)
-    squares = [torch.where(finite[:, None], r.double(), zero).square().sum(dim=1) for r in flat]
-    norms = torch.stack(squares).sum(dim=0).sqrt()
+    gradients = [gradients_of(sample) for sample in samples]
+    finite = torch.stack([part.finite() for part in gradients]).all(dim=0)
+    norms = torch.stack([part.squares(finite) for part in gradients]).sum(dim=0).sqrt()
     return torch.clamp(clip / norms.clamp_min(1e-300), max=1.0), finite
 
 
@@ -71,19 +69,25 @@ class PublicRateOptimizer(DPOptimizer):
         """Draw the noise of the coming steps from this stream."""
         self.keystream = keystream
 
+    @property
+    def accumulated_iterations(self) -> int:
+        """1: into how many pieces a batch was cut must not change the public divisor."""
+        return 1
+
     def clip_and_accumulate(self) -> None:
         """Clip each record's gradient and add it to `p.summed_grad`, in float64."""
         samples = self.grad_samples
-        for parameter in self.params:
-            _check_processed_flag(parameter.grad_sample)
+        for sample in samples:
+            _check_processed_flag(sample.parts)
         scale, finite = clip_scales(samples, self.max_grad_norm)
         for parameter, sample in zip(self.params, samples, strict=True):
-            mask = finite.reshape(-1, *([1] * (sample.dim() - 1)))
-            kept = torch.where(mask, sample, torch.zeros((), dtype=sample.dtype)).double()
-            total = torch.einsum("i,i...", scale, kept)
-            before = parameter.summed_grad
+            total, before = sample.total(scale, finite), parameter.summed_grad
             parameter.summed_grad = total if before is None else before + total
-            _mark_as_processed(parameter.grad_sample)
+            _mark_as_processed(sample.parts)
+
+    def _get_flat_grad_sample(self, p: Any) -> Gradients:
+        """Called by `grad_samples`, once for each parameter."""
+        return gradients_of(p.grad_sample)
 
     def add_noise(self) -> None:
         """Add the step's noise, drawn once per logical batch from the keystream."""

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus import GradSampleModule
 from torch import Tensor
 
 from dpfedsyn.base import AnalyticBase
+from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
 from dpfedsyn.network import TIME_FEATURES, ResidualNetwork, initialise
 from dpfedsyn.noise import Keystream
@@ -25,6 +25,8 @@ from dpfedsyn.objective import noised, record_losses
 from dpfedsyn.settings import NetworkSettings, TrainSettings
 
 Arrays = dict[str, NDArray[np.float32]]
+
+ROWS_AT_ONCE = 8192  # rows (records times draws) of a piece: bounds memory, changes no sum
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def train_block(
         the records (their number included) enters the update.
     """
     network = network_of(state.weights).to(device)
-    module = GradSampleModule(network, loss_reduction="sum")
+    module = RecordGradients(network)
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     _load_adam(adam, network, state, device)
     optimizer = PublicRateOptimizer(
@@ -116,15 +118,18 @@ def train_block(
     average = {name: torch.from_numpy(value).clone() for name, value in state.average.items()}
     for step in range(state.step + 1, state.step + steps + 1):
         chosen = stream.bernoulli(len(x), settings.sampling_rate)
-        optimizer.zero_grad(set_to_none=True)
-        if chosen.any():
-            batch = noised(x[chosen], labels[chosen], base, settings.draws, stream)
-            record_losses(module, batch, network_settings, len(base.means), device).sum().backward()
-        else:
-            for parameter in network.parameters():
-                nothing = torch.zeros((0, *parameter.shape), device=device)
-                setattr(parameter, "grad_sample", nothing)  # noqa: B010  (Opacus adds the attribute)
-        optimizer.step()
+        batch = noised(x[chosen], labels[chosen], base, settings.draws, stream)
+        for piece, last in batch.pieces(ROWS_AT_ONCE):
+            optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
+            if len(piece.noisy):
+                losses = record_losses(module, piece, network_settings, len(base.means), device)
+                torch.autograd.backward(losses.sum())
+            else:
+                for parameter in network.parameters():
+                    nothing = torch.zeros((0, *parameter.shape), device=device)
+                    setattr(parameter, "grad_sample", nothing)  # noqa: B010  (of Opacus)
+            optimizer.signal_skip_step(not last)
+            optimizer.step()
         _update_average(average, network, min(settings.ema, step / (step + 10.0)))
         on_step()
     module.remove_hooks()

@@ -1,0 +1,217 @@
+"""Ghost clipping: norms and sums without gradients, against the gradients themselves."""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dpfedsyn.dpsgd import PublicRateOptimizer, clip_scales
+from dpfedsyn.dpsgd.gradients import CANCELLATION, Factored, Whole
+from dpfedsyn.dpsgd.hooks import RecordGradients
+from dpfedsyn.noise import Keystream
+
+DECLARED = 1.0 + 1e-6
+Floats = NDArray[np.float32]
+SIZES = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6))
+VALUES = st.one_of(
+    st.sampled_from([1e30, -1e30, 3.4e38, -3.4e38, 1e-30, 1e-45, 0.0, 1.0, -1.0]),
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
+ODD = st.one_of(VALUES, st.sampled_from([math.nan, math.inf, -math.inf]))
+
+
+@st.composite
+def factors(draw: st.DrawFn, values: st.SearchStrategy[float] = VALUES) -> tuple[Floats, Floats]:
+    """Backprops (B, M, out) and activations (B, M, in) of float32 numbers."""
+    b, m, out, into = draw(SIZES)
+    return (
+        draw(arrays(np.float32, (b, m, out), elements=values)),
+        draw(arrays(np.float32, (b, m, into), elements=values)),
+    )
+
+
+def factored(sides: tuple[Floats, Floats]) -> Factored:
+    return Factored(torch.from_numpy(sides[0]), torch.from_numpy(sides[1]))
+
+
+def everything(samples: Factored | Whole) -> Tensor:
+    """All records as finite ones."""
+    return torch.ones(len(samples.parts[0]), dtype=torch.bool)
+
+
+def exact_square(backprops: Floats, activations: Floats) -> Fraction:
+    """Squared norm of one record's sum_m g_m a_m^T, (M, out) and (M, in), in rational numbers."""
+    total = Fraction(0)
+    for column in backprops.T.tolist():
+        for other in activations.T.tolist():
+            entry = sum(
+                (Fraction(g) * Fraction(a) for g, a in zip(column, other, strict=True)), Fraction(0)
+            )
+            total += entry**2
+    return total
+
+
+def lengths(sides: tuple[Floats, Floats]) -> NDArray[np.float64]:
+    """S_b = sum_m |g_bm| |a_bm|."""
+    first, second = (np.linalg.norm(side.astype(np.float64), axis=2) for side in sides)
+    summed: NDArray[np.float64] = (first * second).sum(axis=1)
+    return summed
+
+
+@given(factors())
+def test_ghost_norms_are_never_below_the_exact_ones(sides: tuple[Floats, Floats]) -> None:
+    """Guarantee of dpfedsyn.dpsgd.gradients.Factored: `squares` is below a record's exact squared
+    norm by hardly more than rounding, and never below (S / 32)^2, for huge and tiny draws too."""
+    samples = factored(sides)
+    squares = samples.squares(everything(samples)).tolist()
+    for square, g, a, total in zip(squares, *sides, lengths(sides), strict=True):
+        assert Fraction(square) >= exact_square(g, a) * (1 - Fraction(1, 10**11))
+        assert square >= (CANCELLATION * total) ** 2 * (1 - 1e-14)
+
+
+def noisy_factors(
+    seed: int, sizes: tuple[int, int, int, int], scale: float
+) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    b, m, out, into = sizes
+    sides = (scale * rng.standard_normal((b, m, out)), rng.standard_normal((b, m, into)))
+    return sides[0].astype(np.float32), sides[1].astype(np.float32)
+
+
+@given(st.integers(0, 2**32 - 1), SIZES, st.sampled_from([1e-12, 1e-3, 1.0, 1e6, 1e25]))
+def test_ghost_norms_and_clipped_sums_are_those_of_the_gradients(
+    seed: int, sizes: tuple[int, int, int, int], scale: float
+) -> None:
+    """To 1e-9 of the gradients formed one by one, for draws that do not cancel to a 32nd."""
+    sides = noisy_factors(seed, sizes, scale)
+    samples = factored(sides)
+    formed = np.einsum("bmi,bmj->bij", *(side.astype(np.float64) for side in sides))
+    norms = np.linalg.norm(formed, axis=(1, 2))
+    plain = norms > 1.001 * CANCELLATION * lengths(sides)
+    found = samples.squares(everything(samples)).sqrt().numpy()
+    assert found[plain] == pytest.approx(norms[plain], rel=1e-9)
+    assert (found[~plain] <= 1.002 * CANCELLATION * lengths(sides)[~plain]).all()
+    clip = 0.5 * float(norms.max())
+    scales, finite = clip_scales([samples], clip)
+    assert scales.numpy()[plain] == pytest.approx(np.minimum(1, clip / norms[plain]), rel=1e-9)
+    total = np.einsum("b,bij->ij", scales.numpy(), formed)
+    error = np.linalg.norm(samples.total(scales, finite).numpy() - total)
+    assert error <= 1e-12 * (scales.numpy() * lengths(sides)).sum()
+
+
+@given(factors(ODD), st.sampled_from([1e-3, 1.0, 50.0]))
+def test_no_record_in_factors_adds_more_than_the_declared_norm(
+    sides: tuple[Floats, Floats], clip: float
+) -> None:
+    """Each record's clipped gradient has norm at most clip (1 + 1e-6), exactly 0 for NaN, also as
+    the difference that it makes to the sum over the batch."""
+    samples, whole = factored(sides), Whole(torch.from_numpy(sides[0]).double().sum(dim=1))
+    scale, finite = clip_scales([samples, whole], clip)
+    everyone = [part.total(scale, finite) for part in (samples, whole)]
+    for record in range(len(scale)):
+        others = [np.delete(side, record, axis=0) for side in sides]
+        left = [factored((others[0], others[1])), Whole(np_sum(others[0]))]
+        kept = clip_scales(left, clip)
+        moved = [one - part.total(*kept) for one, part in zip(everyone, left, strict=True)]
+        difference = math.sqrt(sum(float(part.square().sum()) for part in moved))
+        assert difference <= clip * DECLARED
+        sound = all(bool(np.isfinite(side[record]).all()) for side in sides)
+        assert bool(finite[record]) == sound
+        if sound:
+            exact = exact_square(*(side[record] for side in sides))
+            bias = [math.fsum(column) for column in sides[0][record].T.tolist()]
+            exact += sum(Fraction(value) ** 2 for value in bias)
+            assert Fraction(float(scale[record])) ** 2 * exact <= Fraction(clip * DECLARED) ** 2
+        else:
+            assert difference <= 1e-12 * clip
+
+
+def np_sum(backprops: Floats) -> Tensor:
+    return torch.from_numpy(backprops).double().sum(dim=1)
+
+
+def test_draws_that_cancel_are_clipped_by_what_their_rounding_could_hide() -> None:
+    """Two opposite draws of norm 1e20 cancel but for 1e11, far below float64's last digit of the
+    Gram sum: its plain root may be 0 there, which would let 1e11 through a clip of 1."""
+    rng = np.random.default_rng(3)
+    g, a = rng.standard_normal((1, 1, 40)) * 1e10, rng.standard_normal((1, 1, 30)) * 1e10
+    sides = np.concatenate([g, -g * (1 + 1e-7)], axis=1), np.concatenate([a, a], axis=1)
+    floats = sides[0].astype(np.float32), sides[1].astype(np.float32)
+    scale, _ = clip_scales([factored(floats)], 1.0)
+    norm = math.sqrt(exact_square(floats[0][0], floats[1][0]))
+    assert norm > 1e11
+    assert float(scale[0]) * norm <= DECLARED
+    assert float(scale[0]) * float(lengths(floats)[0]) <= 1.001 / CANCELLATION
+
+
+def layers(seed: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(7, 6), nn.SiLU(), nn.Linear(6, 5))
+
+
+def losses(network: nn.Module, x: Tensor) -> Tensor:
+    result: Tensor = network(x.clone().requires_grad_(True)).square().mean(dim=(1, 2))
+    return result
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_hooks_give_each_records_own_gradient(count: int) -> None:
+    """Guarantee of dpfedsyn.dpsgd.hooks.RecordGradients: After one backward pass through the summed
+    losses the gradients are autograd's, one record at a time, its 3 draws inside."""
+    network, x = layers(1), torch.randn(count, 3, 7, generator=torch.Generator().manual_seed(2))
+    module = RecordGradients(network)
+    losses(module, x).sum().backward()
+    samples = [parameter.grad_sample for parameter in network.parameters()]
+    module.remove_hooks()
+    for record in range(count):
+        alone = losses(network, x[record : record + 1]).sum()
+        own = torch.autograd.grad(alone, list(network.parameters()))
+        single = torch.eye(count, dtype=torch.float64)[record]
+        for gradient, sample in zip(own, samples, strict=True):
+            found = sample.total(single, everything(sample)).float()
+            torch.testing.assert_close(found, gradient, rtol=1e-5, atol=1e-7)
+
+
+def test_a_second_backward_pass_before_a_step_is_refused() -> None:
+    """Its gradients would overwrite those of records that were charged for."""
+    network = layers(1)
+    module = RecordGradients(network)
+    losses(module, torch.ones(2, 3, 7)).sum().backward()
+    with pytest.raises(AssertionError, match="twice"):
+        losses(module, torch.ones(2, 3, 7)).sum().backward()
+
+
+def stepped(pieces: list[Tensor], noise: float = 0.0) -> list[Tensor]:
+    """Sums of clipped gradients over a batch that is cut into pieces, with the divisor applied."""
+    network = layers(1)
+    module = RecordGradients(network)
+    optimizer = PublicRateOptimizer(
+        torch.optim.SGD(network.parameters(), lr=1.0),
+        noise_multiplier=noise, clip=0.05, expected_batch_size=7.0,
+    )  # fmt: skip
+    optimizer.use(Keystream(b"p" * 32))
+    for place, piece in enumerate(pieces):
+        optimizer.zero_grad(set_to_none=True)
+        losses(module, piece).sum().backward()
+        optimizer.signal_skip_step(place < len(pieces) - 1)
+        optimizer.step()
+    parameters: list[Any] = list(network.parameters())
+    return [parameter.grad for parameter in parameters]
+
+
+@pytest.mark.parametrize("noise", [0.0, 5.0])
+def test_a_batch_in_pieces_is_one_step_with_one_noise_and_one_divisor(noise: float) -> None:
+    """Cut into 1, 2 or 5 pieces, the same records give the same noisy mean."""
+    x = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(4))
+    whole = stepped([x], noise)
+    for cut in ([x[:2], x[2:]], list(x.split(1))):
+        for one, other in zip(whole, stepped(cut, noise), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
