@@ -42,7 +42,7 @@ def _setting(default: Any, allowed: Allowed) -> Any:
 _POSITIVE = _in(0, 1e12, open_low=True)
 _SHARE = _in(0, 1, open_low=True, open_high=True)
 _COUNT = _in(1, 10_000_000)
-_CHANNELS = Allowed("multiples of 4 in [4, 256]", lambda v: v % 4 == 0 and 4 <= v <= 256)
+_CHANNELS = Allowed("multiples of 8 in [8, 256]", lambda v: v % 8 == 0 and 8 <= v <= 256)
 
 
 @dataclass(frozen=True)

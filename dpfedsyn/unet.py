@@ -18,7 +18,8 @@ from dpfedsyn.network import TIME_FEATURES, Network
 from dpfedsyn.noise import Keystream
 
 GROUPS = 4
-NUMBERS_AT_ONCE = 2**26  # of unfolded pixels or per-record gradients: a quarter of a gigabyte
+LAYERS = 16  # about how many pictures of full size and `channels` a backward pass remembers
+NUMBERS_AT_ONCE = 2**26  # of them, or of per-record gradients: a quarter of a gigabyte
 
 
 class Block(nn.Module):
@@ -70,8 +71,8 @@ class UNet(Network):
         for layer in self._last():
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
-        unfolded = 9 * channels * self.height * self.width
-        most = max(unfolded, sum(parameter.numel() for parameter in self.parameters()))
+        remembered = LAYERS * channels * self.height * self.width
+        most = max(remembered, sum(parameter.numel() for parameter in self.parameters()))
         self.rows_at_once = max(1, NUMBERS_AT_ONCE // most)
 
     def draw(self, stream: Keystream) -> None:

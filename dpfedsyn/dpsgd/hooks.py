@@ -12,6 +12,7 @@ import torch
 from opacus import GradSampleModule
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from dpfedsyn.dpsgd.gradients import Factored, Gradients, Whole
 
@@ -81,16 +82,21 @@ def _gradients(
 def _convolution(
     module: nn.Conv2d, activations: Tensor, backprops: Tensor, records: int
 ) -> list[tuple[Any, Gradients]]:
-    """A convolution is a linear layer on patches: rows are draws and places."""
+    """One convolution with a group for each record: its weights' gradient is the records' own."""
     if module.groups != 1 or isinstance(module.padding, str):
         raise AssertionError("per-record gradients are of plain convolutions only")
-    patches = functional.unfold(
-        activations, module.kernel_size, module.dilation, module.padding, module.stride
+    shape = (records * module.out_channels, *module.weight.shape[1:])
+    a, g = _groups(activations, records), _groups(backprops, records)
+    rows: Tensor = conv2d_weight(
+        a, shape, g, module.stride, module.padding, module.dilation, records
     )
-    g = backprops.reshape(records, -1, *backprops.flatten(2).shape[1:])
-    a = patches.reshape(records, -1, *patches.shape[1:])
-    rows = torch.einsum("bmol,bmkl->bok", g, a).reshape(records, *module.weight.shape)
+    rows = rows.reshape(records, *module.weight.shape)
     return [(module.weight, Whole(rows)), (module.bias, Whole(_over_pixels(backprops, records)))]
+
+
+def _groups(rows: Tensor, records: int) -> Tensor:
+    """Bring (B M, channels, h, w) to (M, B channels, h, w)."""
+    return rows.reshape(records, -1, *rows.shape[1:]).transpose(0, 1).flatten(1, 2)
 
 
 def _over_pixels(values: Tensor, records: int) -> Tensor:
