@@ -212,3 +212,21 @@ def test_silos_by_column_hold_what_their_value_says(tmp_path: Path) -> None:
     assert np.array_equal(owner == 1, labels == 5)
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert [silo["name"] for silo in plan["silos"]] == ["3", "5"]
+
+
+def test_a_run_with_the_unet_trains_and_answers(tmp_path: Path) -> None:
+    """By configuration alone: DP-SGD moves its last layer, the server gets images."""
+    folder = tmp_path / "run"
+    unet = ("network.kind=unet", "network.channels=8", "answers.rows=60", "train.draws=1")
+    result = call("run", "digits", "--out", folder, *sets((*BLIND, *unet)))
+    assert result.exit_code == 0, result.output
+    for silo in range(4):
+        path = folder / "silos" / f"silo-{silo}" / "model.npz"
+        with np.load(path, allow_pickle=False) as saved:
+            assert saved["average/coarse.second.weight"].shape == (16, 16, 3, 3)
+            assert saved["average/output.weight"].any()
+            numbers = sum(saved[name].size for name in saved.files if name.startswith("average/"))
+    with np.load(folder / "synthetic.npz", allow_pickle=False) as archive:
+        assert archive["images"].shape == (60, 8, 8)
+    traffic = read(folder / "federation.json")["traffic"]["default"]["silo-0"]
+    assert traffic["upload"] == 4 * numbers
