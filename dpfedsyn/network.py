@@ -1,4 +1,4 @@
-"""The silo's denoiser: an analytic base plus a wide, shallow network for what the base leaves.
+"""The silo's denoiser: an analytic base plus a network for what the base leaves.
 
 D(x; t, y) = D_base(x; t, y) + c_out(t) F(c_in(t) x, t, y), preconditioned as in EDM (Karras et al.
 2022, section 5): a network of zeros *is* the base. All factors are public functions of t.
@@ -14,13 +14,30 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dpfedsyn.base import AnalyticBase
+from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
 
 TIME_FEATURES = 8
 
 
-class ResidualNetwork(nn.Module):
-    """One hidden layer; the output layer starts at zero, so training starts at the base."""
+class Network(nn.Module):
+    """F: maps features (..., d + 2 * TIME_FEATURES + classes) to residuals (..., d).
+
+    Attributes:
+        rows_at_once: how many rows one pass may take; bounds memory, changes no result.
+    """
+
+    rows_at_once: int
+
+    def draw(self, stream: Keystream) -> None:
+        """Set the initial weights from the stream; the output stays zero."""
+        raise NotImplementedError
+
+
+class ResidualNetwork(Network):
+    """One wide hidden layer; the output layer starts at zero, so training starts at the base."""
+
+    rows_at_once = 8192
 
     def __init__(self, dimension: int, classes: int, hidden: int) -> None:
         super().__init__()
@@ -29,10 +46,31 @@ class ResidualNetwork(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
+    def draw(self, stream: Keystream) -> None:
+        """Set the hidden layer from the stream; see `initialise`."""
+        initialise(self, stream.normal((len(self.hidden.bias), self.hidden.in_features + 1)))
+
     def forward(self, features: Tensor) -> Tensor:
         """Map features (..., d + 2 * TIME_FEATURES + classes) to residuals (..., d)."""
         residual: Tensor = self.output(torch.nn.functional.silu(self.hidden(features)))
         return residual
+
+
+class NoNetwork(Network):
+    """Zero everywhere, without a parameter."""
+
+    rows_at_once = 2**20
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+
+    def draw(self, stream: Keystream) -> None:
+        """Draw nothing."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (..., n) to zeros (..., d)."""
+        return features.new_zeros((*features.shape[:-1], self.dimension))
 
 
 def initialise(network: ResidualNetwork, words: NDArray[np.float64]) -> None:
@@ -70,7 +108,7 @@ class Denoiser:
     def __init__(
         self,
         base: AnalyticBase,
-        network: ResidualNetwork,
+        network: Network,
         settings: NetworkSettings,
         device: torch.device,
     ) -> None:
@@ -88,7 +126,18 @@ class Denoiser:
         self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Return the predicted clean samples, shape (N, d), for noisy x (N, d) at abar_t."""
-        base = self.base.denoise(np.asarray(x, dtype=np.float64), signal, labels)
+        clean: NDArray[np.float64] = np.array(
+            self.base.denoise(np.asarray(x, dtype=np.float64), signal, labels)
+        )
+        size = self.network.rows_at_once
+        for start in range(0, len(x), size):
+            piece = slice(start, start + size)
+            clean[piece] += self._residual(x[piece], signal, labels[piece])
+        return clean
+
+    def _residual(
+        self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
         with torch.inference_mode():
             noisy = torch.as_tensor(x, dtype=torch.float32, device=self.device)
             level = torch.full((1, 1), signal, dtype=torch.float32, device=self.device)
@@ -96,8 +145,8 @@ class Denoiser:
             classes, data_std = len(self.base.means), self.settings.data_std
             inputs = features(noisy, level, target, classes, data_std)
             residual = residual_scale(level, data_std) * self.network(inputs)
-        clean: NDArray[np.float64] = base + residual.cpu().numpy().astype(np.float64)
-        return clean
+        scaled: NDArray[np.float64] = residual.cpu().numpy().astype(np.float64)
+        return scaled
 
     def predict_noise(
         self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
@@ -109,10 +158,6 @@ class Denoiser:
 
 
 def base_alone(model: Denoiser) -> Denoiser:
-    """Return the analytic base alone: the same denoiser with a network of zeros."""
-    network = ResidualNetwork(
-        model.network.output.out_features,
-        len(model.base.means),
-        model.network.hidden.out_features,
-    )
-    return Denoiser(model.base, network, model.settings, model.device)
+    """Return the analytic base alone: the same denoiser with nothing for a network."""
+    nothing = NoNetwork(model.base.means.shape[1])
+    return Denoiser(model.base, nothing, model.settings, model.device)

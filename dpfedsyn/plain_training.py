@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase
-from dpfedsyn.network import ResidualNetwork, initialise
+from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import noised, record_losses
-from dpfedsyn.settings import NetworkSettings, TrainSettings
+from dpfedsyn.settings import TrainSettings
 
 
 def train(
@@ -18,11 +19,11 @@ def train(
     labels: NDArray[np.int64],
     *,
     base: AnalyticBase,
-    network_settings: NetworkSettings,
+    architecture: Architecture,
     settings: TrainSettings,
     key: bytes,
     device: torch.device,
-) -> ResidualNetwork:
+) -> Network:
     """Return a network trained on x (n, d) by full-batch Adam; no records: the zero network.
 
     Guarantee:
@@ -30,16 +31,16 @@ def train(
         the answer mechanism of an ensemble.
     """
     stream = Keystream(key)
-    network = ResidualNetwork(x.shape[1], len(base.means), network_settings.hidden)
-    initialise(network, stream.normal((network_settings.hidden, network.hidden.in_features + 1)))
-    network = network.to(device)
+    network = architecture.drawn(stream).to(device)
     if len(x) == 0:
         return network
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    classes = len(base.means)
     for _ in range(settings.steps):
         batch = noised(x, labels, base, settings.draws, stream)
         adam.zero_grad()
-        losses = record_losses(network, batch, network_settings, len(base.means), device)
-        torch.autograd.backward(losses.mean())
+        for piece, _ in batch.pieces(network.rows_at_once):
+            losses = record_losses(network, piece, architecture.settings, classes, device)
+            torch.autograd.backward(losses.sum() / len(x))
         adam.step()
     return network

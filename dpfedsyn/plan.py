@@ -114,6 +114,12 @@ def make(config: Config) -> Plan:
     """
     encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
     dimension, classes = encoder.dimension, len(encoder.labels)
+    if config.network.kind == "unet" and encoder.geometry is None:
+        raise ConfigError(
+            f'network.kind = "unet": {config.data.schema} describes a table, whose {dimension} '
+            "coordinates make no picture, so there is nothing to convolve; nothing was planned. "
+            'Set network.kind = "mlp".'
+        )
     shares = config.weights.labels
     if shares and len(shares) != classes:
         raise ConfigError(

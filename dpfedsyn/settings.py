@@ -42,6 +42,7 @@ def _setting(default: Any, allowed: Allowed) -> Any:
 _POSITIVE = _in(0, 1e12, open_low=True)
 _SHARE = _in(0, 1, open_low=True, open_high=True)
 _COUNT = _in(1, 10_000_000)
+_CHANNELS = Allowed("multiples of 8 in [8, 256]", lambda v: v % 8 == 0 and 8 <= v <= 256)
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,12 @@ class BaseSettings:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """A wide, shallow network for what the base leaves (EDM preconditioning)."""
+    """The network for what the base leaves (EDM preconditioning)."""
 
-    hidden: int = _setting(512, _COUNT)
+    hidden: int = _setting(512, _COUNT)  # mlp: units of its one hidden layer
     data_std: float = _setting(0.7, _POSITIVE)  # public scale of the residual, encoded units
+    kind: str = _setting("mlp", _one_of("mlp", "unet"))  # unet: in pixels, for images alone
+    channels: int = _setting(32, _CHANNELS)  # unet: at full resolution; twice as many at half
 
 
 @dataclass(frozen=True)

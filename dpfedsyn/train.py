@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from accountants import Adjacency, Event, Gaussian
 from accountants.ledger import Ledger
 from dpfedsyn import checkpoint, dpsgd, plain_training
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit, label_means
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records, parts
@@ -54,6 +55,12 @@ class Preparation:
         return query_of(self.encoder.dimension, self.classes, self.config.base)
 
     @property
+    def architecture(self) -> Architecture:
+        """The network of this silo, before it has weights."""
+        encoder, settings = self.encoder, self.config.network
+        return Architecture(settings, encoder.dimension, self.classes, encoder.geometry)
+
+    @property
     def adjacency(self) -> Adjacency:
         """The run's adjacency."""
         return Adjacency(self.config.privacy.adjacency)
@@ -85,7 +92,7 @@ def prepare(preparation: Preparation, on_step: OnStep = lambda: None) -> Trained
     statistics = _noisy_moments(preparation, counts, counts_std)
     base = _fit(preparation, statistics)
     state = _train_network(preparation, base, on_step)
-    network = dpsgd.network_of(state.average)
+    network = preparation.architecture.with_weights(state.average)
     model = Denoiser(base, network, preparation.config.network, preparation.device)
     released = counts if preparation.budget.counts_released else None
     return Trained((model,), released, counts_std)
@@ -202,7 +209,7 @@ def _train_network(
             base=base,
             noise_multiplier=preparation.budget.noise_multiplier,
             expected_batch_size=expected_batch_size(config, preparation.silo),
-            network_settings=config.network,
+            architecture=preparation.architecture,
             settings=config.train,
             key=key,
             device=preparation.device,
@@ -231,12 +238,8 @@ def _require_latest(preparation: Preparation, step: int, planned: int) -> None:
 
 
 def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
-    return dpsgd.initial_state(
-        preparation.encoder.dimension,
-        preparation.classes,
-        preparation.config.network.hidden,
-        preparation.key.derive(b"initial-weights"),
-    )
+    key = preparation.key.derive(b"initial-weights")
+    return dpsgd.initial_state(preparation.architecture, key)
 
 
 def _prepare_not_private(preparation: Preparation, on_step: OnStep) -> Trained:
@@ -247,7 +250,7 @@ def _prepare_not_private(preparation: Preparation, on_step: OnStep) -> Trained:
         records.x.astype(np.float64),
         records.y,
         base=base,
-        network_settings=config.network,
+        architecture=preparation.architecture,
         settings=config.train,
         key=preparation.key.derive(b"not-private"),
         device=preparation.device,
@@ -268,7 +271,7 @@ def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:
             x,
             part.y,
             base=base,
-            network_settings=config.network,
+            architecture=preparation.architecture,
             settings=config.train,
             key=preparation.key.derive(b"ensemble-member", k.to_bytes(8, "big")),
             device=preparation.device,

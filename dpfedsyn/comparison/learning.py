@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency, Gaussian
 from dpfedsyn import dpsgd, plain_training
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit, label_means
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
@@ -96,7 +97,7 @@ def model(
         records.x.astype(np.float64),
         records.y,
         base=base,
-        network_settings=c.config.network,
+        architecture=architecture(c),
         settings=c.config.train,
         key=c.key("plain", *purpose),
         device=c.device,
@@ -104,11 +105,14 @@ def model(
     return Denoiser(base, network, c.config.network, c.device)
 
 
+def architecture(c: Comparison) -> Architecture:
+    """Return the run's own kind of network."""
+    return Architecture(c.config.network, c.encoder.dimension, c.classes, c.encoder.geometry)
+
+
 def start(c: Comparison, *purpose: str) -> TrainingState:
     """Return the state before the first step."""
-    hidden = c.config.network.hidden
-    key = c.key("initial-weights", *purpose)
-    return dpsgd.initial_state(c.encoder.dimension, c.classes, hidden, key)
+    return dpsgd.initial_state(architecture(c), c.key("initial-weights", *purpose))
 
 
 def block(
@@ -134,7 +138,7 @@ def block(
         base=base,
         noise_multiplier=spent.noise_multiplier,
         expected_batch_size=batch,
-        network_settings=c.config.network,
+        architecture=architecture(c),
         settings=settings,
         key=c.key("dp-sgd", state.step, *purpose),
         device=c.device,
@@ -143,7 +147,7 @@ def block(
 
 def denoiser(c: Comparison, base: AnalyticBase, arrays: Arrays) -> Denoiser:
     """Return base and network together."""
-    return Denoiser(base, dpsgd.network_of(arrays), c.config.network, c.device)
+    return Denoiser(base, architecture(c).with_weights(arrays), c.config.network, c.device)
 
 
 def averaged(parameters: Sequence[Arrays], shares: Array) -> Arrays:

@@ -1,7 +1,7 @@
 """DP-SGD for the silo's network: the only part of dpfedsyn that knows Opacus."""
 
 from dpfedsyn.dpsgd.optimizer import DECLARED_SLACK, PublicRateOptimizer, clip_scales
-from dpfedsyn.dpsgd.training import TrainingState, initial_state, network_of, train_block
+from dpfedsyn.dpsgd.training import TrainingState, initial_state, train_block
 
 __all__ = [
     "DECLARED_SLACK",
@@ -9,6 +9,5 @@ __all__ = [
     "TrainingState",
     "clip_scales",
     "initial_state",
-    "network_of",
     "train_block",
 ]

@@ -8,22 +8,34 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from opacus import GradSampleModule
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
-from dpfedsyn.dpsgd.gradients import Factored, Whole
+from dpfedsyn.dpsgd.gradients import Factored, Gradients, Whole
 
 
 class RecordGradients(GradSampleModule):
-    """`GradSampleModule` for linear layers on (B, M, in): one record is one row of M draws.
+    """`GradSampleModule` for networks on (B, M, features): a record is M rows, its draws.
+
+    Layers inside may see (B, M, ...) or (B M, ...), a record's rows together.
 
     Guarantee:
         After one backward pass through the summed losses each parameter's `grad_sample` holds the
         gradients of the single records, a record's draws summed inside its own.
     """
 
+    records = 0
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network, loss_reduction="sum")
+
+    def forward(self, features: Tensor) -> Any:
+        """Run the network on (B, M, features) and remember which rows make a record."""
+        self.records = len(features)
+        return super().forward(features)
 
     def capture_backprops_hook(
         self,
@@ -42,7 +54,7 @@ class RecordGradients(GradSampleModule):
             loss_reduction=loss_reduction,
             batch_first=batch_first,
         )
-        for parameter, gradients in _linear(module, activations[0], backprops):
+        for parameter, gradients in _gradients(module, activations[0], backprops, self.records):
             if parameter.grad_sample is not None or parameter._forward_counter != 1:
                 raise AssertionError("a layer was used twice before its gradients were taken")
             parameter.grad_sample = gradients
@@ -50,10 +62,44 @@ class RecordGradients(GradSampleModule):
         del module.max_batch_len
 
 
-def _linear(module: Any, activations: Tensor, backprops: Tensor) -> list[tuple[Any, Any]]:
-    if not isinstance(module, nn.Linear):
-        raise AssertionError(f"no per-record gradient is known for {type(module).__name__}")
-    return [
-        (module.weight, Factored(backprops.double(), activations.double())),
-        (module.bias, Whole(backprops.double().sum(dim=1))),
-    ]
+def _gradients(
+    module: Any, activations: Tensor, backprops: Tensor, records: int
+) -> list[tuple[Any, Gradients]]:
+    """Return (parameter, its gradients per record) of a layer; draws are summed here."""
+    if isinstance(module, nn.Linear):
+        g = backprops.reshape(records, -1, backprops.shape[-1]).double()
+        a = activations.reshape(records, -1, activations.shape[-1]).double()
+        return [(module.weight, Factored(g, a)), (module.bias, Whole(g.sum(dim=1)))]
+    if isinstance(module, nn.Conv2d):
+        return _convolution(module, activations, backprops, records)
+    if isinstance(module, nn.GroupNorm):
+        normal = functional.group_norm(activations, module.num_groups, eps=module.eps)
+        sides = ((module.weight, normal * backprops), (module.bias, backprops))
+        return [(p, Whole(_over_pixels(values, records))) for p, values in sides]
+    raise AssertionError(f"no per-record gradient is known for {type(module).__name__}")
+
+
+def _convolution(
+    module: nn.Conv2d, activations: Tensor, backprops: Tensor, records: int
+) -> list[tuple[Any, Gradients]]:
+    """One convolution with a group for each record: its weights' gradient is the records' own."""
+    if module.groups != 1 or isinstance(module.padding, str):
+        raise AssertionError("per-record gradients are of plain convolutions only")
+    shape = (records * module.out_channels, *module.weight.shape[1:])
+    a, g = _groups(activations, records), _groups(backprops, records)
+    rows: Tensor = conv2d_weight(
+        a, shape, g, module.stride, module.padding, module.dilation, records
+    )
+    rows = rows.reshape(records, *module.weight.shape)
+    return [(module.weight, Whole(rows)), (module.bias, Whole(_over_pixels(backprops, records)))]
+
+
+def _groups(rows: Tensor, records: int) -> Tensor:
+    """Bring (B M, channels, h, w) to (M, B channels, h, w)."""
+    return rows.reshape(records, -1, *rows.shape[1:]).transpose(0, 1).flatten(1, 2)
+
+
+def _over_pixels(values: Tensor, records: int) -> Tensor:
+    """Sum (B M, channels, h, w) over draws and places to (B, channels)."""
+    by_record = values.reshape(records, -1, *values.shape[1:])
+    return by_record.sum(dim=(1, 3, 4), dtype=torch.float64)

@@ -16,17 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase
 from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
-from dpfedsyn.network import TIME_FEATURES, ResidualNetwork, initialise
+from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import noised, record_losses
-from dpfedsyn.settings import NetworkSettings, TrainSettings
+from dpfedsyn.settings import TrainSettings
 
 Arrays = dict[str, NDArray[np.float32]]
-
-ROWS_AT_ONCE = 8192  # rows (records times draws) of a piece: bounds memory, changes no sum
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,11 @@ class TrainingState:
 _GROUPS = ("weights", "average", "first", "second")
 
 
-def initial_state(dimension: int, classes: int, hidden: int, key: bytes) -> TrainingState:
-    """Return the state before the first step; the hidden layer is random, the output layer zero."""
-    network = ResidualNetwork(dimension, classes, hidden)
-    initialise(network, Keystream(key).normal((hidden, network.hidden.in_features + 1)))
-    weights = _weights(network)
+def initial_state(architecture: Architecture, key: bytes) -> TrainingState:
+    """Return the state before the first step; the network is random inside, zero at its output."""
+    weights = _weights(architecture.drawn(Keystream(key)))
     zeros = {name: np.zeros_like(value) for name, value in weights.items()}
     return TrainingState(0, weights, weights, zeros, zeros)
-
-
-def network_of(arrays: Arrays) -> ResidualNetwork:
-    """Return the network with the given weights (say, `state.average`)."""
-    hidden, inputs = arrays["hidden.weight"].shape
-    dimension = len(arrays["output.bias"])
-    network = ResidualNetwork(dimension, inputs - dimension - 2 * TIME_FEATURES, hidden)
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-    return network
 
 
 def train_block(
@@ -85,7 +73,7 @@ def train_block(
     base: AnalyticBase,
     noise_multiplier: float,
     expected_batch_size: float,
-    network_settings: NetworkSettings,
+    architecture: Architecture,
     settings: TrainSettings,
     key: bytes,
     device: torch.device,
@@ -103,7 +91,7 @@ def train_block(
         are averaged inside a record's gradient before it is clipped once, and nothing else about
         the records (their number included) enters the update.
     """
-    network = network_of(state.weights).to(device)
+    network = architecture.with_weights(state.weights).to(device)
     module = RecordGradients(network)
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     _load_adam(adam, network, state, device)
@@ -113,16 +101,16 @@ def train_block(
         clip=settings.clip,
         expected_batch_size=expected_batch_size,
     )
-    stream = Keystream(key)
+    stream, classes = Keystream(key), len(base.means)
     optimizer.use(stream)
     average = {name: torch.from_numpy(value).clone() for name, value in state.average.items()}
     for step in range(state.step + 1, state.step + steps + 1):
         chosen = stream.bernoulli(len(x), settings.sampling_rate)
         batch = noised(x[chosen], labels[chosen], base, settings.draws, stream)
-        for piece, last in batch.pieces(ROWS_AT_ONCE):
+        for piece, last in batch.pieces(network.rows_at_once):
             optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
             if len(piece.noisy):
-                losses = record_losses(module, piece, network_settings, len(base.means), device)
+                losses = record_losses(module, piece, architecture.settings, classes, device)
                 torch.autograd.backward(losses.sum())
             else:
                 for parameter in network.parameters():
@@ -139,11 +127,11 @@ def train_block(
     return replace(after, first=first, second=second)
 
 
-def _weights(network: ResidualNetwork) -> Arrays:
+def _weights(network: Network) -> Arrays:
     return {n: p.detach().cpu().numpy().copy() for n, p in network.named_parameters()}
 
 
-def _update_average(average: dict[str, Tensor], network: ResidualNetwork, decay: float) -> None:
+def _update_average(average: dict[str, Tensor], network: Network, decay: float) -> None:
     """Exponential moving average of the weights: post-processing of the noisy steps."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -151,7 +139,7 @@ def _update_average(average: dict[str, Tensor], network: ResidualNetwork, decay:
 
 
 def _load_adam(
-    adam: torch.optim.Adam, network: ResidualNetwork, state: TrainingState, device: torch.device
+    adam: torch.optim.Adam, network: Network, state: TrainingState, device: torch.device
 ) -> None:
     if state.step == 0:
         return
@@ -163,7 +151,7 @@ def _load_adam(
         }
 
 
-def _adam_moments(adam: torch.optim.Adam, network: ResidualNetwork) -> tuple[Arrays, Arrays]:
+def _adam_moments(adam: torch.optim.Adam, network: Network) -> tuple[Arrays, Arrays]:
     states = {name: adam.state[parameter] for name, parameter in network.named_parameters()}
     first = {name: s["exp_avg"].cpu().numpy().copy() for name, s in states.items()}
     second = {name: s["exp_avg_sq"].cpu().numpy().copy() for name, s in states.items()}

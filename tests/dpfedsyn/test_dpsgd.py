@@ -21,6 +21,7 @@ from torch import Tensor
 
 import dpfedsyn
 from dpfedsyn import checkpoint, dpsgd
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase
 from dpfedsyn.dpsgd import PublicRateOptimizer, TrainingState, clip_scales, training
 from dpfedsyn.network import ResidualNetwork
@@ -34,6 +35,7 @@ KEY = b"d" * 32
 HIDDEN, DIMENSION, CLASSES = 5, 3, 2
 BASE = AnalyticBase(np.zeros((CLASSES, DIMENSION)), np.ones(DIMENSION), np.eye(DIMENSION))
 NETWORK = NetworkSettings(hidden=HIDDEN)
+ARCHITECTURE = Architecture(NETWORK, DIMENSION, CLASSES)
 CPU = torch.device("cpu")
 GRADIENTS = st.one_of(
     st.sampled_from([1e30, -1e30, 3.4e38, 1e-30, 1e-45, 0.0, 1.0, math.nan, math.inf, -math.inf]),
@@ -195,7 +197,7 @@ def records(count: int, seed: int = 0, scale: float = 1.0) -> tuple[Any, Any]:
 
 
 def start() -> TrainingState:
-    return dpsgd.initial_state(DIMENSION, CLASSES, HIDDEN, KEY)
+    return dpsgd.initial_state(ARCHITECTURE, KEY)
 
 
 def train(state: TrainingState, steps: int, data: tuple[Any, Any], **changes: Any) -> TrainingState:
@@ -204,7 +206,7 @@ def train(state: TrainingState, steps: int, data: tuple[Any, Any], **changes: An
         "base": BASE,
         "noise_multiplier": 1.0,
         "expected_batch_size": 4.5,
-        "network_settings": NETWORK,
+        "architecture": ARCHITECTURE,
         "settings": TrainSettings(sampling_rate=0.5, draws=3),
         "key": KEY,
         "device": CPU,
@@ -339,7 +341,7 @@ def test_a_record_without_numbers_changes_no_other_record_and_counts_as_zero(
 
 def test_opacus_gradients_are_each_records_own() -> None:
     """Per-record gradients of GradSampleModule equal autograd's, one record at a time."""
-    network = dpsgd.network_of(train(start(), 2, records(8)).weights)
+    network = ARCHITECTURE.with_weights(train(start(), 2, records(8)).weights)
     x, labels = records(4)
     batch = noised(x, labels, BASE, 3, Keystream(KEY))
     module = GradSampleModule(network, loss_reduction="sum")
@@ -359,7 +361,7 @@ def test_a_step_sums_the_records_own_gradients(steps: Steps) -> None:
     x, labels = records(4)
     state = train(start(), 2, records(8))
     train(state, 1, (x, labels), settings=TrainSettings(sampling_rate=1.0, draws=3, clip=1e6))
-    network = dpsgd.network_of(state.weights)
+    network = ARCHITECTURE.with_weights(state.weights)
     batch = noised(x, labels, BASE, 3, Keystream(KEY))
     record_losses(network, batch, NETWORK, CLASSES, CPU).sum().backward()
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
@@ -445,8 +447,8 @@ def test_the_untrained_network_is_the_base() -> None:
     assert not state.weights["output.bias"].any()
     assert state.weights["hidden.weight"].any()
     assert equal(state, start())
-    assert not equal(state, dpsgd.initial_state(DIMENSION, CLASSES, HIDDEN, b"e" * 32))
-    network = dpsgd.network_of(state.average)
+    assert not equal(state, dpsgd.initial_state(ARCHITECTURE, b"e" * 32))
+    network = ARCHITECTURE.with_weights(state.average)
     assert isinstance(network, ResidualNetwork)
     assert not list(network.buffers())  # batch norm, which mixes records, would have some
 

@@ -189,6 +189,23 @@ def test_a_second_backward_pass_before_a_step_is_refused() -> None:
         losses(module, torch.ones(2, 3, 7)).sum().backward()
 
 
+@pytest.mark.parametrize(
+    "layer", [nn.LayerNorm(4), nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 4, 3, padding="same")]
+)
+def test_a_layer_whose_gradients_are_not_known_is_refused(layer: nn.Module) -> None:
+    """Rather than guessed: what it shares among records could not be clipped."""
+    module = RecordGradients(layer)
+    x = torch.ones(2, 4, 4, 4, requires_grad=True)
+    with pytest.raises(AssertionError, match="per-record gradient"):
+        module(x).sum().backward()
+
+
+def test_a_layer_that_mixes_records_is_refused() -> None:
+    """Batch norm: no clipping could undo what its statistics carry."""
+    with pytest.raises(NotImplementedError):
+        RecordGradients(nn.BatchNorm2d(4))
+
+
 def stepped(pieces: list[Tensor], noise: float = 0.0) -> list[Tensor]:
     """Sums of clipped gradients over a batch that is cut into pieces, with the divisor applied."""
     network = layers(1)

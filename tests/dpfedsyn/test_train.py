@@ -15,6 +15,7 @@ from accountants import Gaussian, PoissonSampled, Repeated
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import dpsgd, plain_training
 from dpfedsyn import train as training
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import NoisyStatistics, fit
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records
@@ -236,9 +237,9 @@ def test_every_mechanism_of_a_silo_has_a_noise_key_of_its_own(
         keys.append(key)
         return block(*arguments, key=key, **rest)
 
-    def initial_state(dimension: int, classes: int, hidden: int, key: bytes) -> Any:
+    def initial_state(architecture: Any, key: bytes) -> Any:
         keys.append(key)
-        return initial(dimension, classes, hidden, key)
+        return initial(architecture, key)
 
     monkeypatch.setattr(training, "privatise", privatise)
     monkeypatch.setattr(training.dpsgd, "train_block", train_block)
@@ -306,7 +307,8 @@ def test_plain_training_promises_nothing_and_says_so(tmp_path: Path) -> None:
         statistics = NoisyStatistics(label_counts(data.y, 2), 0.0, QUERY.sums(data.x, data.y), 0.0)
         base = fit(statistics, QUERY, np.full((DIMENSION, 2), np.nan), BaseSettings())
         network = plain_training.train(
-            data.x.astype(np.float64), data.y, base=base, network_settings=NetworkSettings(4),
+            data.x.astype(np.float64), data.y, base=base,
+            architecture=Architecture(NetworkSettings(4), DIMENSION, 2),
             settings=TrainSettings(steps=3, draws=2), key=b"m" * 32, device=torch.device("cpu"),
         )  # fmt: skip
         return network.output.weight.detach().numpy()

@@ -283,3 +283,21 @@ def test_participation_that_makes_no_sense_is_refused(
     for word in words:
         assert word in flat, (word, flat)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_with_the_unet_trains_and_answers(tmp_path: Path) -> None:
+    """By configuration alone: DP-SGD moves its last layer, the server gets images."""
+    folder = tmp_path / "run"
+    unet = ("network.kind=unet", "network.channels=8", "answers.rows=60", "train.draws=1")
+    result = call("run", "digits", "--out", folder, *sets((*BLIND, *unet)))
+    assert result.exit_code == 0, result.output
+    for silo in range(4):
+        path = folder / "silos" / f"silo-{silo}" / "model.npz"
+        with np.load(path, allow_pickle=False) as saved:
+            assert saved["average/coarse.second.weight"].shape == (16, 16, 3, 3)
+            assert saved["average/output.weight"].any()
+            numbers = sum(saved[name].size for name in saved.files if name.startswith("average/"))
+    with np.load(folder / "synthetic.npz", allow_pickle=False) as archive:
+        assert archive["images"].shape == (60, 8, 8)
+    traffic = read(folder / "federation.json")["traffic"]["default"]["silo-0"]
+    assert traffic["upload"] == 4 * numbers

@@ -9,6 +9,7 @@ from tests.end_to_end.small import ROOT, python
 
 HEAVY = ("torch", "opacus", "pandas", "sklearn", "matplotlib")
 INSIDE_A_SILO = (
+    "architecture",
     "base",
     "data",
     "dpsgd",
@@ -23,6 +24,7 @@ INSIDE_A_SILO = (
     "privatise",
     "silo",
     "train",
+    "unet",
 )
 
 
