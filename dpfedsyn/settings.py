@@ -220,6 +220,7 @@ class Config:
     train: TrainSettings = TrainSettings()
     answers: AnswersSettings = AnswersSettings()
     sampler: SamplerSettings = SamplerSettings()
+    best: SamplerSettings = PRESETS["best"]  # of the extra pass, and of preset = "best"
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def path(self, relative: str) -> Path:
