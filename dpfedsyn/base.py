@@ -95,18 +95,19 @@ def fit(
         spectrum: (d,) public relative variances of an image's coordinates; None for tables.
 
     Means shrink to 0, the public centre, by a Gaussian prior of public width; a label without
-    records keeps the centre. For tables, correlations shrink by 1 - shrinkage * noise variance /
-    estimate^2 (positive-part James-Stein). For images, the covariance's difference from the public
-    spectrum loses in every eigenvalue what noise alone would reach there (soft threshold).
+    records keeps the centre. Those of images shrink to the mean of all labels. For tables,
+    correlations shrink by 1 - shrinkage * noise variance / estimate^2 (positive-part James-Stein).
+    For images, the covariance's difference from the public spectrum loses in every eigenvalue what
+    noise alone would reach there (soft threshold).
     """
     if query.residual_radius and statistics.label_sums is not None:
-        means = label_means(statistics, query, two_valued, settings)
+        means = label_means(statistics, query, two_valued, settings, spectrum)
         sums, products = means * _counts(statistics)[:, None], query.unpack(statistics.sums)[1]
         centred = True
     else:
         sums, products = query.unpack(statistics.sums)
         noise = query.mean_noise(statistics.sums_std)
-        means = _means(sums, noise, _counts(statistics), two_valued, settings)
+        means = _means(sums, noise, _counts(statistics), two_valued, settings, spectrum)
         centred = False
     counts = _counts(statistics)
     total = counts.sum()
@@ -135,13 +136,17 @@ def fit(
 
 
 def label_means(
-    statistics: NoisyStatistics, query: MomentQuery, two_valued: Array, settings: BaseSettings
+    statistics: NoisyStatistics,
+    query: MomentQuery,
+    two_valued: Array,
+    settings: BaseSettings,
+    spectrum: Array | None,
 ) -> Array:
     """Return the means (classes, d) of the first of two queries: post-processing of its noise."""
     assert statistics.label_sums is not None
     sums = statistics.label_sums.reshape(query.classes, query.dimension) * query.radius
     noise = query.mean_noise(statistics.label_sums_std)
-    return _means(sums, noise, _counts(statistics), two_valued, settings)
+    return _means(sums, noise, _counts(statistics), two_valued, settings, spectrum)
 
 
 def _counts(statistics: NoisyStatistics) -> Array:
@@ -151,12 +156,34 @@ def _counts(statistics: NoisyStatistics) -> Array:
 
 
 def _means(
-    sums: Array, noise: float, counts: Array, two_valued: Array, settings: BaseSettings
+    sums: Array,
+    noise: float,
+    counts: Array,
+    two_valued: Array,
+    settings: BaseSettings,
+    spectrum: Array | None,
 ) -> Array:
+    """Means per label: of a table shrunk to 0, of images to the mean picture of all labels.
+
+    That mean has far less noise than a label's own. Mean pictures are smoother than pictures: their
+    public spread falls as the square of the spectrum, its mean square over all coordinates as set.
+    """
+    raw, noises = sums / counts[:, None], (noise / counts)[:, None]
+    if spectrum is None:
+        spread = np.full(sums.shape[1], settings.mean_spread**2)
+        return _inside(_shrunk(raw, noises, counts[:, None], spread), two_valued)
+    spread = settings.mean_spread**2 * spectrum**2 / np.mean(spectrum**2)
+    total = counts.sum()
+    all_noise = noise * len(counts) ** 0.5 / total
+    centre = _shrunk(sums.sum(axis=0) / total, all_noise, total, spread)
+    return centre + _shrunk(raw - centre, noises, counts[:, None], spread)
+
+
+def _shrunk(estimate: Array, noise: Array | float, count: Array | float, spread: Array) -> Array:
+    """Shrink a mean of `count` records to 0 under a prior of variance `spread`."""
     # What is not noise is sampling error: a mean over few records is as uncertain as over noise.
-    spread = settings.mean_spread**2
-    weight = spread / (spread + (noise / counts) ** 2 + spread / counts)
-    return _inside((sums / counts[:, None]) * weight[:, None], two_valued)
+    shrunk: Array = estimate * spread / (spread + noise**2 + spread / count)
+    return shrunk
 
 
 def _spectral(within: Array, noise: float, spectrum: Array, settings: BaseSettings) -> Array:

@@ -149,17 +149,16 @@ def _build(table: Table, path: Path) -> Config:
     )
     values: Table = {"silos": tuple(s for s in silos if s is not None), "folder": path.parent}
     hints = get_type_hints(Config)
+    starts = _starts(table, preset)
     known = {f.name: f for f in dataclasses.fields(Config) if f.name not in ("silos", "folder")}
     for key, value in table.items():
         if key not in known:
             faults.append(_unknown(key, known, "the file"))
         elif (kind := _dataclass(hints[key])) is not None:
-            start = PRESETS.get(preset) if key == "sampler" else None
-            values[key] = _section(kind, key, value, faults, start)
+            values[key] = _section(kind, key, value, faults, starts.get(key))
         else:
             values[key] = _value(key, value, hints[key], known[key].metadata, faults)
-    if "sampler" not in values and preset in PRESETS:
-        values["sampler"] = PRESETS[preset]
+    values = {**starts, **values}
     if not faults:
         config = Config(**values)
         faults = _across(config)
@@ -167,6 +166,22 @@ def _build(table: Table, path: Path) -> Config:
         shown = "\n".join(f"  - {fault}" for fault in faults)
         raise ConfigError(f"{path}: nothing was run; mend what follows.\n{shown}")
     return config
+
+
+def _starts(table: Table, preset: str) -> dict[str, SamplerSettings]:
+    """What the samplers' sections override: presets, and [best] where best is the preset.
+
+    The extra pass has the other pass's seed unless it names its own.
+    """
+    best = PRESETS["best"]
+    if preset == "best" and "best" in table:
+        # The same section is read again in its place; its faults are reported there.
+        best = _section(SamplerSettings, "best", table["best"], [], best) or best
+    starts = {**PRESETS, "best": best}
+    sampler = starts.get(preset, SamplerSettings())
+    section = table.get("sampler")
+    seed = section.get("seed", sampler.seed) if isinstance(section, Mapping) else sampler.seed
+    return {"sampler": sampler, "best": dataclasses.replace(PRESETS["best"], seed=seed)}
 
 
 def _dataclass(hint: Any) -> type | None:
@@ -291,11 +306,12 @@ def _across(config: Config) -> list[str]:
             "weights.source = 'counts': an ensemble's whole record-level budget pays for answers; "
             "set weights.source = 'public'."
         )
-    if config.sampler.step == "anchored" and config.sampler.energy not in ("path", "uniform"):
-        faults.append(
-            f"sampler.energy = {config.sampler.energy!r}: an anchored sample asks one silo only, "
-            "so there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
-        )
+    for name, sampler in (("sampler", config.sampler), ("best", config.best)):
+        if sampler.step == "anchored" and sampler.energy not in ("path", "uniform"):
+            faults.append(
+                f"{name}.energy = {sampler.energy!r}: an anchored sample asks one silo only, so "
+                "there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
+            )
     return faults
 
 

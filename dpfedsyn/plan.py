@@ -16,7 +16,7 @@ from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.settings import PRESETS, Config, SamplerSettings, SiloSettings
+from dpfedsyn.settings import Config, SamplerSettings, SiloSettings
 
 # A budget is too small for a silo when its noise drowns what a silo of that public size can say:
 # a label count lost in its own noise, or a mean that is noise four times over.
@@ -148,14 +148,13 @@ def make(config: Config) -> Plan:
 
 
 def passes(config: Config) -> tuple[PassPlan, ...]:
-    """Return the pass that was asked for and, with a budget share of its own, one by `best`."""
+    """Return the pass that was asked for and, with a budget share of its own, one by [best]."""
     extra = config.preset != "best" and config.answers.best_share > 0.0
     share = 1.0 - config.answers.best_share if extra else 1.0
     main = PassPlan(config.preset, config.sampler, share, 0)
     if not extra:
         return (main,)
-    best = replace(PRESETS["best"], seed=config.sampler.seed)
-    return (main, PassPlan("best", best, config.answers.best_share, len(main.kernels)))
+    return (main, PassPlan("best", config.best, config.answers.best_share, len(main.kernels)))
 
 
 def mechanism(config: Config) -> AnswerMechanism:

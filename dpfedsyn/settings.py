@@ -238,6 +238,7 @@ class Config:
     answers: AnswersSettings = AnswersSettings()
     sampler: SamplerSettings = SamplerSettings()
     participation: ParticipationSettings = ParticipationSettings()
+    best: SamplerSettings = PRESETS["best"]  # of the extra pass, and of preset = "best"
     evaluate: EvaluateSettings = EvaluateSettings()
 
     def path(self, relative: str) -> Path:

@@ -177,8 +177,10 @@ def _exact_statistics(preparation: Preparation, records: Records) -> NoisyStatis
 
 
 def _means(preparation: Preparation, statistics: NoisyStatistics) -> Array:
-    settings = preparation.config.base
-    return label_means(statistics, preparation.query, preparation.encoder.two_valued, settings)
+    settings, encoder = preparation.config.base, preparation.encoder
+    return label_means(
+        statistics, preparation.query, encoder.two_valued, settings, encoder.spectrum
+    )
 
 
 def _fit(preparation: Preparation, statistics: NoisyStatistics) -> AnalyticBase:

@@ -53,7 +53,7 @@ def fitted_base(
         std = _std(spent.means, sensitivity)
         sums = privatise(query.label_sums(x, records.y), std, c.key("means", *purpose))
         statistics = replace(statistics, label_sums=sums, label_sums_std=std)
-        means = label_means(statistics, query, two_valued, settings)
+        means = label_means(statistics, query, two_valued, settings, c.encoder.spectrum)
     std = _std(spent.moments, sensitivity)
     sums = privatise(query.sums(x, records.y, means), std, c.key("moments", *purpose))
     statistics = replace(statistics, sums=sums, sums_std=std)

@@ -206,16 +206,50 @@ def two_labels(count: int) -> tuple[Array, Array, Array]:
     return means[labels] + noise * np.sqrt(np.einsum("nii->ni", covs[labels])), labels, covs
 
 
-def centred(x: Array, labels: Array, query: MomentQuery, std: float = 0.0) -> NoisyStatistics:
+def centred(
+    x: Array,
+    labels: Array,
+    query: MomentQuery,
+    std: float = 0.0,
+    spectrum: Array | None = None,
+) -> NoisyStatistics:
     """Statistics of two queries, second moments about the first one's means."""
     rng = np.random.default_rng(9)
     first = query.label_sums(x, labels)
     noisy = NoisyStatistics(
         label_counts(labels, 2), 0.0, np.zeros(0), std, first + std * rng.standard_normal(6), std
     )
-    means = base.label_means(noisy, query, np.full((3, 2), np.nan), SETTINGS)
+    means = base.label_means(noisy, query, np.full((3, 2), np.nan), SETTINGS, spectrum)
     sums = query.sums(x, labels, means)
     return replace(noisy, sums=sums + std * rng.standard_normal(len(sums)))
+
+
+def test_means_of_images_shrink_to_the_mean_of_all_labels_smooth_coordinates_least() -> None:
+    """Closed form with a flat spectrum; with a falling one high frequencies keep less.
+
+    Under much noise nothing of a label's own is left, and of the common mean as much as its smaller
+    noise allows; the centre 0, which tables shrink to, is rejected.
+    """
+    x, labels, _ = two_labels(400)
+    query, free = MomentQuery(3, 2, 20.0, 0.3, 15.0, 0.5), np.full((3, 2), np.nan)
+    exact = centred(x, labels, query)
+    assert exact.label_sums is not None
+    raw = exact.label_sums.reshape(2, 3) * 20.0 / 200.0
+    s2, common = SETTINGS.mean_spread**2, raw.mean(axis=0)
+    for std in (0.0, 3.0):
+        noisy = replace(exact, label_sums_std=std)
+        noise = std * 20.0 / 200.0
+        centre = common * s2 / (s2 + noise**2 / 2.0 + s2 / 400.0)
+        expected = centre + (raw - centre) * s2 / (s2 + noise**2 + s2 / 200.0)
+        found = base.label_means(noisy, query, free, SETTINGS, np.ones(3))
+        assert found == pytest.approx(expected)
+        tables = base.label_means(noisy, query, free, SETTINGS, None)
+        assert tables == pytest.approx(raw * s2 / (s2 + noise**2 + s2 / 200.0))
+        assert found != pytest.approx(tables)
+    steep = base.label_means(noisy, query, free, SETTINGS, np.array([1.0, 0.5, 0.25]))
+    kept = np.abs(steep[0] - steep[1]) / np.abs(raw[0] - raw[1])
+    spread = s2 * np.array([1.0, 0.25, 0.0625]) / np.mean([1.0, 0.25, 0.0625])
+    assert kept == pytest.approx(spread / (spread + noise**2 + spread / 200.0))
 
 
 def test_each_label_s_covariance_is_recovered_from_exact_sums() -> None:
@@ -225,7 +259,11 @@ def test_each_label_s_covariance_is_recovered_from_exact_sums() -> None:
     settings = replace(SETTINGS, label_prior=1.0)
     for spectrum in (None, np.ones(3)):
         fitted = base.fit(
-            centred(x, labels, query), query, np.full((3, 2), np.nan), settings, spectrum
+            centred(x, labels, query, 0.0, spectrum),
+            query,
+            np.full((3, 2), np.nan),
+            settings,
+            spectrum,
         )
         assert fitted.covariance == pytest.approx(covs, abs=0.03)
         assert covs.mean(axis=0) != pytest.approx(covs[0], abs=0.03)
@@ -235,7 +273,7 @@ def test_under_much_noise_an_image_s_covariance_is_the_public_spectrum() -> None
     """No eigenvalue rises out of the noise: what is left is in proportion to the spectrum."""
     x, labels, _ = two_labels(400)
     query, spectrum = MomentQuery(3, 2, 20.0, 0.3, 15.0, 0.5), np.array([1.0, 0.5, 0.25])
-    noisy = centred(x, labels, query, 0.3)
+    noisy = centred(x, labels, query, 0.3, spectrum)
     strict = replace(SETTINGS, shrinkage=10.0)
     fitted = base.fit(noisy, query, np.full((3, 2), np.nan), strict, spectrum)
     for found in fitted.covariance:

@@ -203,6 +203,43 @@ def test_a_faulty_set_names_itself(override: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_a_section_best_overrides_the_preset_for_the_extra_pass_only() -> None:
+    """Without one it is the preset with the run's seed; the asked-for pass keeps its sampler."""
+    plain = configuration.load("hospitals", ["sampler.seed=7"])
+    assert plain.best == dataclasses.replace(PRESETS["best"], seed=7)
+    blended = ["best.step=blend", "best.energy=uniform", "best.levels=9"]
+    config = configuration.load("hospitals", [*blended, "sampler.seed=7"])
+    changes: dict[str, Any] = {"step": "blend", "energy": "uniform", "levels": 9, "seed": 7}
+    assert config.best == dataclasses.replace(PRESETS["best"], **changes)
+    assert config.sampler == dataclasses.replace(PRESETS["default"], seed=7)
+    assert configuration.load("hospitals", ["sampler.seed=7", "best.seed=3"]).best.seed == 3
+
+
+def test_the_preset_best_starts_from_the_section_best() -> None:
+    """One pass then, by what [best] says; [sampler] has the last word."""
+    chosen = ["preset=best", "best.step=blend", "best.levels=9", "best.seed=5"]
+    config = configuration.load("hospitals", chosen)
+    assert config.sampler == dataclasses.replace(PRESETS["best"], step="blend", levels=9, seed=5)
+    assert configuration.load("hospitals", [*chosen, "sampler.levels=4"]).sampler.levels == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("best.energy=released", "best.energy = 'released': an anchored sample asks one silo only"),
+        ("best.step=bland", "best.step = 'bland': allowed is blend | mix | anchored"),
+        ("best.stop=1", "Did you mean `step`"),
+        ("best=1", "best: expected a table [best], got 1"),
+    ],
+)
+@pytest.mark.parametrize("preset", ["default", "best"])
+def test_a_faulty_section_best_is_refused(override: str, words: str, preset: str) -> None:
+    """As strict as every other section, whichever pass reads it."""
+    with pytest.raises(ConfigError) as caught:
+        configuration.load("hospitals", [f"preset={preset}", override])
+    assert caught.value.args[0].count(words) == 1
+
+
 def values(field: dataclasses.Field[Any], hint: str) -> st.SearchStrategy[Any]:
     """Any value that a setting allows, by its type and its range."""
     allowed = field.metadata.get("allowed")
@@ -258,6 +295,7 @@ def configs(draw: st.DrawFn) -> Config:
         "privacy": {"overlap": len(silos), "counts_share": 0.1 + 0.2, "adjacency": "zero-out"},
         "train": {"method": "dp-sgd"},
         "sampler": {"energy": "path"},
+        "best": {"energy": "uniform"},
     }
     fitting["privacy"]["moments_share"] = 0.5
     for name, changes in fitting.items():

@@ -210,6 +210,18 @@ def test_under_replace_a_record_moves_two_parts_of_an_ensemble() -> None:
     assert caps[0].answers_mu == pytest.approx(2.0 * caps[1].answers_mu, rel=1e-12)
 
 
+def test_the_extra_pass_is_what_the_section_best_says() -> None:
+    """Blended rows are asked of every silo, and the pass costs what its share may cost."""
+    plan = plan_of("hospitals", "best.step=blend", "best.energy=uniform", "best.levels=5")
+    main, extra = plan.passes
+    assert (main.settings.step, main.settings.energy) == ("blend", "released")
+    assert (extra.name, extra.settings) == ("best", plan.config.best)
+    assert len(extra.kernels) == 5
+    spent = sum(plan.round_costs[len(main.kernels) :])
+    cap = plan.config.answers.best_share * planning.planned_mu(plan.config) ** 2
+    assert spent == pytest.approx(cap, rel=1e-6)
+
+
 def test_all_passes_together_cost_what_the_answers_may() -> None:
     """The extra pass has a share of its own: both sum to answers.mu^2, and never pass the cap."""
     for plan in (
