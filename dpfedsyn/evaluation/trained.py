@@ -21,7 +21,7 @@ from dpfedsyn.settings import TRAINED_BASELINES
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-TWIN = ", twin without noise"
+TWIN = ", non-private twin"
 UNTUNED = (
     "Untuned: {names} use the run's step size, which was chosen for a network on a private base."
 )
