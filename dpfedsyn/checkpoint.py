@@ -50,7 +50,7 @@ def load(path: Path) -> dict[str, NDArray[Any]] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, KeyError) as error:
         raise RunError(
             f"{path}: this checkpoint is damaged ({error}); the run cannot go on from it. What was "
             "charged stays charged. Start a new run in another folder with --out."

@@ -246,7 +246,7 @@ def _value(key: str, value: Any, hint: Any, metadata: Mapping[str, Any], faults:
     if kind is float and type(value) is int:
         value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is tuple and get_args(hint)[0] is str:
-        return _texts(key, value, faults)
+        return _texts(key, value, metadata.get("names"), faults)
     if kind is tuple and isinstance(value, list):
         value = tuple(float(v) if isinstance(v, int | float) else v for v in value)
         if not all(isinstance(v, float) and math.isfinite(v) and v > 0 for v in value):
@@ -260,11 +260,21 @@ def _value(key: str, value: Any, hint: Any, metadata: Mapping[str, Any], faults:
     return value
 
 
-def _texts(key: str, value: Any, faults: list[str]) -> tuple[str, ...]:
-    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
-        return tuple(value)
-    faults.append(f"{key} = {value!r}: expected a list of texts.")
-    return ()
+def _texts(
+    key: str, value: Any, names: tuple[str, ...] | None, faults: list[str]
+) -> tuple[str, ...]:
+    """A list of texts; of these names only, where there are any, and then one may stand alone."""
+    if names is not None and isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        faults.append(f"{key} = {value!r}: expected a list of texts.")
+        return ()
+    for entry in value:
+        if names is not None and entry not in names:
+            near = difflib.get_close_matches(entry, names, 1, 0.5)
+            mend = f"Did you mean `{near[0]}`? " if near else ""
+            faults.append(f"{key}: there is no {entry!r}. {mend}Known: {', '.join(names)}.")
+    return tuple(value)
 
 
 def _across(config: Config) -> list[str]:

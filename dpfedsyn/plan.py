@@ -12,6 +12,7 @@ from accountants import Adjacency, Bound, Event, Unbounded, epsilon, gaussian, o
 from dpfedsyn import domain, schedule
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
+from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.privatise import AnswerMechanism
@@ -50,12 +51,21 @@ class Plan:
     """Every silo's budget, the passes, and why the plan does not fit (`faults`), if it does not."""
 
     config: Config
-    dimension: int
-    classes: int
+    encoder: Encoder  # of the public schema, read once
     budgets: dict[str, Budget]
     passes: tuple[PassPlan, ...]
     faults: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates of a record."""
+        return self.encoder.dimension
+
+    @property
+    def classes(self) -> int:
+        """Number of public labels."""
+        return len(self.encoder.labels)
 
     @property
     def fits(self) -> bool:
@@ -137,7 +147,7 @@ def make(config: Config) -> Plan:
                 budgets[silo.name] = solve(config, silo)
             except BudgetExhausted as refusal:
                 faults.append(str(refusal))
-    plan = Plan(config, dimension, classes, budgets, passes(config), (), ())
+    plan = Plan(config, encoder, budgets, passes(config), (), ())
     if any(part.settings.absorb and part.settings.energy == "l2" for part in plan.passes):
         notes.append(_INEXACT)
     for name in budgets:

@@ -11,14 +11,18 @@ report      report.write     one HTML file from the run folder (the command line
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dpfedsyn import checkpoint, domain, evaluation, statement
+import torch
+
+from dpfedsyn import checkpoint, evaluation, statement
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
+from dpfedsyn.comparison import Comparison
 from dpfedsyn.data import Synthetic
 from dpfedsyn.domain import Encoder
 from dpfedsyn.evaluation import Federation
@@ -65,7 +69,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     plan = planning.make(config)
     plan.require()
     device = pick_device(config)
-    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    encoder = plan.encoder
     progress.stage("read records", len(config.silos))
     records = read_records(config, encoder, progress.advance)
     folder = folders.start(out, config, resume=resume)
@@ -85,19 +89,12 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
         ledgers = {name: member.silo.ledger for name, member in members.items()}
         folder.write_json("statement.json", statement.make(plan, ledgers, outcome))
         folder.write_json("federation.json", took_part(plan, members, mixed, folder))
-        looked_at = _federation(records, members, mixed)
+        looked_at = _federation(plan, records, members, mixed, device)
     if config.evaluate.enabled and tables and evaluation.possible(looked_at):
-        progress.stage("evaluate", None)
-        seed = config.evaluate.seed
-        scores = evaluation.evaluate(
-            encoder,
-            tables,
-            looked_at,
-            seed=seed,
-            groups=config.evaluate.groups,
-            on_step=progress.advance,
-        )
+        kept = folder.path / "baselines"
+        scores = evaluation.evaluate(tables, looked_at, progress=progress, kept=kept)
         folder.write_json("results.json", scores)
+        shutil.rmtree(kept, ignore_errors=True)
     else:
         progress.note("Nothing was evaluated: it is switched off, or there are no rows for it.")
     folder.state(outcome.status, outcome.reason)
@@ -120,11 +117,25 @@ def _outcome(results: Mapping[str, PassResult]) -> statement.Outcome:
     return statement.Outcome(COMPLETE, None)
 
 
-def _federation(records: Gathered, members: Mapping[str, Member], mixed: Mixture) -> Federation:
+def _federation(
+    plan: planning.Plan,
+    records: Gathered,
+    members: Mapping[str, Member],
+    mixed: Mixture,
+    device: torch.device,
+) -> Federation:
     """Gather what the internal evaluation looks at; nothing of it is fed back."""
     models = {name: member.trained.models for name, member in members.items()}
     return Federation(
-        train={name: parts.train for name, parts in records.silos.items()},
+        comparison=Comparison(
+            plan.config,
+            plan.encoder,
+            {name: parts.train for name, parts in records.silos.items()},
+            plan.budgets,
+            mixed.weights,
+            device,
+            plan.config.evaluate.seed,
+        ),
         test={name: parts.test for name, parts in records.silos.items()}
         if records.test is None
         else {"public test set": records.test},
@@ -133,6 +144,5 @@ def _federation(records: Gathered, members: Mapping[str, Member], mixed: Mixture
             name: MeanModel([base_alone(model) for model in parts])
             for name, parts in models.items()
         },
-        label_weights=mixed.weights,
         label_shares=mixed.labels,
     )

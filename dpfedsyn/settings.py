@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_REFERENCE_SIZE = 200
+TRAINED_BASELINES = ("fedavg", "pooled", "paper")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ def _one_of(*values: str) -> Allowed:
 
 def _setting(default: Any, allowed: Allowed) -> Any:
     return field(default=default, metadata={"allowed": allowed})
+
+
+def _names(*known: str) -> Any:
+    """A list of some of these names; one name may stand without its brackets."""
+    return field(default=(), metadata={"names": known})
 
 
 _POSITIVE = _in(0, 1e12, open_low=True)
@@ -216,7 +222,14 @@ class EvaluateSettings:
 
     enabled: bool = True
     groups: tuple[str, ...] = ()  # public columns; utility is shown for each of their values
+    baselines: tuple[str, ...] = _names(*TRAINED_BASELINES, "all")  # that need training: minutes
     seed: int = _setting(1, _in(0, 2**31 - 1))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The baselines with training of their own; those that need none are always there."""
+        wanted = TRAINED_BASELINES if "all" in self.baselines else self.baselines
+        return tuple(name for name in TRAINED_BASELINES if name in wanted)
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,7 @@ def block(
         settings=settings,
         key=c.key("dp-sgd", state.step, *purpose),
         device=c.device,
+        on_step=c.on_step,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ class Comparison:
         records: the training part of every silo. budgets: what the run planned for it.
         label_weights: (K, classes), the run's mixing weights. seed: of the evaluation, public.
         paper: the sampler of the literal paper. fedavg_rounds: how often parameters are averaged.
+        on_step: told every DP-SGD step and every round of the literal paper; it may raise to stop.
     """
 
     config: Config
@@ -37,6 +38,7 @@ class Comparison:
     seed: int
     paper: SamplerSettings = PRESETS["paper"]
     fedavg_rounds: int = FEDAVG_ROUNDS
+    on_step: Callable[[], None] = lambda: None
 
     @property
     def classes(self) -> int:

@@ -50,6 +50,16 @@ class Spending:
 NO_NOISE = Spending()
 
 
+def own_model(run: Budget) -> Spending:
+    """What made a silo's model in the run, were it used without noise on its answers."""
+    return Spending(run.counts, run.means, run.moments, run.training)
+
+
+def own_base(run: Budget) -> Spending:
+    """The same without a network."""
+    return replace(own_model(run), training=None)
+
+
 def possible(config: Config) -> bool:
     """Whether the baselines' training can be accounted for under the run's adjacency."""
     private = config.train.method != "not-private"

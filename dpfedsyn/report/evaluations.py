@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dpfedsyn.report import wording
-from dpfedsyn.report.tables import Table, score, text
+from dpfedsyn.report.tables import WOULD_BE, Table, score, text
 from dpfedsyn.report.wording import Json
 
 
@@ -54,6 +54,29 @@ def traffic(federation: Json) -> Table:
         "of federated averaging sends it; below 1 the answers of the whole pass are smaller."
     )
     return Table("Bytes sent by each silo", head, text(rows), note)
+
+
+def claims(results: Json) -> Table:
+    """What each private baseline would promise; silos of one epsilon share a line."""
+    rows = []
+    for name, claim in (results.get("claims") or {}).items():
+        alike: dict[str, list[str]] = {}
+        for silo, upper in claim["epsilon"].items():
+            alike.setdefault(wording.number(upper), []).append(silo)
+        terms = wording.terms(claim)
+        rows += [
+            (name, ", ".join(silos), upper, f"{terms.delta:g}", terms.unit, terms.adjacency)
+            for upper, silos in alike.items()
+        ]
+    head = ("baseline", "silos", "epsilon upper", "delta", "unit", "adjacency")
+    note = f"It is {WOULD_BE} The literal paper charges its training alone (Theorem 4.7)."
+    return Table("Promises of the private baselines", head, text(rows), note)
+
+
+def left_out(results: Json) -> Table:
+    """Baselines that are in no table, each with its reason."""
+    rows = [(entry["name"], entry["reason"]) for entry in results.get("left_out") or ()]
+    return Table("Baselines that are not shown", ("baseline", "why"), text(rows))
 
 
 def groups(results: Json) -> Table:

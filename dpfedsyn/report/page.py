@@ -122,6 +122,8 @@ def _results(results: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
     """The sections of the evaluation that were measured: id, heading, drawing, table."""
     sections = (
         ("utility", "Utility", figures.utility, tables.utility),
+        ("promises", "What the private baselines would promise", None, evaluations.claims),
+        ("left-out", "Baselines that are not shown", None, evaluations.left_out),
         ("similarity", "Margins and pairs", figures.similarity, tables.similarity),
         ("denoising", "Denoising error of base and network", figures.denoising, tables.denoising),
         ("groups", "Utility by group", None, evaluations.groups),

@@ -1,5 +1,6 @@
 """Turn the numbers of a plan or a run into tables, for the terminal and the report alike."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,10 @@ from dpfedsyn.report.wording import Json
 
 NOT_PROMISED = "Epsilons elsewhere are what the same run with secret noise would have cost."
 CLASSIFIERS = {"logistic": "logistic", "mlp": "MLP", "cnn": "CNN"}
+WOULD_BE = (
+    "what a baseline would promise if somebody ran it and used its models without noise. Nothing "
+    "of it leaves this page: trained baselines draw their noise from a public seed."
+)
 SPENT = "Readings of what was spent, not a guarantee: the guarantee is the claim, at the caps."
 CLAIM_HEAD = ("epsilon upper", "epsilon lower", "delta", "unit", "adjacency")
 
@@ -121,7 +126,7 @@ def worst(record: Json, reading: str) -> float | None:
 
 def utility(results: Json) -> Table:
     """Train on synthetic, test on real: ours beside the baselines."""
-    lines = results.get("utility", ())
+    lines, claims = results.get("utility", ()), results.get("claims") or {}
     models = [m for m in CLASSIFIERS if any(line.get(m) for line in lines)]
     rows = []
     for line in lines:
@@ -130,10 +135,28 @@ def utility(results: Json) -> Table:
             for model in models
             for metric in ("auc", "accuracy")
         )
-        rows.append((line["name"], line.get("kind", ""), *scores))
+        about = (line.get("kind", ""), line.get("rows", ""), _promised(line, claims))
+        rows.append((line["name"], *about, *scores))
     head = (f"{CLASSIFIERS[model]} {what}" for model in models for what in ("AUC", "acc."))
-    note = f"Tested on {results.get('test_rows', 'an unknown number of')} held-out real rows."
-    return Table("Utility", ("trained on", "kind", *head), text(rows), note)
+    notes = [f"Tested on {results.get('test_rows', 'an unknown number of')} held-out real rows."]
+    if claims:
+        terms = wording.terms(next(iter(claims.values())))
+        notes.append(f"Epsilon: upper bound per silo ({terms}), {WOULD_BE}")
+    notes += results.get("baseline_notes", ())
+    names = ("trained on", "kind", "rows", "epsilon", *head)
+    return Table("Utility", names, text(rows), " ".join(notes))
+
+
+def _promised(line: Json, claims: Json) -> str:
+    """The epsilon of a line: a number, a range over the silos, or in a word."""
+    if (claim := claims.get(line["name"])) is not None:
+        ends = [wording.number(e) for e in sorted(claim["epsilon"].values(), key=_infinite_last)]
+        return " to ".join(dict.fromkeys((ends[0], ends[-1])))
+    return {"ours": "the run's", "baseline without privacy": "none"}.get(line.get("kind", ""), "")
+
+
+def _infinite_last(value: float | None) -> float:
+    return math.inf if value is None else value
 
 
 def similarity(results: Json) -> Table:

@@ -73,6 +73,8 @@ def run(console: Console, folder: FinishedRun) -> None:
     )
     for sentence in results.get("baselines_that_win", ()):
         say(console, f"baseline: {sentence}")
+    for entry in results.get("left_out", ()):
+        say(console, f"not shown: {entry['name']}: {entry['reason']}")
     if results.get("utility"):
         say(console, "Utility is unpaid internal evaluation on real rows: do not publish it.")
     if not statement["private"]:

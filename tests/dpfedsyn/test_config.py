@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn.errors import ConfigError, RunError
-from dpfedsyn.settings import PRESETS, Config, SiloSettings
+from dpfedsyn.settings import PRESETS, TRAINED_BASELINES, Config, SiloSettings
 
 ROOT = Path(configuration.__file__).parent / "examples" / "hospitals"
+SCHEMA = f'schema = "{ROOT / "schema.toml"}"'
 
 
 def written(folder: Path, text: str, name: str = "config.toml") -> str:
@@ -367,3 +368,39 @@ def test_defaults_lie_in_their_own_ranges() -> None:
                 allowed = field.metadata.get("allowed")
                 assert allowed is None or value is None or allowed.test(value), field.name
                 assert not (isinstance(value, float) and math.isnan(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "trained"),
+    [
+        ("", ()),
+        ('baselines = "all"', TRAINED_BASELINES),
+        ('baselines = ["all"]', TRAINED_BASELINES),
+        ('baselines = ["paper", "fedavg"]', ("fedavg", "paper")),
+        ('baselines = "pooled"', ("pooled",)),
+        ("baselines = []", ()),
+    ],
+)
+def test_trained_baselines_are_asked_for_by_name(
+    text: str, trained: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A list, one name alone, or all; none by default; what is dumped asks for the same."""
+    config = configuration.load(written(tmp_path, f"{SILO}\n[evaluate]\n{text}\n[data]\n{SCHEMA}"))
+    assert config.evaluate.trained == trained
+    again = written(tmp_path, configuration.dump(configuration.absolute(config)), "again.toml")
+    assert configuration.load(again).evaluate == config.evaluate
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("evaluate.baselines=fedagv", "evaluate.baselines: there is no 'fedagv'. Did you mean `fe"),
+        ('evaluate.baselines=["all", "papers"]', "there is no 'papers'. Did you mean `paper`?"),
+        ("evaluate.baselines=xyz", "there is no 'xyz'. Known: fedavg, pooled, paper, all."),
+        ("evaluate.baselines=3", "evaluate.baselines = 3: expected a list of texts"),
+        ("evaluate.groups=sex", "evaluate.groups = 'sex': expected a list of texts"),
+    ],
+)
+def test_a_baseline_that_nobody_knows_is_a_fault(override: str, words: str, tmp_path: Path) -> None:
+    """The nearest known name is said; a list without known names still needs its brackets."""
+    assert words in faults(tmp_path, SILO, override)

@@ -265,3 +265,36 @@ def test_folder_without_statement_is_refused_with_the_mend(tmp_path: Path) -> No
         write(tmp_path / "missing")
     with pytest.raises(DataError, match="holds no statement"):
         write(tmp_path)
+
+
+def test_a_private_baseline_is_shown_with_what_it_would_promise(tmp_path: Path) -> None:
+    """Its line has a range over the silos; a table has each silo's, rounded up, with the terms."""
+    results = run_folders.results()
+    results["utility"][3] |= {"kind": "private baseline", "rows": 77}
+    results["utility"][5] |= {"kind": "baseline without privacy"}
+    uppers = {"cleveland": 7.991, "hungary": 7.991, "va-long-beach": 3.002}
+    terms = {"delta": 1e-6, "unit": "record", "adjacency": "zero-out"}
+    results["claims"] = {results["utility"][3]["name"]: {"epsilon": uppers, **terms}}
+    results["baseline_notes"] = ["Untuned: something."]
+    text = written(tmp_path, results=results)
+    cells = re.search(r'"row">union of local generators</th>(.*?)</tr>', text)
+    assert cells is not None
+    assert re.findall(r">([^<]+)</td>", cells[1])[:3] == ["private baseline", "77", "3.01 to 8.00"]
+    assert "<td>baseline without privacy</td><td></td><td>none</td>" in text
+    assert "Untuned: something." in text
+    promised = text.partition('id="promises"')[2].partition("</section>")[0]
+    rows = [re.findall(r">([^<]+)</t[hd]>", row) for row in promised.split("<tr>")[2:]]
+    assert [row[1:] for row in rows] == [
+        ["cleveland, hungary", "8.00", "1e-06", "record", "zero-out"],
+        ["va-long-beach", "3.01", "1e-06", "record", "zero-out"],
+    ]
+
+
+def test_a_baseline_that_is_not_shown_is_named_with_the_reason(tmp_path: Path) -> None:
+    """In a table of its own, which is absent where nothing is missing."""
+    assert "Baselines that are not shown" not in written(tmp_path / "all")
+    left_out = [{"name": "the literal paper", "reason": f"because {HOSTILE}"}]
+    results = run_folders.results() | {"left_out": left_out}
+    text = written(tmp_path / "some", results=results)
+    assert "Baselines that are not shown" in text
+    assert "because &lt;script&gt;" in text

@@ -77,6 +77,27 @@ def test_every_metric_is_in_the_results_and_on_the_page(run: Path) -> None:
         assert heading in page
 
 
+def test_every_baseline_is_in_the_results_and_on_the_page(run: Path) -> None:
+    """What a federation could have done instead, trained or not, in both tables."""
+    results, page = read(run / "results.json"), (run / "report.html").read_text(encoding="utf-8")
+    names = [row["name"] for row in results["utility"]]
+    assert names == [row["name"] for row in results["features"]["rows"]]
+    silos = [f"silo-{k} alone: its" for k in range(4)]
+    for wanted in (
+        *(f"{silo} real records" for silo in silos),
+        *(f"{silo} own generator" for silo in silos),
+        "union of local generators", "union of private bases (no network)",
+        "private class Gaussians", "FedAvg of DP-SGD DDPMs", "pooled training, same epsilon",
+        "the literal paper", "pooled real records (no privacy)",
+    ):  # fmt: skip
+        assert names.count(wanted) == 1
+        assert page.count(f'<th scope="row">{wanted}</th>') >= 2
+    assert {row["kind"] for row in results["utility"]} == {
+        "ours", "private baseline", "baseline without privacy",
+    }  # fmt: skip
+    assert not (run / "baselines").exists()
+
+
 def test_the_statement_claims_what_was_asked_for(run: Path) -> None:
     """Epsilon 10 per silo from the ledgers: counts released; means, moments and DP-SGD inside."""
     for silo in read(run / "statement.json")["silos"]:
@@ -99,9 +120,29 @@ def test_a_run_without_privacy_says_so_everywhere(tmp_path: Path) -> None:
     assert "NON-PRIVATE" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_run_without_privacy_is_compared_with_non_private_twins(tmp_path: Path) -> None:
+    """No epsilon anywhere in the tables of baselines; what was not asked for is said."""
+    settings = (*QUICK, 'train.method="not-private"', "answers.best_share=0.0",
+                'evaluate.baselines=["pooled"]')  # fmt: skip
+    result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
+    assert result.exit_code == 0, result.output
+    results = read(tmp_path / "run" / "results.json")
+    kinds = {row["name"]: row["kind"] for row in results["utility"]}
+    for name in ("private class Gaussians", "pooled training, same epsilon"):
+        assert kinds[f"{name}, non-private twin"] == "baseline without privacy"
+    assert set(kinds.values()) == {"ours", "baseline without privacy"}
+    assert results["claims"] == {}
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    for text in (page, " ".join(result.output.split())):
+        assert "FedAvg of DP-SGD DDPMs, non-private twin" in text
+        assert "it was not asked for: set evaluate.baselines" in text
+
+
 def test_images_can_be_generated_without_labels(tmp_path: Path) -> None:
     """One count per silo, images without an array of labels; tables refuse and say why."""
-    settings = (*QUICK, "data.conditional=false", "answers.best_share=0.0")
+    settings = (
+        *QUICK, "data.conditional=false", "answers.best_share=0.0", "evaluate.baselines=[]",
+    )  # fmt: skip
     result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
     assert result.exit_code == 0, result.output
     with np.load(tmp_path / "run" / "synthetic.npz", allow_pickle=False) as archive:

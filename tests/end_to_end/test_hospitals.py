@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from accountants import epsilon
 from dpfedsyn import config, keys, plan
+from dpfedsyn.comparison import spending
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.federation import federation, pick_device, read_records
 from dpfedsyn.folder import RunFolder
@@ -181,6 +183,54 @@ def test_the_evaluation_names_every_baseline(run: Path) -> None:
         for model in ("logistic", "mlp"):
             assert 0.0 <= row[model]["auc"] <= 1.0
     assert {entry["silo"] for entry in results["denoising"]} == set(SILOS)
+
+
+def test_the_trained_baselines_claim_what_their_mechanisms_compose_to(run: Path) -> None:
+    """Every baseline has its line, its kind, its rows, and per silo the epsilon of its charges."""
+    results = read(run / "results.json")
+    kinds = {row["name"]: row["kind"] for row in results["utility"]}
+    loaded = config.load(str(run / "config.toml"))
+    planned, privacy = plan.make(loaded), loaded.privacy
+    for title, charged in {
+        "private class Gaussians": spending.class_gaussians,
+        "FedAvg of DP-SGD DDPMs": spending.fedavg,
+        "pooled training, same epsilon": lambda *_: spending.pooled(loaded, planned.budgets),
+        "the literal paper": lambda config, silo, _: spending.literal_paper(config, silo),
+        "union of local generators": lambda *given: spending.own_model(given[2]),
+        "union of private bases (no network)": lambda *given: spending.own_base(given[2]),
+    }.items():
+        assert kinds[title] == "private baseline"
+        claim = results["claims"][title]
+        assert (claim["delta"], claim["unit"], claim["adjacency"]) == (
+            privacy.delta, privacy.unit, privacy.adjacency,
+        )  # fmt: skip
+        for silo in loaded.silos:
+            spent = charged(loaded, silo, planned.budgets[silo.name])
+            bound = epsilon(spent.claim(), delta=privacy.delta, adjacency=privacy.adjacency)
+            assert claim["epsilon"][silo.name] == bound.upper <= 8.0
+    assert set(results["claims"]) == {n for n, kind in kinds.items() if kind == "private baseline"}
+    assert {kinds[f"{silo} alone: its real records"] for silo in SILOS} == {
+        "baseline without privacy"
+    }
+    assert results["left_out"] == []
+    assert all(row["rows"] == 90 for row in results["utility"] if "real" not in row["name"])
+
+
+def test_baselines_stand_in_terminal_and_report_with_kind_and_terms(
+    finished: tuple[Path, str],
+) -> None:
+    """The same lines in both; what is untuned is called so."""
+    folder, output = finished
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    flat = " ".join(output.split())
+    for name in ("private class Gaussians", "FedAvg of DP-SGD DDPMs", "the literal paper"):
+        assert re.search(rf"{name} private baseline 90 8\.00 ", flat)
+        row = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', page)
+        assert row is not None
+        assert re.findall(r"<td[^>]*>(.*?)</td>", row[1])[:3] == ["private baseline", "90", "8.00"]
+    for text in (flat, page):
+        assert "Untuned: FedAvg of DP-SGD DDPMs and the literal paper use the run" in text
+    assert "What the private baselines would promise" in page
 
 
 def test_the_report_is_one_file_and_can_be_written_again(run: Path, tmp_path: Path) -> None:

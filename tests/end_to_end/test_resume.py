@@ -12,6 +12,8 @@ import pytest
 
 from dpfedsyn import checkpoint
 from dpfedsyn import run as runner
+from dpfedsyn.comparison import BASELINES
+from dpfedsyn.evaluation import trained
 from dpfedsyn.progress import Silent
 from tests.end_to_end.small import (
     BLOCKS,
@@ -175,6 +177,43 @@ def test_a_complete_run_can_be_resumed_and_charges_nothing(whole: Path, tmp_path
     (folder / "synthetic.csv").unlink()
     runner.run(small(), folder, resume=True)
     assert_same(folder, whole)
+
+
+class InterruptedEvaluation(Silent):
+    """Presses Ctrl-C when the first trained baseline is made."""
+
+    def note(self, text: str) -> None:
+        """Look whether this is the moment."""
+        if text.endswith(": made"):
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_evaluation_keeps_the_baselines_that_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resumed run makes the others only, and its results are those of a whole run."""
+    settings, sample = small("evaluate.enabled=true"), trained.comparisons
+    runner.run(settings, tmp_path / "whole")
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(settings, folder, progress=InterruptedEvaluation())
+    kept = {path.stem for path in (folder / "baselines").iterdir()}
+    assert kept
+    assert not (folder / "results.json").exists()
+    assert read(folder / "state.json")["status"] == "running"
+    made = []
+
+    def noted(*given: Any) -> Any:
+        def noting(title: str) -> Any:
+            return lambda *inner: (made.append(title), sample(*given)[title](*inner))[1]
+
+        return {title: noting(title) for title in sample(*given)}
+
+    monkeypatch.setattr(trained, "comparisons", noted)
+    runner.run(settings, folder, resume=True)
+    assert {BASELINES[key].title for key in BASELINES.keys() - kept} == set(made)
+    assert read(folder / "results.json") == read(tmp_path / "whole" / "results.json")
+    assert not (folder / "baselines").exists()
 
 
 def test_other_noise_gives_other_bytes(whole: Path, tmp_path: Path) -> None:
