@@ -7,6 +7,7 @@ D(x; t, y) = D_base(x; t, y) + c_out(t) F(c_in(t) x, t, y), preconditioned as in
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from dpfedsyn.settings import NetworkSettings
 TIME_FEATURES = 8
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """F: maps features (..., d + 2 * TIME_FEATURES + classes) to residuals (..., d).
 
     Attributes:
@@ -29,9 +30,9 @@ class Network(nn.Module):
 
     rows_at_once: int
 
+    @abstractmethod
     def draw(self, stream: Keystream) -> None:
         """Set the initial weights from the stream; the output stays zero."""
-        raise NotImplementedError
 
 
 class ResidualNetwork(Network):
