@@ -64,9 +64,7 @@ def sample(
     answers = {name: answerer(name, model, settings.seed) for name, model in models.items()}
     with one_per_silo(), LocalEngine(answers) as engine, tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "state.npz"
-        result = server.run_pass(
-            plan, engine, mixture, state=state, saved=saved, on_round=on_round
-        )
+        result = server.run_pass(plan, engine, mixture, state=state, saved=saved, on_round=on_round)
     assert result.refusal is None  # there is no budget to exhaust
     return Samples(result.samples, result.state.silo, rounds[-1].responsibilities)
 

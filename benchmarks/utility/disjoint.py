@@ -6,7 +6,7 @@ Nothing here is private: what is measured is the sampler, and its models should 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -30,6 +30,7 @@ from dpfedsyn.threads import one_per_silo
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Pictures = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,19 @@ class Setting:
             mistaken for one another share a silo, so that the classifier's own error stays small.
         weights: the wanted shares. images: that each silo trains on. judged, tested: that the
             classifier trains on, and is scored on. rows: samples of a pass.
+        hidden, data_std: of the networks. steps, batch, learning_rate: of their training.
     """
 
     example: str = "mnist"
     digits: tuple[tuple[int, ...], ...] = ((0, 6), (1, 2, 7), (3, 5, 8), (4, 9))
     weights: tuple[float, ...] = (0.4, 0.3, 0.2, 0.1)
-    images: int = 1500
+    images: int = 2500
     judged: int = 10_000
     tested: int = 5000
     rows: int = 4000
-    network: NetworkSettings = NetworkSettings(hidden=1024, data_std=0.5)
-    steps: int = 3000
+    hidden: int = 1024
+    data_std: float = 0.5
+    steps: int = 5000
     batch: int = 128
     learning_rate: float = 1e-3
     seed: int = 1
@@ -66,70 +69,67 @@ class Setting:
         schema = files("dpfedsyn") / "examples" / self.example / "schema.toml"
         return ImageEncoder(ImageSchema.load(Path(str(schema))), conditional=False)
 
-    def key(self, name: str) -> bytes:
-        """Return 32 bytes for one silo's weights, batches and noise."""
-        return hashlib.sha256(f"{self.seed} {name}".encode()).digest()
-
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """A classifier that assigns samples to silos by the digit that it sees.
+    """A classifier that assigns pictures (N, pixels) to silos by the digit that it sees.
 
     Attributes:
         silo: (classes,) the silo that holds each digit. accuracy: on real images, of silos.
         reference: (rows, f) features of real images in the wanted shares.
     """
 
-    encoder: ImageEncoder
     classifier: Convolutional
     silo: Labels
     accuracy: float
     reference: Array
 
-    def silos(self, x: NDArray[np.float32]) -> Labels:
-        """Return the silo (N,) that each sample most likely comes from."""
-        return self.silo[self.classifier.scores(self._pictures(x)).argmax(axis=1)]
+    def silos(self, pictures: Pictures) -> Labels:
+        """Return the silo (N,) that each picture most likely comes from."""
+        return self.silo[self.classifier.scores(pictures).argmax(axis=1)]
 
-    def distance(self, x: NDArray[np.float32]) -> float:
+    def distance(self, pictures: Pictures) -> float:
         """Return the Frechet distance to real images, in the classifier's features."""
-        return frechet(self.reference, self.classifier.features(self._pictures(x)))
-
-    def _pictures(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.encoder.decode(x, np.zeros(len(x), dtype=np.int64)).plain
+        return frechet(self.reference, self.classifier.features(pictures))
 
 
 @dataclass(frozen=True, eq=False)
 class Federation:
-    """The silos' models by name, the dimension of what they model, and the judge."""
+    """The silos' models by name, the encoder of what they model, and the judge."""
 
     models: Mapping[str, Denoiser]
-    dimension: int
+    encoder: ImageEncoder
     judge: Judge
+
+    def pictures(self, x: NDArray[np.float32]) -> Pictures:
+        """Decode samples (N, d) to pictures (N, pixels)."""
+        return decoded(self.encoder, x)
 
 
 def prepare(setting: Setting, images: Path, say: Callable[[str], None]) -> Federation:
     """Train every silo's model and the judge, on images that no two of them share."""
     encoder = setting.encoder()
     pictures, digits = archive.read(images, encoder.schema)
-    rng = np.random.default_rng(setting.seed)
-    order = rng.permutation(len(pictures))
     silo = np.full(len(encoder.schema.labels), -1)
     for k, own in enumerate(setting.digits):
         silo[list(own)] = k
+    order = np.random.default_rng(setting.seed).permutation(len(pictures))
     owner = silo[digits[order]]
-    models = {}
+    models, mine = {}, [order[owner == k][: setting.images] for k in range(len(setting.digits))]
     with one_per_silo():
-        for k, name in enumerate(setting.names):
-            mine = order[owner == k][: setting.images]
-            models[name] = train(encoder.encode(pictures[mine]), setting, setting.key(name))
-            say(f"silo shares: trained the model of digits {name} on {len(mine)} images")
-    used = np.concatenate([order[owner == k][: setting.images] for k in range(len(models))])
-    rest = order[(~np.isin(order, used)) & (owner >= 0)]
-    # A sample has no more detail than its coordinates, so the judge learns from such images.
-    seen = encoder.decode(encoder.encode(pictures[rest]), np.zeros(len(rest), dtype=np.int64)).plain
-    judge = _judge(setting, encoder, seen, digits[rest], silo)
+        for name, rows in zip(setting.names, mine, strict=True):
+            key = hashlib.sha256(f"{setting.seed} {name}".encode()).digest()
+            models[name] = train(encoder.encode(pictures[rows]), setting, key)
+            say(f"silo shares: trained the model of digits {name} on {len(rows)} images")
+    rest = order[(owner >= 0) & ~np.isin(order, np.concatenate(mine))]
+    judge = _judge(setting, encoder, pictures[rest], digits[rest], silo)
     say(f"silo shares: the classifier finds the silo of {judge.accuracy:.2%} of real images")
-    return Federation(models, encoder.dimension, judge)
+    return Federation(models, encoder, judge)
+
+
+def decoded(encoder: ImageEncoder, x: NDArray[np.float32]) -> Pictures:
+    """Decode vectors (N, d) of a federation without labels."""
+    return encoder.decode(x, np.zeros(len(x), dtype=np.int64)).plain
 
 
 def train(x: NDArray[np.float32], setting: Setting, key: bytes) -> Denoiser:
@@ -138,20 +138,21 @@ def train(x: NDArray[np.float32], setting: Setting, key: bytes) -> Denoiser:
     Adam on batches of records, with a learning rate that goes to 0 as half a cosine.
     """
     base, stream, cpu = _gaussian(x.astype(np.float64)), Keystream(key), torch.device("cpu")
-    network = ResidualNetwork(x.shape[1], 1, setting.network.hidden)
-    initialise(network, stream.normal((setting.network.hidden, network.hidden.in_features + 1)))
+    settings = NetworkSettings(hidden=setting.hidden, data_std=setting.data_std)
+    network = ResidualNetwork(x.shape[1], 1, setting.hidden)
+    initialise(network, stream.normal((setting.hidden, network.hidden.in_features + 1)))
     adam = torch.optim.Adam(network.parameters(), lr=setting.learning_rate)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, setting.steps)
     labels = np.zeros(setting.batch, dtype=np.int64)
     for _ in range(setting.steps):
         chosen = (stream.words(setting.batch) % np.uint64(len(x))).astype(np.int64)
         batch = noised(x[chosen].astype(np.float64), labels, base, 1, stream)
-        losses = record_losses(network, batch, setting.network, 1, cpu)
+        losses = record_losses(network, batch, settings, 1, cpu)
         adam.zero_grad()
         torch.autograd.backward(losses.mean())
         adam.step()
         rate.step()
-    return Denoiser(base, network, setting.network, cpu)
+    return Denoiser(base, network, settings, cpu)
 
 
 def _gaussian(x: Array) -> AnalyticBase:
@@ -162,23 +163,26 @@ def _gaussian(x: Array) -> AnalyticBase:
 def _judge(
     setting: Setting,
     encoder: ImageEncoder,
-    pictures: NDArray[np.float32],
+    images: NDArray[np.float32],
     digits: Labels,
     silo: Labels,
 ) -> Judge:
-    """Train the classifier on the first pictures, score it on the next, compare with the last."""
-    shape, classes = (encoder.schema.height, encoder.schema.width), len(encoder.schema.labels)
-    learnt, tested = slice(setting.judged), slice(setting.judged, setting.judged + setting.tested)
-    classifier = convolutional.fit(
-        pictures[learnt], digits[learnt], shape, classes, setting.seed
+    """Train the classifier on the first images, score it on the next, compare with the last.
+
+    It sees them decoded: a sample has no more detail than its coordinates.
+    """
+
+    def pictures(rows: Labels) -> Pictures:
+        return decoded(encoder, encoder.encode(images[rows]))
+
+    learnt, tested, last = np.split(
+        np.arange(len(images)), [setting.judged, setting.judged + setting.tested]
     )
-    found = silo[classifier.scores(pictures[tested]).argmax(axis=1)]
+    shape, classes = images.shape[1:], len(silo)
+    classifier = convolutional.fit(pictures(learnt), digits[learnt], shape, classes, setting.seed)
+    found = silo[classifier.scores(pictures(tested)).argmax(axis=1)]
     accuracy = float((found == silo[digits[tested]]).mean())
-    last = np.arange(tested.stop, len(pictures))
-    chosen = np.concatenate(list(_in_shares(setting, last, silo[digits[last]])))
-    return Judge(encoder, classifier, silo, accuracy, classifier.features(pictures[chosen]))
-
-
-def _in_shares(setting: Setting, rows: Labels, owner: Labels) -> Iterator[Labels]:
-    for k, weight in enumerate(setting.weights):
-        yield rows[owner == k][: round(weight * setting.rows)]
+    owner = silo[digits[last]]
+    counts = [round(weight * setting.rows) for weight in setting.weights]
+    chosen = np.concatenate([last[owner == k][:count] for k, count in enumerate(counts)])
+    return Judge(classifier, silo, accuracy, classifier.features(pictures(chosen)))
