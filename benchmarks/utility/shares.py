@@ -188,18 +188,18 @@ def drawing(wanted: Sequence[float], count: int) -> float:
 
 
 def table(found: Sequence[Row]) -> list[Row]:
-    """Return one line per pass."""
+    """Return one line per pass; `posterior` is the mean responsibility of each silo, unjudged."""
     return [
         {
             "kernel": row["kernel"],
             "sampler": row["sampler"],
             "rounds": row["rounds"],
             "sigma": row["sigma"],
-            "shares found": _written(row["shares"]),
+            "found": _written(row["shares"]),
             "TV": total_variation(row["shares"], row["wanted"]),
-            "beyond union": beyond(row, found),
-            "responsibilities": _written(row["responsibilities"]),
-            "their TV": total_variation(row["responsibilities"], row["wanted"]),
+            "excess": beyond(row, found),
+            "posterior": _written(row["responsibilities"]),
+            "its TV": total_variation(row["responsibilities"], row["wanted"]),
             "Frechet": row["frechet"],
             "misplaced": row["misplaced"],
         }
