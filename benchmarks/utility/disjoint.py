@@ -86,7 +86,8 @@ class Judge:
 
     def silos(self, pictures: Pictures) -> Labels:
         """Return the silo (N,) that each picture most likely comes from."""
-        return self.silo[self.classifier.scores(pictures).argmax(axis=1)]
+        found: Labels = self.silo[self.classifier.scores(pictures).argmax(axis=1)]
+        return found
 
     def distance(self, pictures: Pictures) -> float:
         """Return the Frechet distance to real images, in the classifier's features."""
