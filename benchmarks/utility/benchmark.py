@@ -17,6 +17,7 @@ from rich.console import Console
 from benchmarks.record import Figures, Table, Target
 from benchmarks.run import splits
 from benchmarks.run.splits import Mean
+from benchmarks.utility import shares
 
 RESULTS = Path(__file__).parents[1] / "results" / "utility"
 MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
@@ -40,6 +41,7 @@ def measure(*, smoke: bool) -> Figures:
         names, overrides = (("dev-smoke",), FEW) if smoke else (splits.SPLITS, ())
         digits = splits.measure(names, Path(folder) / "digits", overrides, say, "digits")
         mnist = _mnist(Path(folder) / "mnist", say) if not smoke and MNIST.is_dir() else None
+        silo_shares = shares.measure(Path(folder) / "shares", MNIST, say, smoke=smoke)
     reason = "smoke: one small run" if smoke else None
     tables: dict[str, Table] = {"digits, epsilon 10 per silo": splits.utility(digits)}
     tables |= {
@@ -56,6 +58,7 @@ def measure(*, smoke: bool) -> Figures:
     absent = reason or f"no MNIST: there is no folder {MNIST.parent.name}/{MNIST.name}"
     targets |= {f"mnist_best_{m}": _accuracy(mnist, m, absent) for m in WANTED}
     targets["bytes_ratio"] = _ratio(mnist, absent)
+    targets["silo_shares"], tables["shares of four disjoint silos"] = silo_shares
     return Figures(targets, tables, ("Accuracies on real rows that no silo trained on.",))
 
 

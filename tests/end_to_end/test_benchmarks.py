@@ -1,26 +1,13 @@
 """The benchmarks' own machinery: targets, records, splits that are kept, parts that add up."""
 
-import importlib
 import json
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.end_to_end.small import ROOT, SMALL, python
-
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that imports a module of the benchmarks, which are not installed."""
-    monkeypatch.syspath_prepend(str(ROOT))
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(f"benchmarks.{name}")
-
-    return load
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""One sampling pass of the product's server over models that answer directly, without a ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpfedsyn import schedule, server, weights
+from dpfedsyn.diffusion import signal_shares
+from dpfedsyn.engine.local import LocalEngine
+from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+from dpfedsyn.network import Denoiser
+from dpfedsyn.sampler import StepInfo
+from dpfedsyn.schedule import AnswerNoise
+from dpfedsyn.settings import SamplerSettings
+from dpfedsyn.threads import one_per_silo
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What a pass left behind.
+
+    Attributes:
+        x: (N, d). silo: (N,) the silo that a sample follows where the step is `anchored`.
+        responsibilities: (K,) means over the samples in the last round.
+    """
+
+    x: NDArray[np.float32]
+    silo: NDArray[np.int64]
+    responsibilities: tuple[float, ...]
+
+
+def sample(
+    models: Mapping[str, Denoiser],
+    shares: tuple[float, ...],
+    settings: SamplerSettings,
+    *,
+    rows: int,
+    dimension: int,
+    sigma: float,
+) -> Samples:
+    """Take a whole pass: every silo adds noise of std `sigma` to each predicted coordinate.
+
+    Args:
+        models: predict noise; the silos, in the order of `shares`.
+    """
+    mixture = weights.public(np.array(shares), np.ones(1))
+    kernels = schedule.kernels(settings)
+    noise = {name: (AnswerNoise(sigma, None),) * len(kernels) for name in models}
+    plan = server.Pass("shares", "shares", 0, settings, kernels, noise)
+    state = server.begin(settings, mixture, first_round=0, rows=rows, dimension=dimension)
+    rounds: list[StepInfo] = []
+
+    def on_round(number: int, info: StepInfo) -> None:
+        rounds.append(info)
+
+    answers = {name: answerer(name, model, settings.seed) for name, model in models.items()}
+    with one_per_silo(), LocalEngine(answers) as engine, tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "state.npz"
+        result = server.run_pass(plan, engine, mixture, state=state, saved=saved, on_round=on_round)
+    assert result.refusal is None  # there is no budget to exhaust
+    return Samples(result.samples, result.state.silo, rounds[-1].responsibilities)
+
+
+def answerer(name: str, model: Denoiser, seed: int) -> Callable[[ScoreQuery], PrivateAnswer]:
+    """Return a silo's `answer`: predicted noise, and the noise that the query asks for."""
+    own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+    def answer(query: ScoreQuery) -> PrivateAnswer:
+        predicted = model.predict_noise(
+            query.x.astype(np.float64), signal_shares()[query.t], query.labels
+        )
+        rng = np.random.default_rng([seed, own, query.round_number])
+        noisy = predicted + query.score_std * rng.standard_normal(predicted.shape)
+        return PrivateAnswer(
+            silo=name,
+            round_number=query.round_number,
+            t=query.t,
+            noise=noisy.astype(np.float32),
+            energies=None,
+            clip=math.inf,
+            energy_bound=0.0,
+            score_std=query.score_std,
+            energy_std=None,
+        )
+
+    return answer
