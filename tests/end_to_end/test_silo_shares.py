@@ -283,7 +283,7 @@ def test_smoke_trains_samples_and_judges_but_measures_no_target(
     assert (target.value, target.met) == (None, None)
     assert target.reason.startswith("smoke")
     assert [line["sampler"] for line in table] == ["union", "mix"]
-    assert table[0]["posterior"] == ".400 .300 .200 .100"
+    assert table[0]["posterior"] == ".40 .30 .20 .10"
     assert 0.0 <= table[0]["misplaced"] < 0.5
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
