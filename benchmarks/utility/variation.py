@@ -77,4 +77,4 @@ def _union(row: Row, found: Sequence[Row]) -> Row:
 
 
 def _written(shares: Sequence[float]) -> str:
-    return " ".join(f"{share:.3f}"[1:] if share < 1.0 else "1.00" for share in shares)
+    return " ".join(f"{share:.2f}".removeprefix("0") for share in shares)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dpfedsyn.messages import ScoreQuery
 from dpfedsyn.settings import SamplerSettings
 from tests.dpfedsyn import toys
+from tests.end_to_end.small import ROOT, read
 
 WANTED = (0.4, 0.3, 0.2, 0.1)
 LAWS = st.lists(st.floats(0.01, 1.0), min_size=4, max_size=4).map(
@@ -282,6 +283,16 @@ def test_smoke_trains_samples_and_judges_but_measures_no_target(
     assert (target.value, target.met) == (None, None)
     assert target.reason.startswith("smoke")
     assert [line["sampler"] for line in table] == ["union", "mix"]
-    assert table[0]["posterior"] == ".400 .300 .200 .100"
+    assert table[0]["posterior"] == ".40 .30 .20 .10"
     assert 0.0 <= table[0]["misplaced"] < 0.5
     assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_the_kept_rows_are_all_there_and_meet_the_target(shares: Any, variation: Any) -> None:
+    """One file per pass; what they say of the l2 energies is the contrast that they are for."""
+    folder = ROOT / "benchmarks" / "results" / "utility" / "shares"
+    assert {path.stem for path in folder.iterdir()} == {cell.name for cell in shares.CELLS}
+    found = [read(folder / f"{cell.name}.json") for cell in shares.CELLS]
+    assert variation.target(found).met is True
+    literal = [row for row in found if row["sampler"] == "l2"]
+    assert all(apart(np.array(row["shares"])) > 0.2 for row in literal)
