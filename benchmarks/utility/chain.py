@@ -17,8 +17,8 @@ from dpfedsyn.diffusion import signal_shares
 from dpfedsyn.engine.local import LocalEngine
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.network import Denoiser
-from dpfedsyn.sampler import StepInfo
 from dpfedsyn.schedule import AnswerNoise
+from dpfedsyn.server import RoundInfo
 from dpfedsyn.settings import SamplerSettings
 from dpfedsyn.threads import one_per_silo
 
@@ -56,9 +56,9 @@ def sample(
     noise = {name: (AnswerNoise(sigma, None),) * len(kernels) for name in models}
     plan = server.Pass("shares", "shares", 0, settings, kernels, noise)
     state = server.begin(settings, mixture, first_round=0, rows=rows, dimension=dimension)
-    rounds: list[StepInfo] = []
+    rounds: list[RoundInfo] = []
 
-    def on_round(number: int, info: StepInfo) -> None:
+    def on_round(number: int, info: RoundInfo) -> None:
         rounds.append(info)
 
     answers = {name: answerer(name, model, settings.seed) for name, model in models.items()}

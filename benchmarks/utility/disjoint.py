@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import LEAST_VARIANCE, AnalyticBase
 from dpfedsyn.images import archive
 from dpfedsyn.images.encoder import ImageEncoder
@@ -22,7 +23,7 @@ from dpfedsyn.images.schema import ImageSchema
 from dpfedsyn.metrics import convolutional
 from dpfedsyn.metrics.convolutional import Convolutional
 from dpfedsyn.metrics.frechet import frechet
-from dpfedsyn.network import Denoiser, ResidualNetwork, initialise
+from dpfedsyn.network import Denoiser
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import noised, record_losses
 from dpfedsyn.settings import NetworkSettings
@@ -140,8 +141,7 @@ def train(x: NDArray[np.float32], setting: Setting, key: bytes) -> Denoiser:
     """
     base, stream, cpu = _gaussian(x.astype(np.float64)), Keystream(key), torch.device("cpu")
     settings = NetworkSettings(hidden=setting.hidden, data_std=setting.data_std)
-    network = ResidualNetwork(x.shape[1], 1, setting.hidden)
-    initialise(network, stream.normal((setting.hidden, network.hidden.in_features + 1)))
+    network = Architecture(settings, x.shape[1], classes=1).drawn(stream)
     adam = torch.optim.Adam(network.parameters(), lr=setting.learning_rate)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(adam, setting.steps)
     labels = np.zeros(setting.batch, dtype=np.int64)

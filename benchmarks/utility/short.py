@@ -78,7 +78,7 @@ def _accuracy(
         adam.param_groups[0]["lr"] = recipe.learning_rate * (1.0 - step / steps)
         logits = _logits(layers, train[0][rows], recipe.dropped, random)
         adam.zero_grad()
-        torch.nn.functional.cross_entropy(logits, train[1][rows]).backward()
+        torch.autograd.backward(torch.nn.functional.cross_entropy(logits, train[1][rows]))
         adam.step()
     with torch.inference_mode():
         found = _logits(layers, test[0], 0.0, random).argmax(dim=1)
@@ -95,7 +95,7 @@ def _layer(inputs: int, outputs: int, random: torch.Generator) -> tuple[Tensor, 
 
 def _batches(rows: int, epochs: int, random: torch.Generator) -> Iterator[Tensor]:
     for _ in range(epochs):
-        yield from torch.randperm(rows, generator=random).split(BATCH)
+        yield from torch.split(torch.randperm(rows, generator=random), BATCH)
 
 
 def _logits(
