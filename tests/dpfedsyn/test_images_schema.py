@@ -46,7 +46,7 @@ def test_the_shipped_schemas_are_the_documented_ones() -> None:
     digits = ImageSchema.load(EXAMPLES / "digits" / "schema.toml")
     mnist = ImageSchema.load(EXAMPLES / "mnist" / "schema.toml")
     assert digits == ImageSchema(
-        "digits", tuple("0123456789"), 8, 8, 64, 0.3, 16, 2.0, False,
+        "digits", tuple("0123456789"), 8, 8, 50, 0.3, 16, 2.0, False,
         digits.title, digits.source, "CC BY 4.0",
     )  # fmt: skip
     assert (mnist.height, mnist.width, mnist.largest) == (28, 28, 255)

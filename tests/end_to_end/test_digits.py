@@ -71,8 +71,8 @@ def test_every_metric_is_in_the_results_and_on_the_page(run: Path) -> None:
     assert 0 <= results["memorisation"]["default"]["share"] <= 1
     federation = read(run / "federation.json")
     assert sum(federation["shares"].values()) == pytest.approx(1.0)
-    # 3 rounds of 150 rows, 64 numbers and an energy each, 4 bytes a number.
-    assert federation["traffic"]["default"]["silo-0"]["answers"] == 3 * 150 * 65 * 4
+    # 3 rounds of 150 rows, 50 numbers and an energy each, 4 bytes a number.
+    assert federation["traffic"]["default"]["silo-0"]["answers"] == 3 * 150 * 51 * 4
     for heading in ("Utility by group", "Fidelity and diversity", "Memorisation", "Who took part"):
         assert heading in page
 
