@@ -25,10 +25,11 @@ class Process:
     memory_mib: float
 
 
-def measure() -> Process:
-    """Run the embedded example once, report and tables included, on at most two cores."""
+def measure(example: str = "hospitals") -> Process:
+    """Run an embedded example once, report and tables included, on at most two cores."""
     with tempfile.TemporaryDirectory(prefix="process-") as folder:
-        command = [sys.executable, "-m", "dpfedsyn", "run", "--out", str(Path(folder) / "run")]
+        command = [sys.executable, "-m", "dpfedsyn", "run", example]
+        command += ["--out", str(Path(folder) / "run")]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.perf_counter()
         with _two_cores():

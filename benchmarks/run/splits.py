@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.record import ERROR
 from dpfedsyn import __version__, config
 from dpfedsyn import run as runner
+from dpfedsyn.settings import Config
 
 CLASSIFIERS = ("logistic", "mlp", "cnn")
 SPLITS = tuple(f"report-{k}" for k in range(10))
@@ -46,8 +47,13 @@ def measure(
     overrides: Sequence[str],
     say: Callable[[str], None],
     example: str = "hospitals",
+    also: Callable[[Config, Path], dict[str, Any]] = lambda config, folder: {},
 ) -> list[dict[str, Any]]:
-    """Return each split's utility, similarity and epsilon; finished ones are read back."""
+    """Return each split's utility, similarity and epsilon; finished ones are read back.
+
+    Args:
+        also: what else to keep of a run, from its configuration and folder.
+    """
     results, began, taken = [], time.perf_counter(), 0
     simulated = config.load(example, overrides).partition is not None
     seeded = ("sampler", "evaluate", *(["partition"] if simulated else []))
@@ -62,7 +68,7 @@ def measure(
         path = kept / f"{split}.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if known.get("settings") != name:
-            known = {"settings": name, **_one(loaded, split)}
+            known = {"settings": name, **_one(loaded, split, also)}
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
             taken += 1
@@ -72,7 +78,9 @@ def measure(
     return results
 
 
-def _one(loaded: Any, split: str) -> dict[str, Any]:
+def _one(
+    loaded: Config, split: str, also: Callable[[Config, Path], dict[str, Any]]
+) -> dict[str, Any]:
     """Take one whole run and keep what it says of itself."""
     with tempfile.TemporaryDirectory(prefix="split-") as folder:
         began = time.perf_counter()
@@ -81,6 +89,7 @@ def _one(loaded: Any, split: str) -> dict[str, Any]:
         results = json.loads((result.folder / "results.json").read_text(encoding="utf-8"))
         federation = (result.folder / "federation.json").read_text(encoding="utf-8")
         statement = json.loads((result.folder / "statement.json").read_text(encoding="utf-8"))
+        more = also(loaded, result.folder)
     return {
         "split": split,
         "status": result.status,
@@ -94,6 +103,7 @@ def _one(loaded: Any, split: str) -> dict[str, Any]:
             name: {key: found[key] for key in ("marginal_mean", "pairwise_mean")}
             for name, found in results["similarity"].items()
         },
+        **more,
     }
 
 
