@@ -13,7 +13,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -64,7 +64,7 @@ def measure(
             *(f"{section}.seed={k + 1}" for section in seeded),
         ]
         loaded = config.load(example, settings)
-        name = hashlib.sha256(f"{__version__}\n{config.dump(loaded)}".encode()).hexdigest()[:16]
+        name = bound_to(loaded)
         path = kept / f"{split}.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if known.get("settings") != name:
@@ -76,6 +76,12 @@ def measure(
         each = (time.perf_counter() - began) / max(taken, 1)
         say(f"{split}: {k + 1} of {len(splits)} splits done, {each:.0f} s each")
     return results
+
+
+def bound_to(loaded: Config) -> str:
+    """Return what a kept result belongs to: version and settings, wherever the records lie."""
+    anywhere = replace(loaded, data=replace(loaded.data, folder=""))
+    return hashlib.sha256(f"{__version__}\n{config.dump(anywhere)}".encode()).hexdigest()[:16]
 
 
 def _one(

@@ -7,7 +7,6 @@ other round. Only the participation differs: same partitions, same settings.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import ERROR, Target
-from benchmarks.run.splits import Mean
-from dpfedsyn import __version__, config
+from benchmarks.run.splits import Mean, bound_to
+from dpfedsyn import config
 from dpfedsyn import run as runner
 from dpfedsyn.metrics.utility import predictions
 
@@ -49,7 +48,7 @@ def measure(mnist: Path, kept: Path, say: Callable[[str], None]) -> list[dict[st
                 f"participation.away={json.dumps(list(away))}",
             ]
             loaded = config.load("mnist", settings)
-            name = hashlib.sha256(f"{__version__}\n{config.dump(loaded)}".encode()).hexdigest()[:16]
+            name = bound_to(loaded)
             path = kept / f"{seed}-{'-'.join(case.split())}.json"
             known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             if known.get("settings") != name:
