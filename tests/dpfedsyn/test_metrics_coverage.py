@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import prdc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,7 +114,6 @@ def test_repeated_rows_of_a_table_cover_each_other() -> None:
 @pytest.mark.parametrize(("n", "m", "d", "k"), [(60, 80, 2, 5), (100, 50, 10, 3), (40, 40, 64, 1)])
 def test_agrees_with_the_package_of_the_paper(n: int, m: int, d: int, k: int) -> None:
     """All four numbers equal those of prdc, by the authors of density and coverage."""
-    prdc = pytest.importorskip("prdc", reason="prdc is not installed")
     real, synthetic = draws(n, 1, d), draws(m, 2, d) * 1.1 + 0.1
     theirs = prdc.compute_prdc(real, synthetic, nearest_k=k)
     ours = coverage(real, synthetic, k=k)

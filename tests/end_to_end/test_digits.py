@@ -342,3 +342,28 @@ def test_a_run_with_the_unet_trains_and_answers(tmp_path: Path) -> None:
         assert archive["images"].shape == (60, 8, 8)
     traffic = read(folder / "federation.json")["traffic"]["default"]["silo-0"]
     assert traffic["upload"] == 4 * numbers
+
+
+def test_every_silo_may_have_an_archive_of_its_own(tmp_path: Path) -> None:
+    """Two archives, no partition: each silo trains on its own images; a public test file beside."""
+    example = copied(tmp_path / "example")
+    with np.load(example / "digits.npz") as archive:
+        images, labels = archive["images"], archive["labels"]
+    parts = {"north": slice(0, 700), "south": slice(700, 1500), "test": slice(1500, None)}
+    for name, part in parts.items():
+        np.savez_compressed(example / f"{name}.npz", images=images[part], labels=labels[part])
+    config = (example / "config.toml").read_text(encoding="utf-8")
+    before, _, rest = config.partition("[partition]")
+    after = rest[rest.index("[privacy]") :]
+    silos = "".join(
+        f'[[silos]]\nname = "{name}"\npath = "{name}.npz"\nreference_size = 700\n\n'
+        for name in ("north", "south")
+    )
+    before = before.replace('path = "digits.npz"', 'test = "test.npz"')
+    (example / "own.toml").write_text(before + silos + after, encoding="utf-8")
+    settings = (*QUICK, "evaluate.baselines=[]", "answers.best_share=0.0")
+    result = call("run", example / "own.toml", "--out", tmp_path / "run", *sets(settings))
+    assert result.exit_code == 0, result.output
+    results = read(tmp_path / "run" / "results.json")
+    assert (results["train_rows"], results["test_rows"]) == (1500, 297)
+    assert not (tmp_path / "run" / "partition.npz").exists()
