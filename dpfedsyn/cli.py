@@ -1,8 +1,8 @@
 """The command line: run, plan, ledger, report.
 
-Exit codes: 0 done (also a run that ended partial, by plan); 2 bad input; 3 over budget, nothing
-released; 4 damaged or locked ledger; 130 interrupted. Everything heavy is imported inside the
-commands, so that `--help` answers at once.
+Exit codes: 0 done (also a run that ended partial, by plan); 1 silos that do not answer, or not as
+agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 130 interrupted.
+Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
 import json

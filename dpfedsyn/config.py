@@ -19,6 +19,7 @@ from dpfedsyn.settings import (
     PRESETS,
     Allowed,
     Config,
+    ParticipationSettings,
     PartitionSettings,
     SamplerSettings,
     SiloSettings,
@@ -74,7 +75,16 @@ def dump(config: Config) -> str:
 
 def digest(config: Config) -> str:
     """Return the SHA-256 of the resolved configuration: what a ledger is bound to."""
-    return hashlib.sha256(dump(absolute(config)).encode()).hexdigest()
+    return hashlib.sha256(dump(absolute(enduring(config))).encode()).hexdigest()
+
+
+def enduring(config: Config) -> Config:
+    """Return what may not change when a run is resumed: all but who takes part in its rounds.
+
+    Participation is public and costs nothing; a run that stopped for want of a quorum can go on
+    with a smaller one.
+    """
+    return dataclasses.replace(config, participation=ParticipationSettings())
 
 
 def absolute(config: Config) -> Config:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dpfedsyn import checkpoint
 from dpfedsyn import config as configuration
-from dpfedsyn.errors import RunError
+from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.settings import Config
 
 RUNNING, COMPLETE, PARTIAL = "running", "complete", "partial"
@@ -50,6 +50,8 @@ class RunFolder:
 def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
     """Open a run's folder: a new one, or with `resume` one of the same configuration.
 
+    Who takes part may be configured anew on resumption; nothing else may.
+
     Raises:
         RunError: the folder holds a run already, or another one, or none to resume.
     """
@@ -62,16 +64,25 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
                 "Continue that run with --resume, or name another folder with --out."
             )
         _create(path)
-        folder.write_text("config.toml", text)
     elif not before.is_file():
         raise RunError(f"{path}: there is no run to resume here. Start it without --resume.")
-    elif before.read_text(encoding="utf-8") != text:
+    elif not _same_run(before, config):
         raise RunError(
             f"{path}: the run in this folder has another configuration ({before}); its ledgers and "
-            "checkpoints do not fit this one. Resume it without --set, or use another --out."
+            "checkpoints do not fit this one. Resume it without --set (but for participation.*), "
+            "or use another --out."
         )
+    folder.write_text("config.toml", text)
     folder.state(RUNNING)
     return folder
+
+
+def _same_run(stored: Path, config: Config) -> bool:
+    """Whether a stored configuration is this one, but for who takes part."""
+    try:
+        return configuration.digest(configuration.load(str(stored))) == configuration.digest(config)
+    except ConfigError:
+        return False
 
 
 def unused(path: Path) -> bool:
@@ -92,25 +103,35 @@ def _create(path: Path) -> None:
 
 
 class RoundLog:
-    """rounds.jsonl: one line per round, appended as rounds are taken, each round once."""
+    """rounds.jsonl: one line per round, appended as rounds are taken, each round once.
+
+    A round that is taken again, since a kill came before its checkpoint, replaces what it was: who
+    answered may differ.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._seen = {self._name(json.loads(line)) for line in self._lines()}
+            names = [self._name(json.loads(line)) for line in self._lines()]
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path}: a line is damaged ({error}); the report would miss rounds. Move the file "
                 "away and resume: charges are in the ledgers, not here."
             ) from None
+        self._places = {name: place for place, name in enumerate(names)}
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append a round unless an earlier, interrupted attempt already wrote it."""
-        if self._name(record) not in self._seen:
-            self._seen.add(self._name(record))
-            self._path.touch(mode=0o600)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(finite(record), allow_nan=False) + "\n")
+        """Append a round; one that an earlier, interrupted attempt wrote is written anew."""
+        line, name = json.dumps(finite(record), allow_nan=False), self._name(record)
+        if name in self._places:
+            lines = self._lines()
+            lines[self._places[name]] = line
+            checkpoint.write_bytes(self._path, ("\n".join(lines) + "\n").encode())
+            return
+        self._places[name] = len(self._places)
+        self._path.touch(mode=0o600)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def of(self, name: str) -> list[dict[str, Any]]:
         """Return the rounds of one pass, oldest first."""

@@ -22,10 +22,11 @@ Mask = NDArray[np.bool_]
 def left(
     state: ChainState, settings: ParticipationSettings, sampler_settings: SamplerSettings
 ) -> Mask:
-    """Return which silos (K,) have left the pass: they missed more rounds in a row than `patience`.
+    """Return which silos (K,) have left: they missed more rounds in a row than `patience`.
 
-    Only where rows remember their silo does one leave; elsewhere it is asked again every round and
-    takes part again as soon as it answers.
+    Only where rows remember their silo does one leave, and its rows go to others. It is still asked
+    about rows that nobody else could take, and takes part again once it answers; elsewhere a silo
+    is asked every round.
     """
     if not keeps_shares(sampler_settings):
         return np.zeros(len(state.missed), dtype=bool)
@@ -58,7 +59,7 @@ def hand_over(
 
     Returns:
         The state, and how many rows changed hands (of path energies: the expected number). A row
-        whose label no other silo has stays where it is and follows its last clean estimate.
+        whose label no other silo has stays with its silo, which goes on being asked about it.
     """
     if not gone.any() or not keeps_shares(settings):
         return state, 0
@@ -73,23 +74,21 @@ def hand_over(
         silo = state.silo.copy()
         silo[rows] = draw_silos(remaining, state.labels[rows], rng)
         return replace(state, silo=silo), len(rows)
-    return _without_past(state, gone, weights[:, state.labels], served, settings.temperature)
+    return _shared_out(state, gone, weights[:, state.labels], remaining[:, state.labels], settings)
 
 
-def _without_past(
-    state: ChainState, gone: Mask, prior: Array, served: Mask, temperature: float
+def _shared_out(
+    state: ChainState, gone: Mask, prior: Array, remaining: Array, settings: SamplerSettings
 ) -> tuple[ChainState, int]:
-    """Take the silos that have left out of the path energies of all rows that others can serve.
+    """Give what silos that have left are responsible for to the others, at their prior weights.
 
-    A row that was certain to be one of theirs knows nothing of the others: it starts anew.
+    Not as the others fit the row: a row that a lost silo has shaped fits by accident. In
+    expectation every other silo then has w_j / (1 - w_gone), like with anchored rows.
     """
-    lost = np.isfinite(state.path[gone]).any(axis=0) & served
-    if not lost.any():
-        return state, 0
-    with np.errstate(divide="ignore"):
-        before = softmax(np.log(prior) - temperature * state.path)
-    path = np.where(gone[:, None] & lost, np.inf, state.path)
-    others = (prior > 0.0) & ~gone[:, None]
-    anew = lost & ~(np.isfinite(path) & others).any(axis=0)
-    path = np.where(anew & others, 0.0, path)
-    return replace(state, path=path), round(float(before[gone][:, lost].sum()))
+    with np.errstate(divide="ignore", invalid="ignore"):  # of weights that are 0
+        before = softmax(np.log(prior) - settings.temperature * state.path)
+        lost = np.where(remaining.any(axis=0), before[gone].sum(axis=0), 0.0)
+        after = np.where(gone[:, None], 0.0, before) + lost * remaining
+        path = np.where(after > 0.0, np.log(prior) - np.log(after), np.inf)
+    path = np.where(lost > 0.0, path / settings.temperature, state.path)
+    return replace(state, path=path), round(float(lost.sum()))

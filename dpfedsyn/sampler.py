@@ -11,7 +11,7 @@ of v (noise absorption), which leaves the chain's law unchanged as long as v is 
 Silos may be missing from a round. Where weights look at this round's answers alone, they are
 renormalised over those who answered. Where a row belongs to a silo (anchored) or its past speaks
 for one (path energies), a missing silo keeps its share: its kernel is the one that the row's last
-clean estimate implies. So E[w~] does not move, whoever drops out.
+clean estimate implies. So E[w~] does not move under `mix`, whoever drops out.
 """
 
 from __future__ import annotations

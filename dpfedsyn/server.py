@@ -20,7 +20,7 @@ from dpfedsyn.diffusion import Kernel
 from dpfedsyn.engine import Engine
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.sampler import ChainState, RoundAnswers
+from dpfedsyn.sampler import ChainState, RoundAnswers, StepInfo
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
@@ -53,17 +53,14 @@ class RoundInfo:
     """What a round did, and who took part.
 
     Attributes:
-        responsibilities: mean per silo. injected: share of the kernel's variance.
-        asked: rows that each silo was asked about. answered: who answered in time.
-        unanswered: rows that moved on their last clean estimate.
+        step: what the step did. asked: rows that each silo was asked about.
+        answered: who answered in time.
         handed_over: rows that changed hands before the round, since their silo has left.
     """
 
-    responsibilities: tuple[float, ...]
-    injected: float
+    step: StepInfo
     asked: Mapping[str, int]
     answered: tuple[str, ...]
-    unanswered: int
     handed_over: int
 
 
@@ -123,7 +120,7 @@ def run_pass(
     Raises:
         SiloUnavailable: too few silos answered, however often the round was asked.
     """
-    planned = [len(rows) for rows in _asked_rows(plan, state)]
+    planned = [len(rows) for rows in _rows_of(plan, state)]
     arrays = checkpoint.load(saved)
     state = _from_arrays(arrays) if arrays else state
     while state.round_number < len(plan.kernels):
@@ -149,35 +146,31 @@ def _round(
     names, prior = engine.members(), weights.prior(mixture, plan.settings.prior)
     gone = participation.left(state, plan.participation, plan.settings)
     state, handed_over = participation.hand_over(state, gone, prior, plan.settings, rng)
-    rows = _asked_rows(plan, state)
+    rows = _rows_of(plan, state, gone)
     queries = {
         name: _query(plan, state, name, own, first)
-        for name, own, first, has_left in zip(names, rows, planned, gone, strict=True)
-        if len(own) and not has_left
+        for name, own, first in zip(names, rows, planned, strict=True)
+        if len(own)
     }
-    replies = ask(plan, engine, queries, state, int(gone.sum()))
+    away = sum(has_left and name not in queries for name, has_left in zip(names, gone, strict=True))
+    replies = ask(plan, engine, queries, state, away)
     answers = _gather(plan, state, names, rows, replies)
     kernel = plan.kernels[state.round_number]
     after, step = sampler.step(state, answers, kernel, prior[:, state.labels], plan.settings, rng)
     asked = np.array([name in queries for name in names])
     after = participation.counted(after, asked, answers.present)
-    return after, RoundInfo(
-        responsibilities=step.responsibilities,
-        injected=step.injected,
-        asked={name: len(query.x) for name, query in queries.items()},
-        answered=tuple(replies),
-        unanswered=step.unanswered,
-        handed_over=handed_over,
-    )
+    rows_asked = {name: len(query.x) for name, query in queries.items()}
+    return after, RoundInfo(step, rows_asked, tuple(replies), handed_over)
 
 
 def ask(
-    plan: Pass, engine: Engine, queries: Mapping[str, ScoreQuery], state: ChainState, gone: int
+    plan: Pass, engine: Engine, queries: Mapping[str, ScoreQuery], state: ChainState, away: int
 ) -> dict[str, PrivateAnswer]:
     """Ask until the quorum has answered; silos that have answered are not asked again.
 
     Args:
-        gone: how many silos have left; they count as missing.
+        away: how many silos have left and are not asked; they count as missing. A silo that is
+            not asked because it never had a row does not.
     """
     members, rule = engine.members(), plan.participation
     wanted = participation.needed(len(members), rule.quorum)
@@ -185,14 +178,14 @@ def ask(
     for _ in range(rule.attempts):
         replies |= engine.ask({name: q for name, q in queries.items() if name not in replies})
         missing = sorted(set(queries) - set(replies))
-        if replies and len(members) - gone - len(missing) >= wanted:
+        if replies and len(members) - away - len(missing) >= wanted:
             for name, reply in replies.items():
                 _check(queries[name], reply)
             return {name: replies[name] for name in queries if name in replies}
     raise SiloUnavailable(
-        f"{', '.join(missing) or 'all silos that have rows'}: no answer in round "
+        f"{', '.join(missing)}: no answer in round "
         f"{state.round_number + 1} of pass {plan.name}, asked {rule.attempts} times. "
-        f"{len(members) - gone - len(missing)} of {len(members)} silos took part, and "
+        f"{len(members) - away - len(missing)} of {len(members)} silos took part, and "
         f"participation.quorum = {rule.quorum:g} needs {wanted}; the samples stay where they are. "
         "Start the silos again and continue with --resume."
     )
@@ -239,11 +232,19 @@ def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
         )
 
 
-def _asked_rows(plan: Pass, state: ChainState) -> list[NDArray[np.int64]]:
-    """Return each silo's rows: anchored samples are shown to their own silo only."""
+def _rows_of(
+    plan: Pass, state: ChainState, gone: NDArray[np.bool_] | None = None
+) -> list[NDArray[np.int64]]:
+    """Return the rows that each silo is shown: its own where they are anchored, else all.
+
+    A silo that has left is shown those alone that are still its.
+    """
+    silos, everything = range(len(state.missed)), np.arange(len(state.x))
     if plan.settings.step == "anchored":
-        return [np.flatnonzero(state.silo == k) for k in range(len(state.missed))]
-    return [np.arange(len(state.x))] * len(state.missed)
+        return [np.flatnonzero(state.silo == k) for k in silos]
+    if gone is None or not gone.any():
+        return [everything for _ in silos]
+    return [np.flatnonzero(np.isfinite(state.path[k])) if gone[k] else everything for k in silos]
 
 
 def _query(

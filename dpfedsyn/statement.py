@@ -60,7 +60,8 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
             "which silos take part, their public reference sizes and all settings",
             "the test part: it is never used for training and enters the internal evaluation "
             f"unpaid ({config.data.test_fraction:.0%} of each silo's rows, by keyed hash)",
-            "timing of the replies",
+            "timing of the replies; with participation.timeout it also decides which answers are "
+            "used",
         ],
         "caveats": _caveats(plan),
         "software": {
@@ -167,6 +168,9 @@ def _caveats(plan: Plan) -> list[str]:
         "real records without noise; publishing them is not covered by the claim.",
         "A record is named by its line in the silo's file, or by the schema's id column: the claim "
         "is about records that keep their names.",
+        "A record's gradient is computed in float32 beside others: its last bits may depend on how "
+        "many records are in the batch. The declared slack of 1e-6 was not exceeded in tests, "
+        "but does not bound that for every device.",
         "An older copy of a ledger put back in its place is not noticed without an exported head.",
         "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
         "folder.",

@@ -66,7 +66,7 @@ def sample(
         saved = Path(folder) / "state.npz"
         result = server.run_pass(plan, engine, mixture, state=state, saved=saved, on_round=on_round)
     assert result.refusal is None  # there is no budget to exhaust
-    return Samples(result.samples, result.state.silo, rounds[-1].responsibilities)
+    return Samples(result.samples, result.state.silo, rounds[-1].step.responsibilities)
 
 
 def answerer(name: str, model: Denoiser, seed: int) -> Callable[[ScoreQuery], PrivateAnswer]:

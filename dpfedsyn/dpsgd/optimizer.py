@@ -42,7 +42,8 @@ class PublicRateOptimizer(DPOptimizer):
     """`DPOptimizer` with a public divisor, float64 clipping and noise from a keystream.
 
     Guarantee:
-        One step is the Gaussian mechanism with sensitivity C (1 + 1e-6) under add-or-remove:
+        Given the records' gradients, one step is the Gaussian mechanism with sensitivity
+        C (1 + 1e-6) under add-or-remove:
         grad = (sum of clipped per-record gradients + N(0, (noise_multiplier C (1 + 1e-6))^2)) /
         expected_batch_size, whatever the records are. The divisor is public; an empty batch is
         noise alone and is a step like any other.

@@ -54,9 +54,9 @@ class LocalEngine:
             if (future := self._deliver(name, query)) is not None
         }
         # A round is over when every silo is done with it, or its time is.
-        wait(futures.values(), self._timeout)
-        self._pending |= {n: (queries[n], f) for n, f in futures.items() if not f.done()}
-        done = {name: future for name, future in futures.items() if future.done()}
+        in_time = wait(futures.values(), self._timeout).done
+        done = {name: future for name, future in futures.items() if future in in_time}
+        self._pending |= {n: (queries[n], f) for n, f in futures.items() if n not in done}
         errors = [future.exception() for future in done.values()]
         refusals = [error for error in errors if isinstance(error, BudgetExhausted)]
         if len(refusals) > 1:
@@ -70,6 +70,8 @@ class LocalEngine:
         if future is not None and earlier is not query:
             if not future.done():
                 return None
+            if not isinstance(future.exception(), BudgetExhausted | SiloUnavailable):
+                future.result()  # a fault of the silo must not vanish with its late answer
             _LOG.warning("%s: its answer to an earlier round came too late and was dropped", name)
         self._pending.pop(name, None)
         if future is not None and earlier is query:

@@ -50,8 +50,9 @@ def traffic(federation: Json) -> Table:
     ]  # fmt: skip
     head = ("pass", "rounds", "rows", "bytes sent", "bytes of one upload", "ratio")
     note = (
-        "Payload of the answers against one upload of the same network's parameters, as one round "
-        "of federated averaging sends it; below 1 the answers of the whole pass are smaller."
+        "Payload of the answers that were used, against one upload of the same network's "
+        "parameters, as one round of federated averaging sends it; below 1 the answers of the "
+        "whole pass are smaller."
     )
     return Table("Bytes sent by each silo", head, text(rows), note)
 
@@ -69,7 +70,10 @@ def claims(results: Json) -> Table:
             for upper, silos in alike.items()
         ]
     head = ("baseline", "silos", "epsilon upper", "delta", "unit", "adjacency")
-    note = f"It is {WOULD_BE} The literal paper charges its training alone (Theorem 4.7)."
+    note = (
+        f"It is {WOULD_BE} The literal paper charges its training alone (Theorem 4.7); here "
+        "the labels of its rows follow the run's own noisy counts, which are not in its line."
+    )
     return Table("Promises of the private baselines", head, text(rows), note)
 
 

@@ -53,6 +53,19 @@ def test_a_round_that_is_told_again_stands_once_and_a_cut_line_is_dropped(tmp_pa
     assert [json.loads(line)["epsilon"] for line in whole.splitlines()] == [None, None]
 
 
+def test_a_round_that_is_taken_again_replaces_what_was_told_of_it(tmp_path: Path) -> None:
+    """The kill came before the checkpoint, and then others answered: the last telling counts."""
+    path = tmp_path / "rounds.jsonl"
+    log = RoundLog(path)
+    for number in (1, 2):
+        log.append({"pass": "default", "round": number, "answered": ["a"]})
+    resumed = RoundLog(path)
+    resumed.append({"pass": "default", "round": 2, "answered": ["a", "b"]})
+    resumed.append({"pass": "default", "round": 3, "answered": ["b"]})
+    told = [(r["round"], r["answered"]) for r in RoundLog(path).of("default")]
+    assert told == [(1, ["a"]), (2, ["a", "b"]), (3, ["b"])]
+
+
 def test_a_damaged_line_is_one_clear_error_and_keeps_the_file(tmp_path: Path) -> None:
     """Charges are in the ledgers: the message says so, and how to go on."""
     path = tmp_path / "rounds.jsonl"

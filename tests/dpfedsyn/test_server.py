@@ -404,7 +404,7 @@ def test_each_row_is_mixed_at_the_prior_weights_of_its_label(
         MIXTURE,
         state=begin(settings),
         saved=tmp_path / "state.npz",
-        on_round=lambda number, info: seen.append(info.responsibilities),
+        on_round=lambda number, info: seen.append(info.step.responsibilities),
     )
     assert seen == [pytest.approx(expected)] * ROUNDS
 
@@ -444,7 +444,7 @@ def test_declared_noise_is_absorbed(tmp_path: Path) -> None:
             MIXTURE,
             state=begin(DEFAULT),
             saved=tmp_path / f"{std}.npz",
-            on_round=lambda number, info, injected=injected: injected.append(info.injected),
+            on_round=lambda number, info, injected=injected: injected.append(info.step.injected),
         )
     assert shares[0.0] == pytest.approx([1.0] * ROUNDS)
     # c lambda^2 sigma^2 sum w~^2 / 2 with c = .3, sigma = 1 and sum w~^2 in [1/3, 1]

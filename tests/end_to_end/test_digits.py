@@ -282,7 +282,7 @@ def test_a_run_completes_without_silos_that_leave_and_says_who_was_missing(tmp_p
 def test_a_quorum_that_is_never_met_stops_cleanly_and_charges_no_round_twice(
     tmp_path: Path,
 ) -> None:
-    """Exit 1 with the mend; what was charged verifies; resumed, the round costs nothing more."""
+    """Exit 1 with the mend; resumed, the round costs nothing more; a smaller quorum lets it end."""
     settings = (*BLIND, "participation.quorum=0.9", 'participation.away=["silo-1 2-"]')
     stopped = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
     assert stopped.exit_code == 1, stopped.output
@@ -296,6 +296,12 @@ def test_a_quorum_that_is_never_met_stops_cleanly_and_charges_no_round_twice(
     assert resumed.exit_code == 1, resumed.output
     assert [answers(path) for path in ledgers] == before
     assert call("ledger", "verify", *ledgers).exit_code == 0
+    smaller = ("--set", "participation.quorum=0.7", "--set", "answers.best_share=0.1")
+    refused = call("run", "--out", tmp_path / "run", "--resume", *smaller)
+    assert refused.exit_code == 2, refused.output
+    finished = call("run", "--out", tmp_path / "run", "--resume", *smaller[:2])
+    assert finished.exit_code == 0, finished.output
+    assert read(tmp_path / "run" / "state.json")["status"] == "complete"
 
 
 def answers(ledger: Path) -> int:
