@@ -34,22 +34,27 @@ def test_the_record_says_where_it_was_measured(benchmark: Any, tmp_path: Path) -
     assert (stored["smoke"], stored["tables"]) == (True, {"t": [{"a": 1}]})
 
 
-def test_the_stored_record_is_a_full_one() -> None:
+@pytest.mark.parametrize("file", ["run", "utility"])
+def test_the_stored_record_is_a_full_one(file: str) -> None:
     """Every target of the full run has a value; a missed one stays in the file as missed."""
-    stored = json.loads((ROOT / "benchmarks" / "results" / "run.json").read_text())
-    assert stored["smoke"] is False
-    assert set(stored["targets"]) == {
-        "auc_default",
-        "auc_best",
-        "process_seconds",
-        "overhead_share",
-    }
+    stored = json.loads((ROOT / "benchmarks" / "results" / f"{file}.json").read_text())
+    assert (stored["benchmark"], stored["smoke"]) == (file, False)
+    wanted = {
+        "run": {"auc_default", "auc_best", "process_seconds", "overhead_share"},
+        "utility": {
+            *(f"digits_{p}_{m}{k}" for p in ("default", "best") for m in ("logistic", "mlp")
+              for k in ("", "_short")),
+            *(f"mnist_best_{m}" for m in ("logistic", "mlp", "cnn")),
+            "silo_shares", "silos_lost", "bytes_ratio", "digits_seconds",
+        },
+    }  # fmt: skip
+    assert set(stored["targets"]) == wanted[file]
     for target in stored["targets"].values():
         assert target["value"] is not None
         assert target["met"] in (True, False)
         assert target["reason"]
-    splits = {row["splits"] for row in stored["tables"]["utility on held-out real rows"]}
-    assert splits == {10}
+    of_splits = {"run": "utility on held-out real rows", "utility": "digits, epsilon 10 per silo"}
+    assert {row["splits"] for row in stored["tables"][of_splits[file]]} == {10}
 
 
 def test_a_split_that_was_measured_is_read_back(benchmark: Any, tmp_path: Path) -> None:
