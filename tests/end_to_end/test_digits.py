@@ -260,7 +260,7 @@ def test_a_run_completes_without_silos_that_leave_and_says_who_was_missing(tmp_p
     """One silo misses two rounds and returns, one is lost: counted in file, log and page."""
     away = (
         'participation.away=["silo-1 2-3", "silo-2 5-"]', "participation.patience=2",
-        "sampler.levels=8",
+        "sampler.levels=8", "sampler.step=anchored", "sampler.energy=path",
     )  # fmt: skip
     settings = (*BLIND, *away, "preset=best")
     result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
