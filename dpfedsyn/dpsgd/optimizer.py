@@ -42,11 +42,12 @@ class PublicRateOptimizer(DPOptimizer):
     """`DPOptimizer` with a public divisor, float64 clipping and noise from a keystream.
 
     Guarantee:
-        Given the records' gradients, one step is the Gaussian mechanism with sensitivity
-        C (1 + 1e-6) under add-or-remove:
+        One step is the Gaussian mechanism with sensitivity C (1 + 1e-6) under add-or-remove:
         grad = (sum of clipped per-record gradients + N(0, (noise_multiplier C (1 + 1e-6))^2)) /
         expected_batch_size, whatever the records are. The divisor is public; an empty batch is
-        noise alone and is a step like any other.
+        noise alone and is a step like any other. A record's gradient is what the backward pass
+        gives, whose float32 rounding may depend on the shape of the batch; the slack has to hold
+        that as well.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ def test_every_record_belongs_to_exactly_one_silo(
     assert set(owner.tolist()) <= set(range(silos))
 
 
-@given(st.sampled_from(KINDS), st.integers(1, 5), st.integers(1, 60), st.integers(0, 99))
+@given(st.sampled_from(KINDS), st.integers(1, 5), st.integers(5, 60), st.integers(0, 99))
 def test_with_a_size_so_many_records_are_used_and_the_others_by_nobody(
     kind: str, silos: int, size: int, seed: int
 ) -> None:
