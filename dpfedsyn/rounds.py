@@ -70,17 +70,14 @@ def _passes(
 
 def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:
     """Fix a pass: each silo's noise follows from the rows that it will be asked."""
-    rows = {}
-    for k, silo in enumerate(plan.config.silos):
-        anchored = part.settings.step == "anchored"
-        rows[silo.name] = int((state.silo == k).sum()) if anchored else len(state.x)
+    rows = zip(plan.config.silos, server.rows_of(part.settings, state), strict=True)
     return server.Pass(
         name=part.name,
         run=plan.config.name,
         first_round=part.first_round,
         settings=part.settings,
         kernels=part.kernels,
-        noise={name: plan.noise(part, count) for name, count in rows.items()},
+        noise={silo.name: plan.noise(part, len(own)) for silo, own in rows},
         participation=plan.config.participation,
     )
 

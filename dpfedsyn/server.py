@@ -120,7 +120,7 @@ def run_pass(
     Raises:
         SiloUnavailable: too few silos answered, however often the round was asked.
     """
-    planned = [len(rows) for rows in _rows_of(plan, state)]
+    planned = [len(rows) for rows in rows_of(plan.settings, state)]
     arrays = checkpoint.load(saved)
     state = _from_arrays(arrays) if arrays else state
     while state.round_number < len(plan.kernels):
@@ -146,7 +146,7 @@ def _round(
     names, prior = engine.members(), weights.prior(mixture, plan.settings.prior)
     gone = participation.left(state, plan.participation, plan.settings)
     state, handed_over = participation.hand_over(state, gone, prior, plan.settings, rng)
-    rows = _rows_of(plan, state, gone)
+    rows = rows_of(plan.settings, state, gone)
     queries = {
         name: _query(plan, state, name, own, first)
         for name, own, first in zip(names, rows, planned, strict=True)
@@ -232,15 +232,15 @@ def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
         )
 
 
-def _rows_of(
-    plan: Pass, state: ChainState, gone: NDArray[np.bool_] | None = None
+def rows_of(
+    settings: SamplerSettings, state: ChainState, gone: NDArray[np.bool_] | None = None
 ) -> list[NDArray[np.int64]]:
     """Return the rows that each silo is shown: its own where they are anchored, else all.
 
     A silo that has left is shown those alone that are still its.
     """
     silos, everything = range(len(state.missed)), np.arange(len(state.x))
-    if plan.settings.step == "anchored":
+    if settings.step == "anchored":
         return [np.flatnonzero(state.silo == k) for k in silos]
     if gone is None or not gone.any():
         return [everything for _ in silos]

@@ -7,17 +7,18 @@ own, so that an interrupted measurement goes on where it stopped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.kept import read_or_make
 from benchmarks.record import ERROR
 from dpfedsyn import __version__, config
 from dpfedsyn import run as runner
@@ -64,15 +65,11 @@ def measure(
             *(f"{section}.seed={k + 1}" for section in seeded),
         ]
         loaded = config.load(example, settings)
-        name = bound_to(loaded)
-        path = kept / f"{split}.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known.get("settings") != name:
-            known = {"settings": name, **_one(loaded, split, also)}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-            taken += 1
-        results.append(known)
+        found, fresh = read_or_make(
+            kept / f"{split}.json", bound_to(loaded), partial(_one, loaded, split, also)
+        )
+        taken += fresh
+        results.append(found)
         each = (time.perf_counter() - began) / max(taken, 1)
         say(f"{split}: {k + 1} of {len(splits)} splits done, {each:.0f} s each")
     return results
@@ -81,7 +78,7 @@ def measure(
 def bound_to(loaded: Config) -> str:
     """Return what a kept result belongs to: version and settings, wherever the records lie."""
     anywhere = replace(loaded, data=replace(loaded.data, folder=""))
-    return hashlib.sha256(f"{__version__}\n{config.dump(anywhere)}".encode()).hexdigest()[:16]
+    return f"{__version__}\n{config.dump(anywhere)}"
 
 
 def _one(

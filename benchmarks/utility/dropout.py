@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.kept import read_or_make
 from benchmarks.record import ERROR, Target
 from benchmarks.run.splits import Mean, bound_to
 from dpfedsyn import config
 from dpfedsyn import run as runner
+from dpfedsyn.images import ImageSchema, archive
 from dpfedsyn.metrics.utility import predictions
+from dpfedsyn.settings import Config
 
 PARTITIONS = (1, 2, 3)  # seeds
 LOST = ("silo-0", "silo-1")  # whoever these are: silos of a partition are in no order
@@ -48,41 +50,35 @@ def measure(mnist: Path, kept: Path, say: Callable[[str], None]) -> list[dict[st
                 f"participation.away={json.dumps(list(away))}",
             ]
             loaded = config.load("mnist", settings)
-            name = bound_to(loaded)
             path = kept / f"{seed}-{'-'.join(case.split())}.json"
-            known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-            if known.get("settings") != name:
-                known = {"settings": name, "partition": seed, "case": case}
-                known |= _one(loaded, mnist, seed)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+            found, _ = read_or_make(
+                path, bound_to(loaded), partial(_one, loaded, mnist, seed, case)
+            )
             say(f"partition {seed}, {case}: done")
-            results.append(known)
+            results.append(found)
     return results
 
 
-def _one(loaded: Any, mnist: Path, seed: int) -> dict[str, Any]:
+def _one(loaded: Config, mnist: Path, seed: int, case: str) -> dict[str, Any]:
     """Take a whole run, and score its images on the public test set."""
+    schema = ImageSchema.load(loaded.path(loaded.data.schema))
     with tempfile.TemporaryDirectory(prefix="dropout-") as folder:
         result = runner.run(loaded, Path(folder) / "run")
         federation = json.loads((result.folder / "federation.json").read_text(encoding="utf-8"))
-        with np.load(result.folder / "synthetic.npz") as archive:
-            x, y = archive["images"], archive["labels"].astype(np.int64)
-    with np.load(mnist / "test.npz") as archive:
-        test, truth = archive["images"], archive["labels"].astype(np.int64)
-    shape = (x.shape[1], x.shape[2])
-    found = predictions(_flat(x), y, _flat(test), seed=seed, shape=shape).utility(truth)
+        x, y = archive.read(result.folder / "synthetic.npz", schema)
+    test, truth = archive.read(mnist / "test.npz", schema)
+    rows, test_rows = x.reshape(len(x), -1), test.reshape(len(test), -1)
+    shape = (schema.height, schema.width)
+    found = predictions(rows, y, test_rows, seed=seed, shape=shape).utility(truth)
     return {
+        "partition": seed,
+        "case": case,
         "status": result.status,
         "rows": len(x),
         "accuracy": {name: getattr(found, name).accuracy for name in CLASSIFIERS},
         "participation": federation["participation"]["best"],
         "moved": federation["moved"]["best"],
     }
-
-
-def _flat(images: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
 def table(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

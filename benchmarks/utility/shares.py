@@ -9,11 +9,10 @@ measurement goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.kept import read_or_make
 from benchmarks.record import Target
 from benchmarks.utility import chain, disjoint
 from benchmarks.utility.disjoint import Federation, Setting
@@ -99,21 +99,19 @@ def rows(
     def federation() -> Federation:
         return disjoint.prepare(setting, images, say)
 
+    def measured(cell: Cell) -> Row:
+        return one(cell, setting, federation())
+
     results, began, taken = [], time.perf_counter(), 0
     for k, cell in enumerate(cells):
         sampling = cell.settings(setting.seed)
         bound = f"{__version__}\n{setting}\n{cell}\n{sampling}"
-        name = hashlib.sha256(bound.encode()).hexdigest()[:16]
-        path = kept / f"{cell.name}.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known.get("settings") != name:
-            known = {"settings": name, **one(cell, setting, federation())}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        found, fresh = read_or_make(kept / f"{cell.name}.json", bound, partial(measured, cell))
+        if fresh:
             taken += 1
             each = (time.perf_counter() - began) / taken
             say(f"silo shares: {k + 1} of {len(cells)} passes done, {each:.0f} s each")
-        results.append(known)
+        results.append(found)
     return results
 
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from dpfedsyn.errors import DataError
+from dpfedsyn.metrics.utility import checked
 from dpfedsyn.threads import one_per_silo
 
 BATCH = 64
@@ -110,15 +110,10 @@ def _logits(
 
 
 def _checked(x: ArrayLike, y: ArrayLike, what: str) -> tuple[Tensor, Tensor]:
-    pixels, labels = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.int64)
-    if pixels.ndim != 2 or labels.shape != pixels.shape[:1] or not len(pixels):
+    pixels, labels = checked(x, y, what)
+    if not ((pixels >= 0.0) & (pixels <= 1.0)).all():
         raise DataError(
-            f"{what} images {pixels.shape} and labels {labels.shape} cannot be scored; give (n, d) "
-            "and (n,) with n > 0"
-        )
-    if not ((pixels >= 0.0) & (pixels <= 1.0)).all() or labels.min() < 0:
-        raise DataError(
-            f"{what} images hold pixels outside [0, 1], or labels below 0, so nothing was scored; "
-            "divide pixels by the largest value and count labels from 0"
+            f"{what} images hold pixels outside [0, 1], so nothing was scored; divide pixels by "
+            "the largest value"
         )
     return torch.from_numpy(2.0 * pixels - 1.0).float(), torch.from_numpy(labels)
