@@ -1,8 +1,8 @@
 """Questions about an event: its epsilon, its delta, how both grow, and what overlap costs.
 
-Every answer is a `Bound` whose upper end is valid for both directions of neighbouring. The lower
-end certifies the accountant's value where a part of the event is known exactly: the plain Gaussians
-that leave the silo. A cascade has no lower bound.
+Every answer is a `Bound` that is valid for both directions of neighbouring: the larger one counts,
+after composition. Both ends are certified. A cascade's lower end is only that of the plain
+Gaussians beside it, since the theorem behind it bounds from above.
 """
 
 import math
@@ -12,32 +12,30 @@ from itertools import combinations
 
 import numpy as np
 
-from accountants import gaussian, rdp
+from accountants import certified, gaussian, rdp
 from accountants.bound import Bound
 from accountants.errors import AccountingError, UnsupportedEvent
 from accountants.events import Adjacency, Event
 from accountants.parts import Parts, cascaded, parts_of
-from accountants.profile import (
-    DIRECTIONS,
-    delta_product,
-    delta_upper,
-    has_product,
-    readings,
-)
-from accountants.search import smallest
+from accountants.plain import ADD, DIRECTIONS, REMOVE, delta_bounds, epsilon_bounds, moments
+from accountants.profile import delta_product, delta_upper, has_product, readings
+from accountants.search import crossing
 
 _MOST_SUBSETS = 256
 _ROUNDING = 1e-15  # of a sum of squares, correctly rounded, and its square root
 
 
-def epsilon(event: Event, *, delta: float, adjacency: Adjacency | str) -> Bound:
+def epsilon(
+    event: Event, *, delta: float, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE
+) -> Bound:
     """Epsilon of `event` at `delta`.
 
     Args:
         delta: in (0, 1). adjacency: the one that the event's noise multipliers are stated for.
     Guarantee:
-        The mechanism is (upper, delta)-DP under this adjacency. Exact (a bracket of rounding width)
-        for compositions of Gaussians. `upper` is infinite where nothing finite is known.
+        The mechanism is (upper, delta)-DP under this adjacency, and, cascades apart, it is not
+        (epsilon, delta)-DP for any epsilon below lower. `upper` is infinite where nothing finite
+        is known.
     Raises:
         UnsupportedEvent: no valid bound is known, such as sampling under `replace`.
         AccountingError: delta outside (0, 1), or no event.
@@ -46,7 +44,9 @@ def epsilon(event: Event, *, delta: float, adjacency: Adjacency | str) -> Bound:
     return _epsilon(parts_of(_event(event), _adjacency(adjacency)), float(delta))
 
 
-def delta(event: Event, *, epsilon: float, adjacency: Adjacency | str) -> Bound:
+def delta(
+    event: Event, epsilon: float, *, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE
+) -> Bound:
     """Delta of `event` at a real `epsilon`; see `epsilon` for arguments and errors."""
     if not math.isfinite(epsilon):
         raise AccountingError(f"epsilon={epsilon} is not finite, so delta says nothing. Pass one.")
@@ -55,7 +55,8 @@ def delta(event: Event, *, epsilon: float, adjacency: Adjacency | str) -> Bound:
         return Bound(1.0, 1.0)
     at = np.array([float(epsilon)])
     upper = max(float(delta_upper(parts, side, at)[0]) for side in DIRECTIONS)
-    lower = float(gaussian.delta_bounds(math.sqrt(parts.mu2) * (1 - _ROUNDING), at)[0][0])
+    surely = parts.without_cascades()
+    lower = max(float(delta_bounds(surely, side, at)[0][0]) for side in DIRECTIONS)
     return Bound(min(lower, upper), upper)
 
 
@@ -64,16 +65,17 @@ def odometer(
     rounds: Sequence[Event],
     *,
     delta: float,
-    adjacency: Adjacency | str,
+    adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE,
     releases: Event | None = None,
-    cascade: bool = True,
+    cascade: bool = False,
 ) -> list[Bound]:
-    """Epsilon after each round: entry k - 1 covers `releases` and the first k rounds of answers.
+    """Epsilon after each round: entry k - 1 covers `training`, `releases` and the first k rounds.
 
     Args:
-        training: what trained the model and stays inside; None where nothing private did.
+        training: what trained the model; None where nothing private did.
         rounds: the answers, one event a round. releases: everything else that leaves the silo.
-        cascade: read the rounds as answers of the trained model; False composes them plainly.
+        cascade: the model stays inside and is read through its answers only; False composes
+            training and rounds plainly.
     Guarantee:
         Each entry bounds the run that stops there *by a schedule fixed in advance*. After stopping
         adaptively only the bound at the filter's cap is a guarantee.
@@ -83,19 +85,50 @@ def odometer(
     beside = Parts() if releases is None else parts_of(_event(releases), side)
     trained = Parts() if training is None else parts_of(_event(training), side)
     answered = [parts_of(_event(event), side) for event in rounds]
+    inside = cascade and training is not None
+    if not inside and _all_gaussian(answered):
+        found = _growing(beside.with_parts(trained), [part.mu2 for part in answered], float(delta))
+        if found is not None:
+            return found
     result: list[Bound] = []
     for k in range(1, len(answered) + 1):
         answers = Parts().with_parts(*answered[:k])
-        if training is None or not cascade:
-            whole = beside.with_parts(trained, answers)
-        else:
-            whole = beside.with_parts(cascaded(trained, answers))
-        result.append(_epsilon(whole, float(delta)))
+        both = cascaded(trained, answers) if inside else trained.with_parts(answers)
+        result.append(_epsilon(beside.with_parts(both), float(delta)))
     return result
 
 
+def _all_gaussian(parts: Sequence[Parts]) -> bool:
+    return all(part == Parts(part.mu2) for part in parts)
+
+
+def _growing(base: Parts, mu2: list[float], delta: float) -> list[Bound] | None:
+    """Epsilon of sampled steps beside more and more Gaussians, all rounds at once.
+
+    None where a contour is missing, or nothing is sampled and each entry has a closed form.
+    """
+    if not base.sampled or base != Parts(base.mu2, base.sampled):
+        return None
+    sums = np.array([math.fsum([base.mu2, *mu2[:k]]) for k in range(1, len(mu2) + 1)])
+    lower, upper = certified.epsilon_bounds(base.sampled, REMOVE, sums, delta)
+    if not np.isfinite(upper).all():
+        return None
+    over = certified.delta_bounds(base.sampled, ADD, sums, upper)[1] > delta
+    if over.any():
+        other = certified.epsilon_bounds(base.sampled, ADD, sums[over], delta)
+        lower[over] = np.maximum(lower[over], other[0])
+        upper[over] = np.maximum(upper[over], other[1])
+    if not np.isfinite(upper).all():
+        return None
+    return [Bound(low, high) for low, high in zip(lower.tolist(), upper.tolist(), strict=True)]
+
+
 def overlap(
-    events_per_silo: Sequence[Event], m: int, *, delta: float, adjacency: Adjacency | str
+    events_per_silo: Sequence[Event],
+    m: int,
+    *,
+    delta: float,
+    adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE,
 ) -> Bound:
     """Epsilon of a unit whose data lie in up to `m` silos: the worst m of them, composed.
 
@@ -125,25 +158,36 @@ def overlap(
 def _epsilon(parts: Parts, delta: float) -> Bound:
     if parts.unbounded:
         return Bound(math.inf, math.inf)
-    lower = gaussian.epsilon_bounds(math.sqrt(parts.mu2) * (1 - _ROUNDING), delta)[0]
-    upper = max(_upper(parts, side, delta) for side in DIRECTIONS)
-    return Bound(min(lower, upper), upper)
+    if parts.cascades:
+        lower = _epsilon(parts.without_cascades(), delta).lower
+        upper = max(_upper(parts, side, delta) for side in DIRECTIONS)
+        return Bound(min(lower, upper), upper)
+    lower, upper = epsilon_bounds(parts, REMOVE, delta)
+    # Where the first direction's epsilon serves the second one too, that is the larger.
+    if _is_one_sided(parts) and math.isfinite(upper):
+        if delta_bounds(parts, ADD, np.array([upper]))[1][0] <= delta:
+            return Bound(lower, upper)
+    if _is_one_sided(parts):
+        other = epsilon_bounds(parts, ADD, delta)
+        lower, upper = max(lower, other[0]), max(upper, other[1])
+    return Bound(lower, upper)
+
+
+def _is_one_sided(parts: Parts) -> bool:
+    """Whether the two directions of neighbouring differ."""
+    return bool(parts.sampled)
 
 
 @lru_cache(maxsize=8192)
 def _upper(parts: Parts, side: int, delta: float) -> float:
     """Upper epsilon in one direction; rounds of an odometer share the readings that stay."""
-    if parts.unbounded:
-        return math.inf
-    if parts.cascades:
-        models, answers = (_upper(reading, side, delta) for reading in readings(parts))
-        least = min(models, answers)
-        if not has_product(parts) or _hopeless(parts, least):
-            return least
-        return min(least, smallest(lambda e: delta_product(parts, side, e), delta, least))
-    if not parts.sampled:
-        return gaussian.epsilon_bounds(math.sqrt(parts.mu2) * (1 + _ROUNDING), delta)[1]
-    return smallest(lambda e: delta_upper(parts, side, e), delta, 1.0)
+    if parts.unbounded or not parts.cascades:
+        return epsilon_bounds(parts, side, delta)[1]
+    models, answers = (_upper(reading, side, delta) for reading in readings(parts))
+    least = min(models, answers)
+    if not has_product(parts) or _hopeless(parts, least):
+        return least
+    return min(least, crossing(lambda e: delta_product(parts, side, e), delta, least)[1])
 
 
 def _hopeless(parts: Parts, epsilon: float) -> bool:
@@ -170,15 +214,8 @@ def _overlap_by_moments(parts: list[Parts], m: int, delta: float) -> Bound:
 def _top_moments(plain: list[Parts], m: int, side: int, delta: float) -> float:
     if any(p.unbounded for p in plain):
         return math.inf
-    curves = np.sort(np.stack([_curve(p, side) for p in plain]), axis=0)[-m:]
+    curves = np.sort(np.stack([moments(p, side) for p in plain]), axis=0)[-m:]
     return max(0.0, float(rdp.epsilon_at(curves.sum(axis=0), np.log([delta]))[0]) * (1 + 1e-12))
-
-
-def _curve(parts: Parts, side: int) -> rdp.Array:
-    curve = rdp.gaussian(parts.mu2)
-    for (rate, sigma), count in parts.sampled:
-        curve = curve + count * rdp.subsampled(rate, sigma)[side]
-    return curve
 
 
 def _adjacency(value: Adjacency | str) -> Adjacency:

@@ -7,15 +7,18 @@ from accountants.accountant import epsilon as epsilon_of
 from accountants.errors import CalibrationFailed
 from accountants.events import Adjacency, Event
 
+_MOST_TRIALS = 200
+_LOG_NOTHING = -600.0  # log of an epsilon that is 0: no secant through it
+
 
 def calibrate(
     make_event: Callable[[float], Event],
     *,
     epsilon: float,
     delta: float,
-    adjacency: Adjacency | str,
+    adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE,
     bracket: tuple[float, float],
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-9,
 ) -> float:
     """About the smallest value in `bracket` whose event has an *upper* epsilon within the budget.
 
@@ -34,50 +37,49 @@ def calibrate(
             "positive and finite; nothing was searched."
         )
 
-    def over(value: float) -> float:
+    def over(log_value: float) -> float:
         """log of epsilon over the budget; meets it where <= 0."""
-        upper = epsilon_of(make_event(value), delta=delta, adjacency=adjacency).upper
+        event = make_event(min(max(math.exp(log_value), low), high))
+        upper = epsilon_of(event, delta=delta, adjacency=adjacency).upper
         return math.log(max(upper, 1e-300) / epsilon) if math.isfinite(upper) else math.inf
 
-    over_high = over(high)
-    if over_high > 0:
+    found = _search(over, math.log(low), math.log(high), tolerance)
+    if found is None:
+        excess = over(math.log(high))
         raise CalibrationFailed(
-            f"Even {high} gives epsilon = {epsilon * math.exp(over_high):.6g} at delta = {delta}, "
+            f"Even {high} gives epsilon = {epsilon * math.exp(excess):.6g} at delta = {delta}, "
             f"above the budget of {epsilon}. Raise the bracket's upper end, take fewer steps or "
             "rounds, or allow a larger epsilon."
         )
-    over_high = min(over_high, -1e-300)
-    over_low = over(low)
-    return low if over_low <= 0 else _search(over, (low, over_low), (high, over_high), tolerance)
+    return min(max(math.exp(found), low), high)
 
 
 def _search(
-    over: Callable[[float], float],
-    failing: tuple[float, float],
-    meeting: tuple[float, float],
-    tolerance: float,
-) -> float:
-    """Regula falsi with the Illinois weight, in log-log coordinates; returns a tested value."""
-    (low, over_low), (high, over_high) = failing, meeting
-    side = 0
-    for _ in range(200):
-        if high <= low * (1 + tolerance):
+    over: Callable[[float], float], low: float, high: float, tolerance: float
+) -> float | None:
+    """Return a tested point where over <= 0, within `tolerance` of one that fails; or None.
+
+    Secant steps from the middle, halved now and then; an end of the bracket is tested only when
+    the steps lead there.
+    """
+    failing, meeting = -math.inf, math.inf
+    at, value, slope = 0.5 * (low + high), over(0.5 * (low + high)), -1.0
+    for trial in range(_MOST_TRIALS):
+        failing, meeting = (failing, at) if value <= 0 else (at, meeting)
+        if failing >= high:
+            return None
+        if meeting <= low or meeting - failing <= tolerance:
             break
-        width = math.log(high / low)
-        share = over_low / (over_low - over_high) if over_low < math.inf else 0.5
         # Half a tolerance beyond the root closes the bracket once the root is known that well.
-        margin = min(0.5, tolerance / (2 * width))
-        share = min(max(share + (margin if share < 0.5 else -margin), margin), 1 - margin)
-        middle = low * math.exp(width * share)
-        if not low < middle < high:
+        guess = at - value / slope + math.copysign(0.4 * tolerance, value)
+        guess = min(max(guess, low), high)
+        useful = failing < guess < meeting and _LOG_NOTHING < value < math.inf
+        if not useful or trial % 5 == 4:
+            guess = 0.5 * (max(failing, low) + min(meeting, high))
+        if not failing < guess < meeting:
             break
-        value = over(middle)
-        if value <= 0:
-            high, over_high = middle, min(value, -1e-300)
-            over_low = over_low / 2 if side < 0 else over_low
-            side = -1
-        else:
-            low, over_low = middle, value
-            over_high = over_high / 2 if side > 0 else over_high
-            side = 1
-    return high
+        fresh = over(guess)
+        change = (fresh - value) / (guess - at)
+        slope = change if -math.inf < change < 0 else -1.0
+        at, value = guess, fresh
+    return meeting

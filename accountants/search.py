@@ -1,4 +1,4 @@
-"""Where a decreasing function first meets a target: only points that were tested are returned."""
+"""Where a decreasing function crosses a target: only points that were tested are returned."""
 
 import math
 from collections.abc import Callable
@@ -12,16 +12,18 @@ _RELATIVE_WIDTH = 1e-9
 _LARGEST = 1e300
 
 
-def smallest(profile: Callable[[Array], Array], delta: float, start: float) -> float:
-    """About the smallest epsilon >= 0 with profile(epsilon) <= delta; infinite where none is found.
+def crossing(profile: Callable[[Array], Array], delta: float, start: float) -> tuple[float, float]:
+    """Neighbouring epsilons >= 0: (last with profile > delta, first with profile <= delta).
+
+    (0, 0) where even 0 meets the target; (largest tried, infinite) where nothing does.
 
     Guarantee:
-        profile(result) <= delta was evaluated, so an upper profile gives an upper epsilon.
+        Both were evaluated: an upper profile gives an upper epsilon, a lower one a lower epsilon.
     """
     start = max(start, 1e-9)
     ends = profile(np.array([0.0, start]))
     if ends[0] <= delta:
-        return 0.0
+        return 0.0, 0.0
     logs, target = _log(ends), math.log(delta)
     low, high, low_log, high_log = 0.0, start, float(logs[0]), float(logs[1])
     met_at_high = bool(ends[1] <= delta)
@@ -29,7 +31,7 @@ def smallest(profile: Callable[[Array], Array], delta: float, start: float) -> f
         low, low_log = high, high_log
         high *= 4.0
         if high > _LARGEST:
-            return math.inf
+            return low, math.inf
         value = profile(np.array([high]))
         met_at_high, high_log = bool(value[0] <= delta), float(_log(value)[0])
     for _ in range(100):
@@ -51,7 +53,7 @@ def smallest(profile: Callable[[Array], Array], delta: float, start: float) -> f
             high, high_log = float(points[first]), float(values[first])
         if first > 0:
             low, low_log = float(points[first - 1]), float(values[first - 1])
-    return high
+    return low, high
 
 
 def _log(delta: Array) -> Array:

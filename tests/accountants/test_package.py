@@ -34,7 +34,7 @@ def test_the_example_in_the_package_docstring_is_true():
     lines = [line[4:] for line in accountants.__doc__.splitlines() if line.startswith("    ")]
     exec("\n".join(lines[:-1]), scope)
     value, claimed = lines[-1].split("#")
-    assert eval(value, scope) == pytest.approx(float(claimed), abs=1e-3)
+    assert eval(value, scope) == pytest.approx(float(claimed), abs=1e-9)
 
 
 def test_epsilon_command_prints_the_claim_with_its_terms(capsys):

@@ -1,0 +1,231 @@
+"""Which contour answers which question: certified delta and epsilon of Gaussians and sampled ones.
+
+A contour is best where its theta is the saddle of K(s) - s eps. Thetas are therefore cut into
+half-octaves; each question falls, by its epsilon and mu^2 alone, into one of these cells and is
+answered by the cell's contour, which is made once. Asked again in any company, it gets the same
+answer.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountants.contour import Contour, contour
+from accountants.parts import Sampled
+from accountants.saddle import PER_OCTAVE, best, conversion, table, wall
+
+Array = NDArray[np.float64]
+
+_WANTED = (1e-10, 1e-6)  # relative widths of delta that a contour aims for; the second if dear
+_NEARBY = (0, 1, -1, -2, -4, -6, -9, -12)  # places tried beside a cell's own
+_MOST_TRIED = 4
+_SMALL_SHARE = 8.0  # mu^2 below the sampled steps' own spread over this counts as down to 0
+_LEAST_LOG_DELTA = -60.0
+_HUGE = 1e9  # stands for a K that is infinite or of no use
+_CLOSE = 1e-12  # of log delta: where the search ends
+_SEARCH = 60
+_DOUBLINGS = 40
+
+
+class Cell(NamedTuple):
+    """A half-octave of theta and an octave of mu^2; `lowest`: epsilons down to 0 fall in it."""
+
+    place: int
+    lowest: bool
+    least_mu2: float
+    most_mu2: float
+
+
+class Corner(NamedTuple):
+    """One extreme question that a cell serves, and about its answer."""
+
+    mu2: float
+    epsilon: float
+    log_delta: float
+
+
+def delta_bounds(
+    sampled: Sampled, direction: int, mu2: Array, epsilon: Array
+) -> tuple[Array, Array]:
+    """Return certified (lower, upper) delta of sampled steps beside Gaussians of total mu^2.
+
+    Args:
+        mu2, epsilon: (k,) each, epsilon >= 0.
+    Returns:
+        (k,) each; 0 and 1 where no contour closes.
+    """
+    lower, upper = np.zeros_like(epsilon), np.ones_like(epsilon)
+    cells = _cells(sampled, direction, mu2, epsilon)
+    for cell in dict.fromkeys(cells):
+        line = _line(sampled, direction, cell)
+        if line is not None:
+            lanes = np.array([other == cell for other in cells])
+            below, above = line.bounds(mu2[lanes], epsilon[lanes])
+            lower[lanes], upper[lanes] = np.maximum(below, 0.0), above
+    return lower, upper
+
+
+def epsilon_bounds(
+    sampled: Sampled, direction: int, mu2: Array, delta: float
+) -> tuple[Array, Array]:
+    """Return (lower, upper) epsilon >= 0 for each mu^2, (k,); 0 and infinity where none closes.
+
+    Guarantee:
+        delta(upper) <= delta was certified, and so was delta(lower) > delta unless lower is 0.
+    """
+    target = math.log(delta)
+
+    def over(mu2: Array, at: Array) -> tuple[Array, Array]:
+        """log of (lower, upper) delta over the target."""
+        lower, upper = delta_bounds(sampled, direction, mu2, np.maximum(at, 0.0))
+        return np.log(np.maximum(lower, 1e-300)) - target, np.log(
+            np.maximum(upper, 1e-300)
+        ) - target
+
+    at, slope = _start(sampled, direction, mu2, target)
+    low, high = over(mu2, at)
+    for _ in range(_SEARCH):
+        moved = np.maximum(at - high / slope, 0.0)
+        if ((np.abs(high) < _CLOSE) | (moved == at) | (high == -target)).all():
+            break
+        fresh_low, fresh = over(mu2, moved)
+        gap, change = moved - at, fresh - high
+        falling = change * gap < 0
+        slope = np.where(falling, change / np.where(falling, gap, 1.0), slope)
+        at, low, high = moved, fresh_low, fresh
+    upper = np.where(high <= 0, at, np.inf)
+    lower = np.where(low > 0, at, -1.0)
+    margin = (np.abs(high) + _CLOSE) / -slope + 4e-16 * at
+    above, below = at + margin, at - (high - low) / -slope - margin
+    for _ in range(_DOUBLINGS):
+        lower = np.where((lower < 0) & (below <= 0), 0.0, lower)
+        if (np.isfinite(upper) & (lower >= 0)).all():
+            break
+        under, beyond = over(np.concatenate([mu2, mu2]), np.concatenate([below, above]))
+        lower = np.where((lower < 0) & (under[: at.size] > 0), below, lower)
+        upper = np.where(np.isinf(upper) & (beyond[at.size :] <= 0), above, upper)
+        margin = 2 * margin
+        above, below = above + margin, below - margin
+    return np.maximum(lower, 0.0), upper
+
+
+def _start(sampled: Sampled, direction: int, mu2: Array, log_delta: float) -> tuple[Array, Array]:
+    """Return (the saddle-point approximation's epsilon, minus its theta): where to begin."""
+
+    def height(t: Array, k: Array) -> Array:
+        total = np.maximum(k + np.multiply.outer(0.5 * mu2, t * (t + 1)), 1e-300)
+        # V = 2 K / (t (t + 1)), as if Gaussian
+        prefactor = 0.5 * np.log(4 * np.pi * total * t * (t + 1))
+        value: Array = (total - np.maximum(prefactor, 0.0) - log_delta) / t
+        return value
+
+    guess = math.sqrt(max(-2 * log_delta, 1.0) / (_rough_spread(sampled) + float(mu2.max())))
+    places, upper = best(sampled, direction, guess, height)
+    t = np.exp2(places / PER_OCTAVE)
+    value = np.diagonal(height(t, np.where(np.isfinite(upper), upper, 0.0)))
+    return np.maximum(value, 0.0), -t
+
+
+def _rough_spread(sampled: Sampled) -> float:
+    """About the variance of the loss, as in the central limit theorem; only a guess."""
+    return sum(
+        count * rate * rate * math.expm1(min(sigma**-2, 30.0)) for (rate, sigma), count in sampled
+    )
+
+
+def _cells(sampled: Sampled, direction: int, mu2: Array, epsilon: Array) -> list[Cell]:
+    """The cell of each question: the half-octave in which Chernoff's bound on delta is best."""
+
+    def height(t: Array, k: Array) -> Array:
+        gaussians = np.multiply.outer(0.5 * mu2, t * (t + 1))
+        bound: Array = gaussians + k + conversion(t) - np.multiply.outer(epsilon, t)
+        return bound
+
+    spread = _rough_spread(sampled) + float(mu2.max())
+    guess = max(float(np.median(epsilon)) / spread - 0.5, 1 / math.sqrt(spread))
+    places, upper = best(sampled, direction, guess, height)
+    t = np.exp2(places / PER_OCTAVE)
+    spreads = np.where(np.isfinite(upper), 2 * upper / (t * (t + 1)), 0.0)
+    # A little right of a saddle near 0 the integrand falls as fast, and 1 / s^2 is tamer.
+    least = np.ceil(-0.5 * PER_OCTAVE * np.log2(np.maximum(spreads + mu2, 1e-300))).astype(int)
+    if (places < least).any():
+        least = np.minimum(least, wall(sampled, direction) - 2)
+    chosen = np.maximum(places, least)
+    return [
+        Cell(int(c - c % 2), bool(c == low), *_octave(m, v))
+        for c, low, m, v in zip(chosen, least, mu2.tolist(), spreads.tolist(), strict=True)
+    ]
+
+
+def _octave(mu2: float, spread: float) -> tuple[float, float]:
+    if mu2 == 0.0:
+        return 0.0, 0.0
+    if mu2 * _SMALL_SHARE < spread:
+        return 0.0, 2.0 ** math.floor(math.log2(spread / _SMALL_SHARE) + 1)
+    least = 2.0 ** math.floor(math.log2(mu2))
+    return least, 2 * least
+
+
+@lru_cache(maxsize=512)
+def _line(sampled: Sampled, direction: int, cell: Cell) -> Contour | None:
+    """The contour that serves a cell; None where none closes.
+
+    Where K rises like a wall just behind the saddle, aliases from the right ask for a tiny step;
+    a little before it they do not: thetas nearby are tried, the cheapest one first.
+    """
+    first, t, upper = table(sampled, direction, cell.place)
+    place = cell.place - first
+    if not (2 <= place < t.size - 2 and np.isfinite(upper[place])):
+        return None
+    corners = _corners(t, upper, place, cell)
+    nearby = [place + back for back in _NEARBY]
+    nearby = [n for n in nearby if 1 <= n < t.size - 1 and np.isfinite(upper[n - 1 : n + 1]).all()]
+    for wanted in _WANTED:
+        offers = sorted((*_offer(t, upper, n, corners, wanted), n) for n in nearby)
+        for _, period, allowed, near in offers[:_MOST_TRIED]:
+            ahead = (t > t[near] * 1.001) & np.isfinite(upper)
+            line = contour(sampled, direction, float(t[near]), period, cell.least_mu2, allowed,
+                           (t[ahead], upper[ahead]))  # fmt: skip
+            if line is not None:
+                return line
+    return None
+
+
+def _corners(t: Array, upper: Array, place: int, cell: Cell) -> list[Corner]:
+    """The questions at both ends of the epsilons and of the mu^2 that a cell serves."""
+    corners = []
+    for mu2 in sorted({cell.least_mu2, cell.most_mu2}):
+        heights = np.where(np.isfinite(upper), upper, _HUGE) + 0.5 * mu2 * t * (t + 1)
+        heights = heights + conversion(t)
+        slopes = np.diff(heights[place - 1 : place + 3]) / np.diff(t[place - 1 : place + 3])
+        first = 0.0 if cell.lowest else max(float(slopes[0]), 0.0)
+        # The last cell before a wall would serve every epsilon; it is made for deltas of use.
+        deepest = float(((heights - _LEAST_LOG_DELTA) / t).min())
+        for epsilon in (first, max(min(float(slopes[2]), deepest), first)):
+            log_delta = float(np.min(heights - t * epsilon))
+            corners.append(Corner(mu2, epsilon, min(log_delta, 0.0) - 2.0))
+    return corners
+
+
+def _offer(
+    t: Array, upper: Array, place: int, corners: list[Corner], relative: float
+) -> tuple[float, float, float]:
+    """Return (cost, period 2 pi / D, log of what may be cut off) of a contour on t[place]."""
+    theta, period, allowed, variance = float(t[place]), 1e-9, math.inf, math.inf
+    # K falls off towards 0 as V t (t + 1) / 2: about the variance, from what lies before a wall.
+    curvature = float(2 * upper[place - 1] / (t[place - 1] * (t[place - 1] + 1)))
+    for mu2, epsilon, log_delta in corners:
+        wanted = log_delta + math.log(relative)
+        moments = np.where(np.isfinite(upper), upper, _HUGE) + 0.5 * mu2 * t * (t + 1)
+        ahead = t[place + 1 :]
+        logs = conversion(ahead) + moments[place + 1 :] - ahead * epsilon
+        right = float(((logs - wanted) / (ahead - theta)).min())
+        period = max(period, -wanted / theta, right)
+        allowed = min(allowed, wanted - (float(moments[place]) - theta * epsilon))
+        variance = min(variance, curvature + mu2)
+    return period * math.sqrt(max(-allowed, 2.0) / max(variance, 1e-300)), period, allowed
