@@ -27,18 +27,25 @@ from accountants.errors import (
 )
 from accountants.events import (
     Adjacency,
+    ApproximateDP,
     Cascade,
     Composed,
     Event,
     Gaussian,
+    GroupSampled,
+    Laplace,
     PoissonSampled,
     Repeated,
+    SampledWithoutReplacement,
+    Shuffled,
     Unbounded,
     Unit,
     from_json,
     to_json,
 )
 from accountants.filter import GaussianFilter, total_mu2
+from accountants.group import group
+from accountants.parts import mu
 
 if TYPE_CHECKING:
     from accountants.ledger import Charge, Header, Ledger, Planned, Ticket, Totals
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountingError",
     "Adjacency",
+    "ApproximateDP",
     "Bound",
     "BudgetExhausted",
     "CalibrationFailed",
@@ -57,7 +65,9 @@ __all__ = [
     "Event",
     "Gaussian",
     "GaussianFilter",
+    "GroupSampled",
     "Header",
+    "Laplace",
     "Ledger",
     "LedgerCorrupt",
     "LedgerError",
@@ -67,6 +77,8 @@ __all__ = [
     "PoissonSampled",
     "Repeated",
     "ReplyPruned",
+    "SampledWithoutReplacement",
+    "Shuffled",
     "Ticket",
     "Totals",
     "Unbounded",
@@ -77,6 +89,8 @@ __all__ = [
     "delta",
     "epsilon",
     "from_json",
+    "group",
+    "mu",
     "odometer",
     "overlap",
     "to_json",

@@ -6,7 +6,7 @@ adaptive composition: each part reads the data and what earlier parts *released*
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -53,21 +53,113 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
+class Laplace:
+    """One Laplace mechanism; `noise_multiplier` = scale / L1 sensitivity."""
+
+    noise_multiplier: float
+
+    def __post_init__(self) -> None:
+        value = _real("Laplace.noise_multiplier", self.noise_multiplier)
+        if not 1e-100 <= value <= 1e100:
+            raise AccountingError(
+                f"Laplace.noise_multiplier={value} lies outside [1e-100, 1e100], so no privacy "
+                "loss can be computed. Pass a positive, finite multiplier; a release without "
+                "noise is Unbounded(reason)."
+            )
+        object.__setattr__(self, "noise_multiplier", value)
+
+
+@dataclass(frozen=True)
+class ApproximateDP:
+    """A mechanism of which nothing is known but that it is (epsilon, delta)-DP."""
+
+    epsilon: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        value = _real("ApproximateDP.epsilon", self.epsilon)
+        chance = _real("ApproximateDP.delta", self.delta)
+        if not (value >= 0.0 and 0.0 <= chance < 1.0):
+            raise AccountingError(
+                f"ApproximateDP(epsilon={value}, delta={chance}) is no claim: epsilon must be >= 0 "
+                "and delta in [0, 1). Pass the claim's numbers; a release without a finite "
+                "epsilon is Unbounded(reason)."
+            )
+        object.__setattr__(self, "epsilon", value)
+        object.__setattr__(self, "delta", chance)
+
+
+@dataclass(frozen=True)
 class PoissonSampled:
-    """`event` run on a secret Poisson sample: each unit joins with probability `sampling_rate`."""
+    """`event` run on a secret Poisson sample: each unit joins with probability `sampling_rate`.
+
+    Under `replace` the event's sensitivity must cover what one unit adds as well as what exchanging
+    it moves: for sums of clipped terms it does (C against 2 C).
+    """
 
     event: "Event"
     sampling_rate: float
 
     def __post_init__(self) -> None:
         _event("PoissonSampled.event", self.event)
-        rate = _real("PoissonSampled.sampling_rate", self.sampling_rate)
-        if not 0.0 < rate <= 1.0:
+        object.__setattr__(self, "sampling_rate", _rate("PoissonSampled", self.sampling_rate))
+
+
+@dataclass(frozen=True)
+class GroupSampled:
+    """`PoissonSampled` for `size` units that come or go together: each joins on its own.
+
+    `event` states its noise for one unit; a sample moves it by as many units as joined.
+    """
+
+    event: "Event"
+    sampling_rate: float
+    size: int
+
+    def __post_init__(self) -> None:
+        _event("GroupSampled.event", self.event)
+        object.__setattr__(self, "sampling_rate", _rate("GroupSampled", self.sampling_rate))
+        object.__setattr__(self, "size", _whole("GroupSampled.size", self.size, 1))
+
+
+@dataclass(frozen=True)
+class SampledWithoutReplacement:
+    """`event` run on a secret batch of exactly `batch_size` of the `population` units.
+
+    It is stated under `replace`, where the population's size is the same on both sides.
+    """
+
+    event: "Event"
+    batch_size: int
+    population: int
+
+    def __post_init__(self) -> None:
+        _event("SampledWithoutReplacement.event", self.event)
+        batch = _whole("SampledWithoutReplacement.batch_size", self.batch_size, 1)
+        population = _whole("SampledWithoutReplacement.population", self.population, 1)
+        if batch > population:
             raise AccountingError(
-                f"PoissonSampled.sampling_rate={rate} is no probability above 0, so nothing "
-                "follows from it. Pass a rate in (0, 1]: expected batch size / public size."
+                f"SampledWithoutReplacement draws batch_size={batch} out of population="
+                f"{population}, which cannot be. Pass a batch no larger than the population."
             )
-        object.__setattr__(self, "sampling_rate", rate)
+        object.__setattr__(self, "batch_size", batch)
+        object.__setattr__(self, "population", population)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """`event` run on each of `batches` batches of one shuffled pass over the data.
+
+    It can be stated so that it can be refused: no tight bound is known, and its cost can be far
+    above that of Poisson samples of the same size (Chua et al. 2024).
+    """
+
+    event: "Event"
+    batches: int
+
+    def __post_init__(self) -> None:
+        _event("Shuffled.event", self.event)
+        object.__setattr__(self, "batches", _whole("Shuffled.batches", self.batches, 1))
 
 
 @dataclass(frozen=True)
@@ -79,13 +171,7 @@ class Repeated:
 
     def __post_init__(self) -> None:
         _event("Repeated.event", self.event)
-        count = self.count
-        if isinstance(count, bool) or not hasattr(count, "__index__") or count.__index__() < 0:
-            raise AccountingError(
-                f"Repeated.count={count!r} is not a whole number >= 0, so the number of releases "
-                "is unknown. Pass the number of times that the event runs."
-            )
-        object.__setattr__(self, "count", count.__index__())
+        object.__setattr__(self, "count", _whole("Repeated.count", self.count, 0))
 
 
 @dataclass(frozen=True)
@@ -133,26 +219,43 @@ class Unbounded:
             )
 
 
-Event: TypeAlias = Gaussian | PoissonSampled | Repeated | Composed | Cascade | Unbounded
-_KINDS = (Gaussian, PoissonSampled, Repeated, Composed, Cascade, Unbounded)
+Event: TypeAlias = (
+    Gaussian
+    | Laplace
+    | ApproximateDP
+    | PoissonSampled
+    | GroupSampled
+    | SampledWithoutReplacement
+    | Shuffled
+    | Repeated
+    | Composed
+    | Cascade
+    | Unbounded
+)
+_SHAPES: dict[str, type[Any]] = {
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+    "approximate-dp": ApproximateDP,
+    "poisson-sampled": PoissonSampled,
+    "group-sampled": GroupSampled,
+    "sampled-without-replacement": SampledWithoutReplacement,
+    "shuffled": Shuffled,
+    "repeated": Repeated,
+    "composed": Composed,
+    "cascade": Cascade,
+    "unbounded": Unbounded,
+}
+_KIND_OF = {shape: kind for kind, shape in _SHAPES.items()}
+_KINDS = tuple(_SHAPES.values())
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event as plain JSON values; `from_json` gives the same event back."""
-    match event:
-        case Gaussian(noise_multiplier):
-            return {"kind": "gaussian", "noise_multiplier": noise_multiplier}
-        case PoissonSampled(inner, rate):
-            return {"kind": "poisson-sampled", "event": to_json(inner), "sampling_rate": rate}
-        case Repeated(inner, count):
-            return {"kind": "repeated", "event": to_json(inner), "count": count}
-        case Composed(parts):
-            return {"kind": "composed", "events": [to_json(part) for part in parts]}
-        case Cascade(model, answers):
-            return {"kind": "cascade", "model": to_json(model), "answers": to_json(answers)}
-        case Unbounded(reason):
-            return {"kind": "unbounded", "reason": reason}
-    raise AccountingError(f"{event!r} is no event; pass one of {_names()}.")
+    kind = _KIND_OF.get(type(event))
+    if kind is None:
+        raise AccountingError(f"{event!r} is no event; pass one of {_names()}.")
+    values = {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+    return {"kind": kind, **values}
 
 
 def from_json(value: Any) -> Event:
@@ -161,30 +264,29 @@ def from_json(value: Any) -> Event:
     Raises:
         AccountingError: unknown kind, or fields that are missing, extra or out of range.
     """
-    fields = dict(value) if isinstance(value, dict) else {}
-    kind = fields.pop("kind", None)
-    shapes: dict[Any, tuple[type[Any], frozenset[str]]] = {
-        "gaussian": (Gaussian, frozenset({"noise_multiplier"})),
-        "poisson-sampled": (PoissonSampled, frozenset({"event", "sampling_rate"})),
-        "repeated": (Repeated, frozenset({"event", "count"})),
-        "composed": (Composed, frozenset({"events"})),
-        "cascade": (Cascade, frozenset({"model", "answers"})),
-        "unbounded": (Unbounded, frozenset({"reason"})),
-    }
-    if not isinstance(kind, str) or kind not in shapes or set(fields) != shapes[kind][1]:
+    given = dict(value) if isinstance(value, dict) else {}
+    kind = given.pop("kind", None)
+    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None or set(given) != {field.name for field in fields(shape)}:
         raise AccountingError(
             f"{value!r} is not an event's JSON, so its privacy cannot be accounted for. "
-            f"Expected a kind among {sorted(shapes)} and exactly that kind's fields."
+            f"Expected a kind among {sorted(_SHAPES)} and exactly that kind's fields."
         )
     for name in ("event", "model", "answers"):
-        if name in fields:
-            fields[name] = from_json(fields[name])
-    if "events" in fields:
-        if not isinstance(fields["events"], list):
-            raise AccountingError(f"composed.events={fields['events']!r} is not a list of events.")
-        fields["events"] = tuple(from_json(part) for part in fields["events"])
-    event: Event = shapes[kind][0](**fields)
+        if name in given:
+            given[name] = from_json(given[name])
+    if "events" in given:
+        if not isinstance(given["events"], list):
+            raise AccountingError(f"composed.events={given['events']!r} is not a list of events.")
+        given["events"] = tuple(from_json(part) for part in given["events"])
+    event: Event = shape(**given)
     return event
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [to_json(part) for part in value]
+    return to_json(value) if isinstance(value, _KINDS) else value
 
 
 def _names() -> str:
@@ -206,3 +308,22 @@ def _real(name: str, value: object) -> float:
     if not math.isfinite(number):
         raise AccountingError(f"{name}={number} is not finite. Pass a positive, finite number.")
     return number
+
+
+def _rate(name: str, value: object) -> float:
+    rate = _real(f"{name}.sampling_rate", value)
+    if not 0.0 < rate <= 1.0:
+        raise AccountingError(
+            f"{name}.sampling_rate={rate} is no probability above 0, so nothing follows from it. "
+            "Pass a rate in (0, 1]: expected batch size / public size."
+        )
+    return rate
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
+        raise AccountingError(
+            f"{name}={value!r} is not a whole number >= {least}, so it is unknown what was "
+            "released. Pass the number that was really used."
+        )
+    return int(value.__index__())

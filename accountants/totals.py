@@ -4,9 +4,10 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from accountants.errors import BudgetExhausted, LedgerMismatch
-from accountants.events import Composed, Event, Gaussian, Repeated
+from accountants.errors import BudgetExhausted, LedgerMismatch, UnsupportedEvent
+from accountants.events import Composed, Event
 from accountants.filter import GaussianFilter, rounded_up
+from accountants.parts import mu
 from accountants.rows import ANSWER, Charge, Header
 
 PlanKey = tuple[str, str, Event]
@@ -110,11 +111,7 @@ def _check_shape(charge: Charge) -> None:
 
 def _mu2(event: Event) -> float:
     """Sum of mu^2 of an event made of Gaussians; infinite for any other."""
-    match event:
-        case Gaussian():
-            return event.mu**2
-        case Repeated(inner, count):
-            return count * _mu2(inner) if count else 0.0
-        case Composed(parts):
-            return math.fsum(_mu2(part) for part in parts)
-    return math.inf
+    try:
+        return mu(event) ** 2
+    except UnsupportedEvent:
+        return math.inf
