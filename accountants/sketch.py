@@ -1,0 +1,174 @@
+"""Rough moments of a composition, and where a lattice for it should lie.
+
+Nothing here is certified: it only chooses the tilt, the spacing and the window. What these choices
+cost is bounded afterwards, on the lattice itself.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf, logsumexp
+
+from accountants.events import ApproximateDP, Laplace
+from accountants.mixture import loss, mixture
+from accountants.steps import Counted, Glued, Step
+
+Array = NDArray[np.float64]
+
+REMOVE, ADD = 0, 1
+TILTS: Array = 2.0 ** np.arange(-10, 40, 0.25)
+TAIL = 45.0  # nats: what is cut or wraps around has a share of about e^-45 of the tilted law
+_FADED = -750.0  # log delta below which a larger tilt gains nothing
+_PLACES: Array = np.concatenate([
+    np.linspace(-40, -8, 64, endpoint=False), np.linspace(-8, 8, 256, endpoint=False),
+    np.linspace(8, 40, 65),
+])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A lattice for one composition and tilt.
+
+    spacing: h. ranges: per step the losses (low, high) that its own law covers. start: the lowest
+    loss of the window. rate: the extra tilt that bounds what lies outside of it.
+    """
+
+    spacing: float
+    ranges: tuple[tuple[float, float], ...]
+    start: float
+    rate: float
+
+
+def tilt_at(steps: Counted, direction: int, epsilon: float) -> float:
+    """The tilt on a fixed grid at (about) the saddle of K(t) - t epsilon - log t (t + 1)."""
+    heights = _log_moments(steps, direction) - TILTS * epsilon - np.log(TILTS) - np.log1p(TILTS)
+    faded = np.flatnonzero(heights < _FADED)
+    return float(TILTS[faded[0] if faded.size else np.argmin(heights)])
+
+
+def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
+    """A window of `size` nodes around the bulk of the tilted law."""
+    points = [sketch(step, direction) for step, _ in steps]
+    counts = np.array([float(count) for _, count in steps])
+    tilted, means, variances, logs = [], [], [], []
+    for at, log_mass in points:
+        height = tilt * at + log_mass
+        logs.append(float(logsumexp(height)))
+        tilted.append(height - logs[-1])
+        share = np.exp(tilted[-1])
+        means.append(float(share @ at))
+        variances.append(float(share @ (at - means[-1]) ** 2))
+    mean = float(counts @ np.array(means))
+    # ranges first: the window is never finer than 1e-6 of what one step spans
+    depth = float(counts @ np.array(logs)) - tilt * mean - math.log(tilt) - math.log1p(tilt)
+    ranges = [
+        _range(at, log_mass, height, math.log(count), min(depth, 0.0))
+        for (at, log_mass), height, count in zip(points, tilted, counts, strict=True)
+    ]
+    span = max(high - low for low, high in ranges)
+    spread = max(math.sqrt(float(counts @ np.array(variances))), 1e-7 * span, 1e-290)
+    rates = 2.0 ** np.arange(-14, 13) / spread
+    best = []
+    for sign in (1.0, -1.0):
+        growth = np.zeros_like(rates)
+        for (at, _), height, count, center in zip(points, tilted, counts, means, strict=True):
+            moved = sign * rates[:, None] * (at - center)[None, :] + height
+            growth += count * logsumexp(moved, axis=1)
+        reach = (growth + TAIL) / rates
+        best.append((float(reach.min()), float(rates[reach.argmin()])))
+    (ahead, rate_ahead), (behind, rate_behind) = best
+    usable = size - min(size / 2, 10 * math.sqrt(float(counts.sum())))
+    spacing = _aligned(steps, 1.05 * (ahead + behind) / usable)
+    whole = size * spacing
+    start = mean - behind - (whole - ahead - behind) / 2
+    capped = tuple((low, min(high, low + 2 * whole)) for low, high in ranges)
+    return Placement(spacing, capped, start, min(rate_ahead, rate_behind))
+
+
+@lru_cache(maxsize=256)
+def sketch(step: Step, direction: int) -> tuple[Array, Array]:
+    """(losses ascending, log masses): a few hundred points for one step's finite loss."""
+    match step:
+        case Laplace(noise_multiplier):
+            reach = 1 / noise_multiplier
+            at = np.linspace(-reach, reach, 513)
+            log_mass = (at - reach) / 2 + math.log(reach / 1024)
+            ends = np.array([-reach, reach]), np.array([-reach - math.log(2), -math.log(2)])
+            return _merged((at, log_mass), ends)
+        case ApproximateDP(reach, _):
+            odds = np.log1p(np.exp(-min(reach, 700.0)))
+            return np.array([-reach, reach]), np.array([-reach - odds, -odds])
+        case Glued(rate, sigma):
+            high, low = _of_mixture(step, REMOVE), _of_mixture(step, ADD)
+            middle = (1 - rate) * float(erf(1 / sigma / math.sqrt(8))) + 1e-300
+            atom = np.array([0.0]), np.array([math.log(middle)])
+            return _merged(
+                (high[0][high[0] > 0], high[1][high[0] > 0]), atom,
+                (low[0][low[0] < 0], low[1][low[0] < 0]),
+            )  # fmt: skip
+    return _of_mixture(step, direction)
+
+
+def _of_mixture(step: Step, direction: int) -> tuple[Array, Array]:
+    pair = mixture(step)
+    some = np.linspace(0, len(pair.shifts) - 1, min(len(pair.shifts), 8)).astype(int)
+    centers = np.array([0.0, *(pair.shifts[i] for i in some)])
+    z = np.unique((centers[:, None] + _PLACES).ravel())
+    width = np.gradient(z)
+    base = -z * z / 2 + np.log(width / math.sqrt(2 * math.pi))
+    log_u = loss(pair, z)[0]
+    return (log_u, base + log_u) if direction == REMOVE else (-log_u[::-1], base[::-1])
+
+
+def _merged(*laws: tuple[Array, Array]) -> tuple[Array, Array]:
+    at = np.concatenate([law[0] for law in laws])
+    order = np.argsort(at, kind="stable")
+    return at[order], np.concatenate([law[1] for law in laws])[order]
+
+
+@lru_cache(maxsize=64)
+def _log_moments(steps: Counted, direction: int) -> Array:
+    """K on TILTS."""
+    total = np.zeros_like(TILTS)
+    for step, count in steps:
+        at, log_mass = sketch(step, direction)
+        total += count * (logsumexp(TILTS[:, None] * at + log_mass, axis=1) - logsumexp(log_mass))
+    return total
+
+
+def _range(
+    at: Array, log_mass: Array, tilted: Array, log_count: float, depth: float
+) -> tuple[float, float]:
+    """Losses outside of which the step's law counts for nothing, tilted or not.
+
+    What lies below is moved up to the lowest node, hence weighs as much as that one.
+    """
+    behind = np.logaddexp.accumulate(log_mass) + tilted - log_mass
+    ahead = np.logaddexp.accumulate(tilted[::-1])[::-1]
+    plain = np.logaddexp.accumulate(log_mass[::-1])[::-1]
+    first = np.flatnonzero(behind > -TAIL - log_count)
+    last = np.flatnonzero((ahead > -TAIL - log_count) | (plain > depth - TAIL - log_count))
+    low = float(at[max(int(first[0]) - 1, 0)]) if first.size else float(at[0])
+    high = float(at[min(int(last[-1]) + 1, at.size - 1)]) if last.size else float(at[-1])
+    return low, high
+
+
+def _aligned(steps: Counted, spacing: float) -> float:
+    """At most `spacing`, and such that the commonest pair of atoms at -a and a are nodes apart."""
+    atoms = [(count, _reach(step)) for step, count in steps if _reach(step) > 0]
+    if not atoms:
+        return spacing
+    width = 2 * max(atoms)[1]
+    return width / math.ceil(width / spacing) if width > spacing else spacing
+
+
+def _reach(step: Step) -> float:
+    match step:
+        case Laplace(noise_multiplier):
+            return 1 / noise_multiplier
+        case ApproximateDP(reach, _):
+            return reach
+    return 0.0
