@@ -164,18 +164,13 @@ def _epsilon(parts: Parts, delta: float) -> Bound:
         return Bound(min(lower, upper), upper)
     lower, upper = epsilon_bounds(parts, REMOVE, delta)
     # Where the first direction's epsilon serves the second one too, that is the larger.
-    if _is_one_sided(parts) and math.isfinite(upper):
-        if delta_bounds(parts, ADD, np.array([upper]))[1][0] <= delta:
-            return Bound(lower, upper)
-    if _is_one_sided(parts):
+    serves = (not parts.sampled and not parts.others) or (
+        math.isfinite(upper) and delta_bounds(parts, ADD, np.array([upper]))[1][0] <= delta
+    )
+    if not serves:
         other = epsilon_bounds(parts, ADD, delta)
         lower, upper = max(lower, other[0]), max(upper, other[1])
     return Bound(lower, upper)
-
-
-def _is_one_sided(parts: Parts) -> bool:
-    """Whether the two directions of neighbouring differ."""
-    return bool(parts.sampled)
 
 
 @lru_cache(maxsize=8192)

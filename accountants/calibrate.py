@@ -8,6 +8,7 @@ from accountants.errors import CalibrationFailed
 from accountants.events import Adjacency, Event
 
 _MOST_TRIALS = 200
+_SECANT_TRIALS = 12  # after which every other step halves the bracket
 _LOG_NOTHING = -600.0  # log of an epsilon that is 0: no secant through it
 
 
@@ -74,7 +75,7 @@ def _search(
         guess = at - value / slope + math.copysign(0.4 * tolerance, value)
         guess = min(max(guess, low), high)
         useful = failing < guess < meeting and _LOG_NOTHING < value < math.inf
-        if not useful or trial % 5 == 4:
+        if not useful or (trial > _SECANT_TRIALS and trial % 2):
             guess = 0.5 * (max(failing, low) + min(meeting, high))
         if not failing < guess < meeting:
             break

@@ -27,8 +27,10 @@ from accountants.tilted import ONE_MORE, ULP, Tilted, tilt
 Array = NDArray[np.float64]
 
 _MOST_FREQUENCIES = 20_000
-_MOST_PRODUCT = 12_000_000  # frequencies times quadrature nodes
-_LONGER: Array = 1.08 ** np.arange(100)  # lengths that are tried, from the shortest possible on
+_MOST_PRODUCT = 200_000_000  # frequencies times quadrature nodes
+_LONGER: Array = 1.08 ** np.arange(
+    100, dtype=np.float64
+)  # lengths that are tried, from the shortest possible on
 _LIMIT = 700.0
 
 
@@ -39,8 +41,10 @@ class Contour:
     Attributes:
         theta: the line's real part. log_moment: K(theta), with `log_error` on it. step: D.
         frequencies: (n,) w = 0, D, ...
-        logs, phases: (n,) of phi(w) = exp(K(s) - K(theta)); `above` bounds the true log |phi|, and
-            `relative` the rounding of phi.
+        weight: (n,) 1 / |s (s + 1)|, the first one halved.
+        logs: (n,) log |phi(w)|, phi(w) = exp(K(s) - K(theta)).
+        phases: (n,) of phi(w) / (s (s + 1)).
+        above, relative: (n,) bounds on the true log |phi|, and on the rounding of phi.
         beyond: log of a bound on |phi| past the last frequency.
         ahead, moments: (m,) theta's right of the line, and upper K there.
     """
@@ -50,6 +54,7 @@ class Contour:
     log_error: float
     step: float
     frequencies: Array
+    weight: Array
     logs: Array
     phases: Array
     above: Array
@@ -69,15 +74,11 @@ class Contour:
         half = (0.5 * mu2)[:, None]
         falling = half * (w * w)
         turning = (half * (2 * theta + 1) - epsilon[:, None]) * w
-        s = theta + 1j * w
-        weight = 1 / (s * (s + 1))
-        weight[0] *= 0.5
-        size = np.abs(weight)
         with np.errstate(under="ignore"):
-            sizes = np.exp(self.logs - falling) * size
-            highest = np.exp(self.above - falling) * size
+            sizes = np.exp(self.logs - falling) * self.weight
+            highest = np.exp(self.above - falling) * self.weight
         turned = self.phases + turning
-        total = (sizes * np.cos(turned + np.angle(weight))).sum(axis=1)
+        total = (sizes * np.cos(turned)).sum(axis=1)
         spun = (half * (2 * theta + 1) + np.abs(epsilon)[:, None]) * w
         rounding = self.relative + ULP * (
             8 * (falling + spun + np.abs(turned)) + 4 * np.abs(self.logs) + (w.size + 64)
@@ -137,7 +138,7 @@ def contour(
         return None
     last = step * math.ceil(found / step)
     beyond = float(_log_beyond(sampled, direction, theta, np.array([last]))[0])
-    w = np.arange(round(last / step) + 1) * step
+    w = np.arange(round(last / step) + 1, dtype=np.float64) * step
     lines = [tilt(rate, sigma, direction, theta, last) for (rate, sigma), _ in sampled]
     if not all(law is not None and law.mass.size * w.size <= _MOST_PRODUCT for law in lines):
         return None
@@ -181,7 +182,7 @@ def _evaluated(
     above, relative = np.zeros_like(w), np.zeros_like(w)
     log_moment = log_error = 0.0
     for law, (_, count) in zip(laws, sampled, strict=True):
-        x, y, error = law.shifted(w)
+        x, y, error = law.shifted(step, w.size)
         near = np.log1p(np.maximum(x * (2 + x) + y * y, -0.9)) * 0.5
         modulus = np.where(x > -0.5, near, np.log(np.maximum(np.hypot(1 + x, y), 1e-300)))
         angle = np.arctan2(y, 1 + x)
@@ -193,14 +194,18 @@ def _evaluated(
         relative += 8 * ULP * count * (distance + np.abs(angle) + np.abs(law.centre * w))
         log_moment += count * law.log_moment
         log_error += count * (law.log_error + 4 * ULP * abs(law.log_moment))
+    s = theta + 1j * w
+    weight = 1 / (s * (s + 1))
+    weight[0] *= 0.5
     return Contour(
         theta=theta,
         log_moment=log_moment,
         log_error=log_error,
         step=step,
         frequencies=w,
+        weight=np.abs(weight),
         logs=logs,
-        phases=phases,
+        phases=phases + np.angle(weight),
         above=above,
         relative=relative,
         beyond=beyond,

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 
 _UNIT = 2.0**-52
 _ROOT_HALF = math.sqrt(0.5)
+_OFFSETS: Array = np.linspace(-1.0, 1.0, 65) * 4e-14
 _PHI_0 = 0.5  # phi(z) M(z) = exp(-z^2/2) erfcx(z / sqrt 2) / 2
 
 
@@ -48,8 +49,11 @@ def epsilon(mu: float, delta: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def epsilon_bounds(mu: float, delta: float) -> tuple[float, float]:
+def epsilon_bounds(mu: float, delta: float, relative: float = 0.0) -> tuple[float, float]:
     """`epsilon` as a bracket that includes rounding: (lower, upper), about 1e-13 apart.
+
+    Args:
+        relative: how far off mu itself may be; small.
 
     Guarantee:
         delta(upper) <= delta even after the error of evaluating it is added.
@@ -59,14 +63,22 @@ def epsilon_bounds(mu: float, delta: float) -> tuple[float, float]:
     if mu == 0.0:
         return 0.0, 0.0
 
-    def upper_fails(z: Array) -> NDArray[np.bool_]:
+    def bounds(z: Array) -> tuple[Array, Array]:
         value, error = _delta_at(mu, z)
-        return value + error > delta
+        # delta grows with mu at the rate phi(z).
+        with np.errstate(under="ignore"):
+            error = error + (0.5 * relative * mu) * np.exp(-0.5 * z * z)
+        return value - error, value + error
+
+    def upper_fails(z: Array) -> NDArray[np.bool_]:
+        return bounds(z)[1] > delta
 
     def lower_fails(z: Array) -> NDArray[np.bool_]:
-        value, error = _delta_at(mu, z)
-        return value - error > delta
+        return bounds(z)[0] > delta
 
+    near = _near_crossing(mu, delta, bounds)
+    if near is not None:
+        return _from_z(mu, near[0], -1.0), _from_z(mu, near[1], 1.0)
     # epsilon = mu z + mu^2/2 >= 0 means z >= -mu/2; Phi(-40) is 0 next to any delta > 1e-300.
     upper = _crossing(upper_fails, -mu / 2, 40.0)[1]
     lower = _crossing(lower_fails, -mu / 2, 40.0)[0]
@@ -156,6 +168,36 @@ def _from_z(mu: float, z: float, side: float) -> float:
     """mu z + mu^2/2, moved outward by its own rounding."""
     terms = mu * abs(z) + mu * mu / 2
     return float(max(0.0, mu * z + mu * mu / 2 + side * 4 * _UNIT * terms))
+
+
+def _near_crossing(
+    mu: float, delta: float, bounds: Callable[[Array], tuple[Array, Array]]
+) -> tuple[float, float] | None:
+    """(last certainly failing, first certainly meeting) z near where Newton's method ends.
+
+    None where it does not settle, or where rounding is wider than the points that are tried.
+    """
+    target, z = math.log(delta), max(-mu / 2, 0.0)
+    for _ in range(30):
+        # delta = phi(z) (M(z) - M(z + mu)), and its derivative in z is -mu phi(z) M(z + mu).
+        density = math.exp(-0.5 * min(z * z, 1400.0)) * _PHI_0
+        far = density * float(erfcx((z + mu) * _ROOT_HALF))
+        value = density * float(erfcx(z * _ROOT_HALF)) - far
+        if not (value > 1e-290 and far > 0.0):
+            return None
+        step = (math.log(value) - target) * value / (mu * far)
+        z = max(z + min(step, 4.0), -mu / 2)
+        if abs(step) < 1e-12 * (1 + abs(z)):
+            break
+    else:
+        return None
+    points = z + _OFFSETS * (1 + abs(z))
+    points = points[points >= -mu / 2]
+    lower, upper = bounds(points)
+    failing, meeting = np.flatnonzero(lower > delta), np.flatnonzero(upper <= delta)
+    if not (failing.size and meeting.size):
+        return None
+    return float(points[failing[-1]]), float(points[meeting[0]])
 
 
 def _crossing(

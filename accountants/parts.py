@@ -81,6 +81,8 @@ def parts_of(event: Event, adjacency: Adjacency) -> Parts:
         match leaf:
             case Gaussian():
                 mu2.append(count * leaf.mu**2)
+            case Composed(_):
+                mu2.extend(leaf.squares if count == 1 else (count * mu for mu in leaf.squares))
             case PoissonSampled() if adjacency is not Adjacency.REPLACE:
                 sampled[leaf.sampling_rate, _noise_multiplier(leaf, leaf.event)] += count
             case Cascade():
@@ -121,8 +123,9 @@ def _leaves(event: Event, count: int) -> Iterator[tuple[Event, int]]:
     match event:
         case Repeated(inner, times):
             yield from _leaves(inner, count * times)
-        case Composed(parts):
-            for part in parts:
+        case Composed(_):  # its plain Gaussians stay together
+            yield event, count
+            for part in event.rest:
                 yield from _leaves(part, count)
         case PoissonSampled(inner, 1.0):  # every unit joins: nothing is sampled
             yield from _leaves(inner, count)

@@ -1,8 +1,9 @@
 """delta and epsilon of everything but cascades: each engine where it is good, all of them valid.
 
 Gaussians alone have a closed form, and so has a single sampled step. Compositions of sampled steps
-and Gaussians are taken by a contour. Where that leaves a gap (few steps with far jumps), Renyi
-bounds and total variation close it as far as they can. Bounds of several engines intersect.
+and Gaussians are taken by a contour. Where that leaves a gap (few steps with far jumps), and for
+every other mechanism, there is a lattice; Renyi bounds and total variation always exist. Bounds of
+several engines intersect.
 """
 
 import math
@@ -11,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import certified, gaussian, rdp
+from accountants import certified, gaussian, lattice, rdp
 from accountants.parts import Parts, Sampled
 from accountants.search import crossing
 
@@ -22,6 +23,7 @@ DIRECTIONS = (REMOVE, ADD)
 
 _ROUNDING = 1e-15  # of a sum of squares, correctly rounded, and its square root
 _LOOSE = 1e-3  # relative width of delta above which other engines are asked
+_DEEP = 1e-18  # delta below which no lattice is made
 _CLOSED = 1e-6  # width of epsilon, relative to 1 + epsilon, above which they are
 
 
@@ -35,7 +37,7 @@ def delta_bounds(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, A
     """
     if parts.unbounded:
         return np.ones_like(epsilon), np.ones_like(epsilon)
-    if not parts.sampled:
+    if not (parts.sampled or parts.others):
         return _gaussian(parts.mu2, epsilon)
     lower, upper = np.zeros_like(epsilon), np.ones_like(epsilon)
     ahead = epsilon >= 0
@@ -57,17 +59,15 @@ def epsilon_bounds(parts: Parts, direction: int, delta: float) -> tuple[float, f
     """
     if parts.unbounded:
         return math.inf, math.inf
-    if not parts.sampled:
-        root = math.sqrt(parts.mu2)
-        return (
-            gaussian.epsilon_bounds(root * (1 - _ROUNDING), delta)[0],
-            gaussian.epsilon_bounds(root * (1 + _ROUNDING), delta)[1],
-        )
-    found = certified.epsilon_bounds(parts.sampled, direction, np.array([parts.mu2]), delta)
-    lower, upper = float(found[0][0]), float(found[1][0])
-    if math.isfinite(upper) and upper - lower <= _CLOSED * (1 + upper):
-        return lower, upper
-    start = upper if math.isfinite(upper) else 1.0
+    if not (parts.sampled or parts.others):
+        return gaussian.epsilon_bounds(math.sqrt(parts.mu2), delta, _ROUNDING)
+    start = 1.0
+    if not parts.others:
+        found = certified.epsilon_bounds(parts.sampled, direction, np.array([parts.mu2]), delta)
+        lower, upper = float(found[0][0]), float(found[1][0])
+        if math.isfinite(upper) and upper - lower <= _CLOSED * (1 + upper):
+            return lower, upper
+        start = upper if math.isfinite(upper) else 1.0
     upper = crossing(lambda e: delta_bounds(parts, direction, e)[1], delta, start)[1]
     start = upper if math.isfinite(upper) else 1.0
     lower = crossing(lambda e: delta_bounds(parts, direction, e)[0], delta, start)[0]
@@ -84,16 +84,22 @@ def behind(epsilon: Array, delta: Array) -> Array:
 
 def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     """(lower, upper) at epsilon >= 0: the contour, and where that leaves a gap, the others too."""
+    if parts.others:
+        return lattice.delta_bounds(parts, direction, epsilon)
     mu2 = np.full_like(epsilon, parts.mu2)
     lower, upper = certified.delta_bounds(parts.sampled, direction, mu2, epsilon)
+
+    def narrow(gap: NDArray[np.bool_], found: tuple[Array, Array]) -> NDArray[np.bool_]:
+        lower[gap], upper[gap] = np.maximum(lower[gap], found[0]), np.minimum(upper[gap], found[1])
+        return (upper > lower * (1 + _LOOSE)) & (upper > _DEEP)
+
     gap = upper > lower * (1 + _LOOSE)
     if gap.any():
-        at = epsilon[gap]
-        upper[gap] = np.minimum(upper[gap], _loose_upper(parts, direction, at))
-        lower[gap] = np.maximum(lower[gap], _gaussian(parts.mu2, at)[0])
-        if parts.mu2 == 0.0 and len(parts.sampled) == 1 and parts.sampled[0][1] == 1:
-            below, above = _one_step(*parts.sampled[0][0], direction, at)
-            lower[gap], upper[gap] = np.maximum(lower[gap], below), np.minimum(upper[gap], above)
+        gap = narrow(gap, _always(parts, direction, epsilon[gap]))
+    if gap.any() and parts.mu2 == 0.0 and len(parts.sampled) == 1 and parts.sampled[0][1] == 1:
+        gap = narrow(gap, _one_step(*parts.sampled[0][0], direction, epsilon[gap]))
+    if gap.any():
+        narrow(gap, lattice.delta_bounds(parts, direction, epsilon[gap]))
     return np.minimum(lower, upper), upper
 
 
@@ -121,8 +127,8 @@ def _one_step(rate: float, sigma: float, direction: int, epsilon: Array) -> tupl
     return lower, np.minimum(upper, 1.0)
 
 
-def _loose_upper(parts: Parts, direction: int, epsilon: Array) -> Array:
-    """The least of three bounds that always exist, epsilon >= 0."""
+def _always(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
+    """Bounds that always exist: below the Gaussians alone, above the least of three."""
     by_moments = np.maximum(rdp.log_delta(moments(parts, direction), epsilon), -690.0)
     least = np.exp(by_moments) * (1 + 1e-12)
     # Sampling never hurts: with every unit in every sample it is one Gaussian.
@@ -134,12 +140,12 @@ def _loose_upper(parts: Parts, direction: int, epsilon: Array) -> Array:
         for (rate, sigma), count in parts.sampled
     )
     total = (steps + float(gaussian.delta(math.sqrt(parts.mu2), 0.0))) * (1 + 1e-12)
-    return np.minimum(least, min(total, 1.0))
+    return _gaussian(parts.mu2, epsilon)[0], np.minimum(least, min(total, 1.0))
 
 
 def moments(parts: Parts, direction: int) -> Array:
-    """Upper log moments on `rdp.ORDERS` of everything but cascades."""
-    total = rdp.gaussian(parts.mu2)
+    """Upper log moments on `rdp.ORDERS` of Gaussians and sampled ones; infinite for the others."""
+    total = rdp.gaussian(parts.mu2) + (np.inf if parts.others else 0.0)
     return total + _sampled_moments(parts.sampled)[direction] if parts.sampled else total
 
 

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 _LEVELS: Array = -np.concatenate([[0.003, 0.01, 0.03, 0.06], np.arange(0.1, 28, 0.12),
                                   np.arange(28, 80, 1.0)])  # fmt: skip
 _MIRROR: Array = -np.concatenate([[0.003, 0.03], np.arange(0.1, 12, 0.3), np.arange(12, 40, 2.0)])
+_FAR = 1e6  # an epsilon at which only infinite losses are left
 _ANSWER_Z: Array = np.linspace(-5.0, 10.0, 46)  # where the answers' profile falls, in its own scale
 
 
@@ -57,7 +58,7 @@ def delta_product(parts: Parts, direction: int, epsilon: Array) -> Array:
     """The cascade's product, composed with what else left the silo; that stays outside of it."""
     rest = parts.without_cascades()
     product = cascade(*parts.cascades[0], direction)
-    if not rest.sampled:
+    if not (rest.sampled or rest.others):
         return knots.mixed(product, lambda e: _upper(Parts(rest.mu2), direction, e), epsilon)
     table = model_profile(rest, direction)
     return knots.mixed(product, lambda e: knots.at(table, e), epsilon)
@@ -105,9 +106,25 @@ def _upper(parts: Parts, direction: int, epsilon: Array) -> Array:
 @lru_cache(maxsize=128)
 def _grid(parts: Parts, direction: int) -> Array:
     """Epsilons at which to tabulate a profile without cascades: where it passes given levels."""
-    if parts.unbounded or (parts.mu2 == 0 and not parts.sampled):
+    if parts.unbounded or parts == Parts():
         return np.array([0.0])
+    if parts.others:
+        return _even_grid(parts, direction)
     ahead = rdp.epsilon_at(moments(parts, direction), _LEVELS)
     backward = -rdp.epsilon_at(moments(parts, 1 - direction), _MIRROR)
     low, high = float(backward.min()), float(ahead.max())
     return np.unique(np.concatenate([ahead, backward, np.linspace(low, high, 64), [0.0]]))
+
+
+def _even_grid(parts: Parts, direction: int) -> Array:
+    """Even steps to where the profile is as good as 0, or as good as what it never falls below."""
+    ends = [_end(parts, side) for side in (direction, 1 - direction)]
+    return np.union1d(np.linspace(-ends[1], ends[0], 400), np.array([0.0]))
+
+
+def _end(parts: Parts, direction: int) -> float:
+    high = 1.0
+    least = _upper(parts, direction, np.array([_FAR]))[0]
+    while _upper(parts, direction, np.array([high]))[0] > max(1e-20, least * (1 + 1e-9)):
+        high *= 2
+    return high

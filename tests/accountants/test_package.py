@@ -48,7 +48,7 @@ def test_epsilon_command_prints_the_claim_with_its_terms(capsys):
 
 
 @pytest.mark.parametrize(
-    "change", ["--delta 0", "--noise-multiplier -1", "--adjacency nearby", "--steps -3"]
+    "change", ["--delta 0", "--noise-multiplier -1", "--sampling-rate 2", "--steps -3"]
 )
 def test_bad_questions_exit_with_two_and_the_mend(change, capsys):
     """One sentence on standard error, nothing on standard output."""
