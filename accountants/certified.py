@@ -15,19 +15,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants.contour import Contour, contour
+from accountants.contour import Contour, Offer, contour
 from accountants.parts import Sampled
-from accountants.saddle import PER_OCTAVE, best, conversion, table, wall
+from accountants.saddle import PER_OCTAVE, Places, best, conversion, table, wall
 
 Array = NDArray[np.float64]
 
 _WANTED = (1e-10, 1e-6)  # relative widths of delta that a contour aims for; the second if dear
 _NEARBY = (0, 1, -1, -2, -4, -6, -9, -12)  # places tried beside a cell's own
 _MOST_TRIED = 4
+_CHEAP = 60.0  # frequencies below which no other place is tried first
 _SMALL_SHARE = 8.0  # mu^2 below the sampled steps' own spread over this counts as down to 0
 _LEAST_LOG_DELTA = -60.0
 _HUGE = 1e9  # stands for a K that is infinite or of no use
 _CLOSE = 1e-12  # of log delta: where the search ends
+_FAR = 1.0  # of log delta: where another contour may serve better
 _SEARCH = 60
 _DOUBLINGS = 40
 
@@ -58,16 +60,10 @@ def delta_bounds(
         mu2, epsilon: (k,) each, epsilon >= 0.
     Returns:
         (k,) each; 0 and 1 where no contour closes.
+    Guarantee:
+        lower <= delta(epsilon) <= upper, by the certificate of the contours.
     """
-    lower, upper = np.zeros_like(epsilon), np.ones_like(epsilon)
-    cells = _cells(sampled, direction, mu2, epsilon)
-    for cell in dict.fromkeys(cells):
-        line = _line(sampled, direction, cell)
-        if line is not None:
-            lanes = np.array([other == cell for other in cells])
-            below, above = line.bounds(mu2[lanes], epsilon[lanes])
-            lower[lanes], upper[lanes] = np.maximum(below, 0.0), above
-    return lower, upper
+    return _evaluated(_grouped(sampled, direction, mu2, epsilon), mu2, epsilon)
 
 
 def epsilon_bounds(
@@ -76,41 +72,76 @@ def epsilon_bounds(
     """Return (lower, upper) epsilon >= 0 for each mu^2, (k,); 0 and infinity where none closes.
 
     Guarantee:
-        delta(upper) <= delta was certified, and so was delta(lower) > delta unless lower is 0.
+        By `delta_bounds`, delta(upper) <= delta, and delta(lower) > delta unless lower is 0.
     """
     target = math.log(delta)
-
-    def over(mu2: Array, at: Array) -> tuple[Array, Array]:
-        """log of (lower, upper) delta over the target."""
-        lower, upper = delta_bounds(sampled, direction, mu2, np.maximum(at, 0.0))
-        return np.log(np.maximum(lower, 1e-300)) - target, np.log(
-            np.maximum(upper, 1e-300)
-        ) - target
-
     at, slope = _start(sampled, direction, mu2, target)
-    low, high = over(mu2, at)
+    lines = _grouped(sampled, direction, mu2, at)
+    low, high = _over(_evaluated(lines, mu2, at), target)
     for _ in range(_SEARCH):
         moved = np.maximum(at - high / slope, 0.0)
         if ((np.abs(high) < _CLOSE) | (moved == at) | (high == -target)).all():
             break
-        fresh_low, fresh = over(mu2, moved)
+        if (np.abs(high) > _FAR).any():
+            lines = _grouped(sampled, direction, mu2, moved)
+        fresh_low, fresh = _over(_evaluated(lines, mu2, moved), target)
         gap, change = moved - at, fresh - high
         falling = change * gap < 0
         slope = np.where(falling, change / np.where(falling, gap, 1.0), slope)
         at, low, high = moved, fresh_low, fresh
-    upper = np.where(high <= 0, at, np.inf)
-    lower = np.where(low > 0, at, -1.0)
     margin = (np.abs(high) + _CLOSE) / -slope + 4e-16 * at
-    above, below = at + margin, at - (high - low) / -slope - margin
+    width = (high - low) / -slope
+    return _certified(sampled, direction, mu2, target, (at - width - margin, at + margin), margin)
+
+
+def _certified(
+    sampled: Sampled,
+    direction: int,
+    mu2: Array,
+    target: float,
+    guess: tuple[Array, Array],
+    margin: Array,
+) -> tuple[Array, Array]:
+    """Step outward from a guess, further each time, to epsilons that were tested."""
+    below, above = guess
+    lower, upper = np.full_like(below, -1.0), np.full_like(above, np.inf)
+    both = np.concatenate([mu2, mu2])
     for _ in range(_DOUBLINGS):
+        tried = np.maximum(np.concatenate([below, above]), 0.0)
+        under, over = _over(delta_bounds(sampled, direction, both, tried), target)
+        lower = np.where((lower < 0) & (under[: below.size] > 0), below, lower)
         lower = np.where((lower < 0) & (below <= 0), 0.0, lower)
+        upper = np.where(np.isinf(upper) & (over[above.size :] <= 0), tried[above.size :], upper)
         if (np.isfinite(upper) & (lower >= 0)).all():
             break
-        under, beyond = over(np.concatenate([mu2, mu2]), np.concatenate([below, above]))
-        lower = np.where((lower < 0) & (under[: at.size] > 0), below, lower)
-        upper = np.where(np.isinf(upper) & (beyond[at.size :] <= 0), above, upper)
         margin = 2 * margin
-        above, below = above + margin, below - margin
+        below, above = below - margin, above + margin
+    return np.maximum(lower, 0.0), upper
+
+
+def _over(bounds: tuple[Array, Array], target: float) -> tuple[Array, Array]:
+    """log of (lower, upper) delta over the target."""
+    lower, upper = bounds
+    return np.log(np.maximum(lower, 1e-300)) - target, np.log(np.maximum(upper, 1e-300)) - target
+
+
+Lines = list[tuple[Contour | None, Places]]
+
+
+def _grouped(sampled: Sampled, direction: int, mu2: Array, epsilon: Array) -> Lines:
+    """The contour of each cell that occurs, and which questions are for it."""
+    cells = _cells(sampled, direction, mu2, epsilon)
+    found: dict[Cell, list[int]] = {}
+    for lane, cell in enumerate(cells):
+        found.setdefault(cell, []).append(lane)
+    return [(_line(sampled, direction, c), np.array(lanes)) for c, lanes in found.items()]
+
+
+def _evaluated(lines: Lines, mu2: Array, epsilon: Array) -> tuple[Array, Array]:
+    lower, upper = np.zeros_like(epsilon), np.ones_like(epsilon)
+    for line, lanes in lines:
+        if line is not None:
+            lower[lanes], upper[lanes] = line.bounds(mu2[lanes], epsilon[lanes])
     return np.maximum(lower, 0.0), upper
 
 
@@ -186,11 +217,13 @@ def _line(sampled: Sampled, direction: int, cell: Cell) -> Contour | None:
     nearby = [place + back for back in _NEARBY]
     nearby = [n for n in nearby if 1 <= n < t.size - 1 and np.isfinite(upper[n - 1 : n + 1]).all()]
     for wanted in _WANTED:
-        offers = sorted((*_offer(t, upper, n, corners, wanted), n) for n in nearby)
-        for _, period, allowed, near in offers[:_MOST_TRIED]:
-            ahead = (t > t[near] * 1.001) & np.isfinite(upper)
-            line = contour(sampled, direction, float(t[near]), period, cell.least_mu2, allowed,
-                           (t[ahead], upper[ahead]))  # fmt: skip
+        offers = [_offer(t, upper, place, corners, wanted)]
+        if offers[0].cost > _CHEAP:
+            offers = sorted(_offer(t, upper, n, corners, wanted) for n in nearby)
+        for offer in offers[:_MOST_TRIED]:
+            ahead = (t > offer.theta * 1.001) & np.isfinite(upper)
+            points = (t[ahead], upper[ahead])
+            line = contour(sampled, direction, cell.least_mu2, offer, points)
             if line is not None:
                 return line
     return None
@@ -212,20 +245,20 @@ def _corners(t: Array, upper: Array, place: int, cell: Cell) -> list[Corner]:
     return corners
 
 
-def _offer(
-    t: Array, upper: Array, place: int, corners: list[Corner], relative: float
-) -> tuple[float, float, float]:
-    """Return (cost, period 2 pi / D, log of what may be cut off) of a contour on t[place]."""
+def _offer(t: Array, upper: Array, place: int, corners: list[Corner], relative: float) -> Offer:
+    """A contour on t[place] that serves these questions to this relative width of delta."""
     theta, period, allowed, variance = float(t[place]), 1e-9, math.inf, math.inf
     # K falls off towards 0 as V t (t + 1) / 2: about the variance, from what lies before a wall.
     curvature = float(2 * upper[place - 1] / (t[place - 1] * (t[place - 1] + 1)))
+    ahead = t[place + 1 :]
+    known = np.where(np.isfinite(upper[place + 1 :]), upper[place + 1 :], _HUGE)
+    logs = conversion(ahead) + known
     for mu2, epsilon, log_delta in corners:
         wanted = log_delta + math.log(relative)
-        moments = np.where(np.isfinite(upper), upper, _HUGE) + 0.5 * mu2 * t * (t + 1)
-        ahead = t[place + 1 :]
-        logs = conversion(ahead) + moments[place + 1 :] - ahead * epsilon
-        right = float(((logs - wanted) / (ahead - theta)).min())
-        period = max(period, -wanted / theta, right)
-        allowed = min(allowed, wanted - (float(moments[place]) - theta * epsilon))
+        heights = logs + ahead * ((0.5 * mu2) * (ahead + 1) - epsilon) - wanted
+        period = max(period, -wanted / theta, float((heights / (ahead - theta)).min()))
+        moment = float(upper[place]) + 0.5 * mu2 * theta * (theta + 1)
+        allowed = min(allowed, wanted - (moment - theta * epsilon))
         variance = min(variance, curvature + mu2)
-    return period * math.sqrt(max(-allowed, 2.0) / max(variance, 1e-300)), period, allowed
+    shortest = math.sqrt(2 * max(2.0, -allowed) / max(variance, 1e-300))
+    return Offer(period * shortest / (2 * math.pi), theta, period, shortest, allowed)

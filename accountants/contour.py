@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ class Contour:
         total = (sizes * np.cos(turned)).sum(axis=1)
         spun = (half * (2 * theta + 1) + np.abs(epsilon)[:, None]) * w
         rounding = self.relative + ULP * (
-            8 * (falling + spun + np.abs(turned)) + 4 * np.abs(self.logs) + (w.size + 64)
+            16 * (falling + spun + np.abs(turned)) + 4 * np.abs(self.logs) + (w.size + 64)
         )
         apart = np.maximum(highest - sizes, 0.0) + sizes * np.expm1(np.minimum(rounding, _LIMIT))
         error = apart.sum(axis=1) * ONE_MORE
@@ -91,9 +92,9 @@ class Contour:
         scale = self.step / math.pi
         moment = self.log_moment + half[:, 0] * (theta * (theta + 1))
         exponent = moment - theta * epsilon
-        slack = self.log_error + 8 * ULP * (np.abs(moment) + theta * np.abs(epsilon) + 4)
-        upper = _scaled((total + error) * scale + cut, exponent + slack)
-        lower = _scaled((total - error) * scale - cut, exponent - slack)
+        slack = self.log_error + 16 * ULP * (np.abs(moment) + theta * np.abs(epsilon) + 4)
+        sides = np.stack([(total - error) * scale - cut, (total + error) * scale + cut])
+        lower, upper = _scaled(sides, exponent + np.stack([-slack, slack]))
         return lower - self._aliases(mu2, epsilon), np.minimum(upper, 1.0)
 
     def _aliases(self, mu2: Array, epsilon: Array) -> Array:
@@ -110,54 +111,42 @@ class Contour:
         return bound
 
 
+class Offer(NamedTuple):
+    """Where a contour may lie. The cheaper one of two is the smaller one.
+
+    cost: about its number of frequencies. theta. period: 2 pi / D. shortest: a frequency before
+    which it cannot end. allowed: log of what may be cut off, relative to e^{K(theta) - theta eps}.
+    """
+
+    cost: float
+    theta: float
+    period: float
+    shortest: float
+    allowed: float
+
+
 def contour(
-    sampled: Sampled,
-    direction: int,
-    theta: float,
-    period: float,
-    least_mu2: float,
-    allowed: float,
-    ahead: tuple[Array, Array],
+    sampled: Sampled, direction: int, least_mu2: float, offer: Offer, ahead: tuple[Array, Array]
 ) -> Contour | None:
     """Return the line at theta; None where its length cannot be proved to suffice.
 
     Args:
-        period: 2 pi / D. least_mu2: what plain Gaussians damp the tail by at least.
-        allowed: log of what may be cut off, relative to e^{K(theta) - theta eps}.
-        ahead: see `Contour`.
+        least_mu2: what plain Gaussians damp the tail by at least. ahead: see `Contour`.
     """
-    laws = [tilt(rate, sigma, direction, theta, 1.0) for (rate, sigma), _ in sampled]
-    if not all(laws):
+    theta, step = offer.theta, 2 * math.pi / offer.period
+    w = offer.shortest * _LONGER
+    beyond = _log_beyond(sampled, direction, theta, w)
+    left = beyond - 0.5 * least_mu2 * w * w - np.log(np.pi * w)  # Lemma 7
+    enough = np.flatnonzero(left <= offer.allowed)
+    if not enough.size or w[enough[0]] / step > _MOST_FREQUENCIES:
         return None
-    variance = least_mu2 + sum(
-        count * law.variance for law, (_, count) in zip(laws, sampled, strict=True) if law
-    )
-    step = 2 * math.pi / period
-    found = _length(sampled, direction, theta, least_mu2, allowed, variance)
-    if found is None or found / step > _MOST_FREQUENCIES:
+    count = math.ceil(w[enough[0]] / step) + 1
+    last = step * (count - 1)
+    laws = [tilt(rate, sigma, direction, theta, last) for (rate, sigma), _ in sampled]
+    found = [law for law in laws if law is not None and law.mass.size * count <= _MOST_PRODUCT]
+    if len(found) < len(laws):
         return None
-    last = step * math.ceil(found / step)
-    beyond = float(_log_beyond(sampled, direction, theta, np.array([last]))[0])
-    w = np.arange(round(last / step) + 1, dtype=np.float64) * step
-    lines = [tilt(rate, sigma, direction, theta, last) for (rate, sigma), _ in sampled]
-    if not all(law is not None and law.mass.size * w.size <= _MOST_PRODUCT for law in lines):
-        return None
-    return _evaluated(sampled, [law for law in lines if law], theta, step, w, beyond, ahead)
-
-
-def _length(
-    sampled: Sampled,
-    direction: int,
-    theta: float,
-    least_mu2: float,
-    allowed: float,
-    variance: float,
-) -> float | None:
-    """Return a last frequency beyond which at most e^allowed is left: Lemma 7."""
-    w = math.sqrt(2 * max(2.0, -allowed) / max(variance, 1e-300)) * _LONGER
-    logs = _log_beyond(sampled, direction, theta, w) - 0.5 * least_mu2 * w * w - np.log(np.pi * w)
-    enough = np.flatnonzero(logs <= allowed)
-    return float(w[enough[0]]) if enough.size else None
+    return _evaluated(sampled, found, theta, step, count, float(beyond[enough[0]]), ahead)
 
 
 def _log_beyond(sampled: Sampled, direction: int, theta: float, w: Array) -> Array:
@@ -173,27 +162,28 @@ def _evaluated(
     laws: list[Tilted],
     theta: float,
     step: float,
-    w: Array,
+    count: int,
     beyond: float,
     ahead: tuple[Array, Array],
 ) -> Contour:
     """Evaluate phi at all frequencies, with its errors: Lemma 4."""
+    w = step * np.arange(count, dtype=np.float64)
     logs, phases = np.zeros_like(w), np.zeros_like(w)
     above, relative = np.zeros_like(w), np.zeros_like(w)
     log_moment = log_error = 0.0
-    for law, (_, count) in zip(laws, sampled, strict=True):
-        x, y, error = law.shifted(step, w.size)
+    for law, (_, times) in zip(laws, sampled, strict=True):
+        x, y, error = law.shifted(step, count)
         near = np.log1p(np.maximum(x * (2 + x) + y * y, -0.9)) * 0.5
         modulus = np.where(x > -0.5, near, np.log(np.maximum(np.hypot(1 + x, y), 1e-300)))
         angle = np.arctan2(y, 1 + x)
-        logs = logs + count * modulus
-        phases = phases + count * (angle + law.centre * w)
+        logs = logs + times * modulus
+        phases = phases + times * (angle + law.centre * w)
         # log(|rho| + error), without leaving the neighbourhood of 1 by way of a rounded exp
-        above = above + count * (modulus + np.log1p(error * np.exp(-modulus)) + 4 * ULP * error)
+        above = above + times * (modulus + np.log1p(error * np.exp(-modulus)) + 4 * ULP * error)
         distance = np.abs(x) + y * y + np.abs(y) + np.abs(modulus)
-        relative += 8 * ULP * count * (distance + np.abs(angle) + np.abs(law.centre * w))
-        log_moment += count * law.log_moment
-        log_error += count * (law.log_error + 4 * ULP * abs(law.log_moment))
+        relative += 8 * ULP * times * (distance + np.abs(angle) + np.abs(law.centre * w))
+        log_moment += times * law.log_moment
+        log_error += times * (law.log_error + 4 * ULP * abs(law.log_moment))
     s = theta + 1j * w
     weight = 1 / (s * (s + 1))
     weight[0] *= 0.5

@@ -179,11 +179,12 @@ class Composed:
     """All of `events` released; empty means that nothing was.
 
     Thousands of Gaussians are common, and are asked about often: their squares and the hash of the
-    whole are kept. `squares`: mu^2 of each plain Gaussian in it. `rest`: the other events.
+    whole are kept. `squares`: the sum of mu^2 over its plain Gaussians, and what rounding it left.
+    `rest`: the other events.
     """
 
     events: tuple["Event", ...]
-    squares: tuple[float, ...] = field(init=False, repr=False, compare=False)
+    squares: tuple[float, float] = field(init=False, repr=False, compare=False)
     rest: tuple["Event", ...] = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
@@ -191,9 +192,10 @@ class Composed:
         events = tuple(self.events)
         for k, part in enumerate(events):
             _event(f"Composed.events[{k}]", part)
-        plain = tuple(part.mu**2 for part in events if isinstance(part, Gaussian))
+        plain = [part.mu**2 for part in events if isinstance(part, Gaussian)]
+        total = math.fsum(plain)
         object.__setattr__(self, "events", events)
-        object.__setattr__(self, "squares", plain)
+        object.__setattr__(self, "squares", (total, math.fsum([*plain, -total])))
         object.__setattr__(self, "rest", tuple(e for e in events if not isinstance(e, Gaussian)))
         object.__setattr__(self, "_hash", hash((Composed, events)))
 

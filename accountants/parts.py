@@ -82,7 +82,7 @@ def parts_of(event: Event, adjacency: Adjacency) -> Parts:
             case Gaussian():
                 mu2.append(count * leaf.mu**2)
             case Composed(_):
-                mu2.extend(leaf.squares if count == 1 else (count * mu for mu in leaf.squares))
+                mu2.extend(count * part for part in leaf.squares)
             case PoissonSampled() if adjacency is not Adjacency.REPLACE:
                 sampled[leaf.sampling_rate, _noise_multiplier(leaf, leaf.event)] += count
             case Cascade():

@@ -16,8 +16,9 @@ Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 PER_OCTAVE = 4
-_BLOCK = 8  # thetas that are computed together
-_BLOCKS = range(-7, 10)
+_BLOCK = 16  # thetas that are computed together
+_BLOCKS = range(-4, 5)
+_BEHIND, _AHEAD = 3, 8
 _LARGEST_MOMENT = 1e5
 _FARTHEST = 1e4  # theta^2 / (2 sigma^2): by then the tilted mass has moved to the far peak for good
 
@@ -35,12 +36,12 @@ def conversion(t: Array) -> Array:
 
 
 def table(sampled: Sampled, direction: int, place: int) -> tuple[int, Array, Array]:
-    """Return (first place, thetas, upper K) of a place's block and those beside it.
+    """Return (first place, thetas, upper K) of a place's block and of those that it needs beside.
 
     K is infinite where it cannot be had or is of no use.
     """
-    own = place // _BLOCK
-    low, high = max(own - 1, _BLOCKS.start), min(own + 2, _BLOCKS.stop)
+    low = max((place - _BEHIND) // _BLOCK, _BLOCKS.start)
+    high = min((place + _AHEAD) // _BLOCK + 1, _BLOCKS.stop)
     return _blocks(sampled, direction, low, high)
 
 

@@ -30,24 +30,28 @@ class Tail:
     Attributes:
         left, height: (m,); |rho(w)| <= left_j + height_j / w for every j and w > 0 (Lemma 6).
         width, variance: (b,); |rho(w)|^2 <= 1 - w^2 (1 - (w width)^2 / 12) variance as long as
-            w width <= sqrt(6) (Lemma 5). far: (b,) Lemma 6 at the frequency where that ends.
+            w width <= sqrt(6), and this falls in w (Lemma 5).
     """
 
     left: Array
     height: Array
     width: Array
     variance: Array
-    far: Array
 
     def log_beyond(self, w: Array) -> Array:
-        """Return log of a bound on |rho| over [w, infinity), at each w > 0; at most 0."""
+        """Return log of a bound on |rho| over [w_i, infinity) for each w_i > 0 (ascending), <= 0.
+
+        Both bounds fall in w: on [w_i, w_{i+1}] they are at most their values at w_i, as far as
+        they still hold at w_{i+1}. Beyond the last w only the second one is used.
+        """
         apart = (self.left + self.height / w[:, None]).min(axis=1, initial=1.0)
-        phase = np.minimum(w[:, None] * self.width, _PHASE)
+        phase = w[:, None] * self.width
+        end = np.append(w[1:], np.inf)[:, None] * self.width
         square = 1 - (w * w)[:, None] * (1 - phase * phase / 12) * self.variance / ONE_MORE
-        near = np.sqrt(np.maximum(square, 0.0))
-        joined = np.where(phase < _PHASE, np.maximum(near, self.far), 1.0)
-        best = np.minimum(apart, joined.min(axis=1, initial=1.0))
-        logs: Array = np.log(np.maximum(best, 1e-300))
+        square = np.where(end < _PHASE, square, 1.0).min(axis=1, initial=1.0)
+        best = np.minimum(apart, np.sqrt(np.maximum(square, 0.0)))
+        beyond = np.maximum.accumulate(best[::-1])[::-1]
+        logs: Array = np.log(np.maximum(beyond, 1e-300))
         return logs
 
 
@@ -56,15 +60,12 @@ def tail_of(rate: float, sigma: float, direction: int, theta: float) -> Tail:
     """Return the bounds for one Poisson-sampled Gaussian step tilted by theta > 0."""
     power = theta + 1 if direction == REMOVE else -theta
     laws = laws_of(rate, sigma, direction, np.array([power]), 1.0, _FINER)
-    none = np.zeros(0)
     if laws is None:
-        return Tail(none, none, none, none, none)
+        return Tail(*(np.zeros(0) for _ in range(4)))
     mass = laws.masses[0] / laws.total[0]
     left, height = _by_parts(mass, laws.share, laws.spacing, sigma, power)
     width, variance = _regions(mass, laws.log_u, laws.share, laws.spacing, rate, sigma, power)
-    reached = _PHASE / width
-    far = (left + height / reached[:, None]).min(axis=1, initial=1.0)
-    return Tail(left, height, width, variance, far)
+    return Tail(left, height, width, variance)
 
 
 def _by_parts(
