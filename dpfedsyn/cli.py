@@ -44,6 +44,17 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue the run in --out; asks nothing twice.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
+Epsilon = Annotated[
+    float | None,
+    typer.Option("--epsilon", metavar="E", help="Solve for a plan of at most E at record level."),
+]
+AnswersMu = Annotated[
+    float | None,
+    typer.Option("--answers-mu", metavar="MU", help="And of at most MU for the answers alone."),
+]
+Write = Annotated[
+    Path | None, typer.Option("--write", metavar="FILE.toml", help="Keep the solved plan.")
+]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="ledger.sqlite of a silo.")]
 Head = Annotated[
     str | None, typer.Option("--expected-head", metavar="HEX", help="Head exported earlier.")
@@ -89,10 +100,23 @@ def run(
 
 
 @app.command()
-def plan(config: Source = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print what a run will cost, before anything runs."""
+def plan(
+    config: Source = None,
+    overrides: Overrides = None,
+    epsilon: Epsilon = None,
+    answers_mu: AnswersMu = None,
+    write: Write = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run will cost, or what a budget buys, before anything runs."""
     with _one_error():
         from dpfedsyn.config import load
+
+        if epsilon is not None or answers_mu is not None:
+            _solve(load(config or EXAMPLE, overrides or []), epsilon, answers_mu, write, as_json)
+            return
+        if write is not None:
+            raise typer.BadParameter("--write needs --epsilon or --answers-mu: nothing was solved.")
         from dpfedsyn.errors import BudgetExhausted
         from dpfedsyn.folder import finite
         from dpfedsyn.plan import make
@@ -108,6 +132,28 @@ def plan(config: Source = None, overrides: Overrides = None, as_json: AsJson = F
             raise BudgetExhausted(
                 f"The plan does not fit its budget; a run would release nothing.\n{faults}"
             )
+
+
+def _solve(
+    config: Any, epsilon: float | None, answers_mu: float | None, write: Path | None, as_json: bool
+) -> None:
+    """Print what a budget buys, and keep the chosen point as a configuration that `run` takes."""
+    from dpfedsyn import frontier
+    from dpfedsyn.config import absolute, dump
+    from dpfedsyn.errors import RunError
+    from dpfedsyn.folder import finite
+    from dpfedsyn.report import terminal
+
+    if write is not None and write.exists():
+        raise RunError(f"{write}: is there already; nothing was written. Give another --write.")
+    solved = frontier.solve(config, epsilon=epsilon, answers_mu=answers_mu)
+    if write is not None:
+        write.write_text(dump(absolute(solved.plan.config)), encoding="utf-8")
+        _block(f"Written: {write}. `dpfedsyn run {shlex.quote(str(write))}` runs it.")
+    if as_json:
+        typer.echo(json.dumps(finite(solved.to_dict()), indent=2, allow_nan=False))
+    else:
+        terminal.frontier(_console(), solved.to_dict())
 
 
 @app.command()

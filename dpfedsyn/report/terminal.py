@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dpfedsyn.report import plan_tables, tables, wording
+from dpfedsyn.report import frontier_tables, plan_tables, tables, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.wording import Json
 
@@ -55,6 +55,17 @@ def plan(console: Console, planned: Json) -> None:
     show(console, plan_tables.of(planned))
     for note in planned.get("notes", ()):
         say(console, f"note: {note}")
+
+
+def frontier(console: Console, solved: Json) -> None:
+    """Print what a budget buys, then the plan of the chosen point."""
+    for line in frontier_tables.summary(solved):
+        say(console, line)
+    show(console, (frontier_tables.of(solved),))
+    for note in solved["notes"]:
+        say(console, f"note: {note}")
+    say(console, "")
+    plan(console, solved["plan"])
 
 
 def run(console: Console, folder: FinishedRun) -> None:
