@@ -1,7 +1,8 @@
 """The command line: run, plan, ledger, report.
 
 Exit codes: 0 done (also a run that ended partial, by plan); 1 silos that do not answer, or not as
-agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 130 interrupted.
+agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 6 stopped at a
+silo's cap before the planned round; 130 interrupted.
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
@@ -18,7 +19,7 @@ from rich.console import Console
 from dpfedsyn import __version__
 
 EXAMPLE = "hospitals"
-INTERRUPTED = 130
+STOPPED, INTERRUPTED = 6, 130
 RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
 
 app = typer.Typer(
@@ -228,6 +229,8 @@ def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
         progress.finish()
         terminal.run(console, read(result.folder))
         terminal.say(console, f"Run folder: {result.folder}   Report: {page}")
+        if not result.foreseen:
+            raise typer.Exit(STOPPED)
     except KeyboardInterrupt:
         progress.finish()
         _block(_interrupted(folder))

@@ -53,7 +53,7 @@ class Frontier:
         config, privacy = self.plan.config, self.plan.config.privacy
         return {
             "budget": {
-                "epsilon": privacy.epsilon,
+                "epsilon": self._epsilon(),
                 "delta": privacy.delta,
                 "unit": privacy.unit,
                 "adjacency": privacy.adjacency,
@@ -73,6 +73,13 @@ class Frontier:
             "notes": list(self.notes),
             "plan": self.plan.to_dict(),
         }
+
+    def _epsilon(self) -> float | None:
+        """The largest budget of a silo; None where nothing is promised."""
+        config = self.plan.config
+        if config.train.method == "not-private":
+            return None
+        return max(config.epsilon(silo) for silo in config.silos)
 
     def _split(self) -> dict[str, float] | None:
         privacy = self.plan.config.privacy
@@ -225,7 +232,7 @@ def _share_of_the_answers(plan: Plan) -> str:
     privacy = plan.config.privacy
     return (
         f"The answers' part of the record level: with the model itself released it would be "
-        f"epsilon <= {_up(trained, 4)} instead of {_up(claim, 4)} (worst silo; delta "
+        f"epsilon <= {_up(trained, 4)} instead of <= {_up(claim, 4)} (worst silo; delta "
         f"{privacy.delta:g}, unit {privacy.unit}, {privacy.adjacency})."
     )
 

@@ -1,4 +1,4 @@
-"""One point of a budget's frontier: so many rounds, the rows that mu buys there, and their noise."""
+"""One point of a budget's frontier: rounds, the rows that mu buys there, and their noise."""
 
 from __future__ import annotations
 
@@ -41,11 +41,8 @@ class Point:
 
 def most_rows(config: Config, levels: int) -> Point:
     """Return the most rows whose noise is absorbed at so many levels (or one row)."""
-    settings, concentrated = (
-        replace(config.sampler, levels=levels),
-        absorption.concentration(config),
-    )
-    mu = planning.planned_mu(config)
+    settings, mu = replace(config.sampler, levels=levels), planning.planned_mu(config)
+    concentrated = absorption.concentration(config)
     one = absorption.excess(settings, config.answers, mu=1.0, rows=1, concentration=concentrated)
     rows = min(MOST_ROWS, math.floor((mu / one) ** 2 * (1.0 - 1e-12)))
     alone = absorption.spread(

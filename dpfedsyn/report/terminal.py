@@ -92,3 +92,5 @@ def run(console: Console, folder: FinishedRun) -> None:
         say(console, "NON-PRIVATE RUN: it promises nothing to anybody; publish nothing of it.")
     if folder.status != "complete":
         say(console, f"{folder.status.upper()} RUN: {folder.reason}")
+    if folder.status == "partial":
+        say(console, wording.LARGER_CAP)
