@@ -1,7 +1,8 @@
 """The command line: run, plan, ledger, report.
 
 Exit codes: 0 done (also a run that ended partial, by plan); 1 silos that do not answer, or not as
-agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 130 interrupted.
+agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 6 stopped at a
+silo's cap before the planned round; 130 interrupted.
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
@@ -18,7 +19,7 @@ from rich.console import Console
 from dpfedsyn import __version__
 
 EXAMPLE = "hospitals"
-INTERRUPTED = 130
+STOPPED, INTERRUPTED = 6, 130
 RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
 
 app = typer.Typer(
@@ -44,6 +45,17 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue the run in --out; asks nothing twice.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
+Epsilon = Annotated[
+    float | None,
+    typer.Option("--epsilon", metavar="E", help="Solve for a plan of at most E at record level."),
+]
+AnswersMu = Annotated[
+    float | None,
+    typer.Option("--answers-mu", metavar="MU", help="And of at most MU for the answers alone."),
+]
+Write = Annotated[
+    Path | None, typer.Option("--write", metavar="FILE.toml", help="Keep the solved plan.")
+]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="ledger.sqlite of a silo.")]
 Head = Annotated[
     str | None, typer.Option("--expected-head", metavar="HEX", help="Head exported earlier.")
@@ -89,10 +101,23 @@ def run(
 
 
 @app.command()
-def plan(config: Source = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Print what a run will cost, before anything runs."""
+def plan(
+    config: Source = None,
+    overrides: Overrides = None,
+    epsilon: Epsilon = None,
+    answers_mu: AnswersMu = None,
+    write: Write = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a run will cost, or what a budget buys, before anything runs."""
     with _one_error():
         from dpfedsyn.config import load
+
+        if epsilon is not None or answers_mu is not None:
+            _solve(load(config or EXAMPLE, overrides or []), epsilon, answers_mu, write, as_json)
+            return
+        if write is not None:
+            raise typer.BadParameter("--write needs --epsilon or --answers-mu: nothing was solved.")
         from dpfedsyn.errors import BudgetExhausted
         from dpfedsyn.folder import finite
         from dpfedsyn.plan import make
@@ -108,6 +133,28 @@ def plan(config: Source = None, overrides: Overrides = None, as_json: AsJson = F
             raise BudgetExhausted(
                 f"The plan does not fit its budget; a run would release nothing.\n{faults}"
             )
+
+
+def _solve(
+    config: Any, epsilon: float | None, answers_mu: float | None, write: Path | None, as_json: bool
+) -> None:
+    """Print what a budget buys, and keep the chosen point as a configuration that `run` takes."""
+    from dpfedsyn import frontier
+    from dpfedsyn.config import absolute, dump
+    from dpfedsyn.errors import RunError
+    from dpfedsyn.folder import finite
+    from dpfedsyn.report import terminal
+
+    if write is not None and write.exists():
+        raise RunError(f"{write}: is there already; nothing was written. Give another --write.")
+    solved = frontier.solve(config, epsilon=epsilon, answers_mu=answers_mu)
+    if write is not None:
+        write.write_text(dump(absolute(solved.plan.config)), encoding="utf-8")
+        _block(f"Written: {write}. `dpfedsyn run {shlex.quote(str(write))}` runs it.")
+    if as_json:
+        typer.echo(json.dumps(finite(solved.to_dict()), indent=2, allow_nan=False))
+    else:
+        terminal.frontier(_console(), solved.to_dict())
 
 
 @app.command()
@@ -182,6 +229,8 @@ def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
         progress.finish()
         terminal.run(console, read(result.folder))
         terminal.say(console, f"Run folder: {result.folder}   Report: {page}")
+        if not result.foreseen:
+            raise typer.Exit(STOPPED)
     except KeyboardInterrupt:
         progress.finish()
         _block(_interrupted(folder))

@@ -70,7 +70,7 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
         raise RunError(
             f"{path}: the run in this folder has another configuration ({before}); its ledgers and "
             "checkpoints do not fit this one. Resume it without --set (but for participation.*), "
-            "or use another --out."
+            "or use another --out; a larger cap is a new budget, which composes with this run's."
         )
     folder.write_text("config.toml", text)
     folder.state(RUNNING)

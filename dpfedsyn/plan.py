@@ -8,22 +8,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from accountants import Adjacency, Bound, Event, Unbounded, epsilon, gaussian, overlap
-from dpfedsyn import domain, schedule
+from accountants import Adjacency, Bound, Event, Unbounded, epsilon, overlap
+from dpfedsyn import domain, feasible, schedule
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import BudgetExhausted, ConfigError
-from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import Config, SamplerSettings, SiloSettings
-
-# A budget is too small for a silo when its noise drowns what a silo of that public size can say:
-# a label count lost in its own noise, or a mean that is noise four times over.
-LEAST_COUNT_TO_NOISE = 2.0
-MOST_NOISE_TO_SPREAD = 4.0
-LEAST_PER_PART = 2.0  # records in one part of an ensemble
 
 _INEXACT = (
     "sampler.absorb with energy = 'l2': the weights depend on the noise that is absorbed, so the "
@@ -140,7 +133,7 @@ def make(config: Config) -> Plan:
     notes: list[str] = []
     budgets = {}
     for silo in config.silos:
-        faults += _too_small(config, silo, dimension, classes)
+        faults += feasible.faults(config, silo, dimension, classes)
     if not faults:
         for silo in config.silos:
             try:
@@ -188,82 +181,6 @@ def planned_mu(config: Config) -> float:
     """
     moved = moved_parts(config)
     return config.answers.mu * (config.train.parts / moved if moved else 1.0)
-
-
-def _too_small(config: Config, silo: SiloSettings, dimension: int, classes: int) -> list[str]:
-    """Say why a budget is too small for a silo of this public size, and what would work."""
-    if config.train.method == "not-private":
-        return []
-    if config.train.method == "ensemble":
-        return _too_many_parts(config, silo)
-    wanted = config.epsilon(silo)
-    if _noise_excess(config, silo, wanted, dimension, classes) <= 1.0:
-        return []
-    low, high = wanted, wanted
-    while _noise_excess(config, silo, high, dimension, classes) > 1.0:
-        low, high = high, 2.0 * high
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        if _noise_excess(config, silo, middle, dimension, classes) > 1.0:
-            low = middle
-        else:
-            high = middle
-    size = silo.reference_size * _noise_excess(config, silo, wanted, dimension, classes)
-    works = f"epsilon >= {_round_up(high)}"
-    if _solvable(config, silo):
-        works += f", or a silo of {math.ceil(size)} records"
-    return [
-        f"{silo.name}: epsilon = {wanted:g} is too small for a silo of reference size "
-        f"{silo.reference_size:g} (delta {config.privacy.delta:g}, unit {config.privacy.unit}, "
-        f"{config.privacy.adjacency}): the noise would drown its counts or means. What would work: "
-        f"{works}."
-    ]
-
-
-def _too_many_parts(config: Config, silo: SiloSettings) -> list[str]:
-    """Say why an ensemble's parts would be all but empty, and what would work."""
-    per_part = silo.reference_size / config.train.parts
-    if per_part >= LEAST_PER_PART:
-        return []
-    works = math.floor(silo.reference_size / LEAST_PER_PART)
-    mend = f"train.parts <= {works}" if works else "a silo of more records"
-    return [
-        f"{silo.name}: {config.train.parts} parts of a silo of reference size "
-        f"{silo.reference_size:g} hold {per_part:.2g} records each; their models would know "
-        f"nothing. What would work: {mend}."
-    ]
-
-
-def _solvable(config: Config, silo: SiloSettings) -> bool:
-    try:
-        solve(config, silo)
-    except BudgetExhausted:
-        return False
-    return True
-
-
-def _noise_excess(
-    config: Config, silo: SiloSettings, wanted: float, dimension: int, classes: int
-) -> float:
-    """Return how many times too much noise this epsilon brings (<= 1: it works)."""
-    privacy, base = config.privacy, config.base
-    adjacency = Adjacency(privacy.adjacency)
-    mu = gaussian.mu(wanted, privacy.delta)
-    query = query_of(dimension, classes, base)
-    counts_std = counts_sensitivity(adjacency) / (mu * math.sqrt(privacy.counts_share))
-    share = privacy.moments_share * (base.means_share if base.residual_radius else 1.0)
-    means_std = query.sensitivity(adjacency) / (mu * math.sqrt(share))
-    per_label = silo.reference_size / classes
-    return max(
-        LEAST_COUNT_TO_NOISE * counts_std / per_label,
-        query.mean_noise(means_std) / per_label / (MOST_NOISE_TO_SPREAD * base.mean_spread),
-    )
-
-
-def _round_up(value: float) -> str:
-    """Two significant digits, never below the value."""
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return f"{math.ceil(value / unit) * unit:g}"
 
 
 def _round_down(value: float) -> str:

@@ -45,6 +45,7 @@ class RunResult:
     status: str  # "complete" | "partial"
     folder: Path
     reason: str | None
+    foreseen: bool  # a partial run: whether the plan said that the caps hold no more rounds
 
 
 def default_out(config: Config) -> Path:
@@ -80,7 +81,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     with federation(plan, encoder, records.silos, folder, device, progress) as members:
         mixed = mixture(plan, members)
         results = sample(plan, members, mixed, folder, progress)
-        outcome = _outcome(results)
+        outcome = _outcome(plan, results)
         tables = _tables(encoder, results)
         for name, table in tables.items():
             stem = "synthetic" if name == plan.passes[0].name else f"synthetic-{name}"
@@ -90,15 +91,18 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
         folder.write_json("statement.json", statement.make(plan, ledgers, outcome))
         folder.write_json("federation.json", took_part(plan, members, mixed, folder))
         looked_at = _federation(plan, records, members, mixed, device)
-    if config.evaluate.enabled and tables and evaluation.possible(looked_at):
+    fewest = min((len(table.y) for table in tables.values()), default=0)
+    if config.evaluate.enabled and evaluation.possible(looked_at, fewest):
         kept = folder.path / "baselines"
         scores = evaluation.evaluate(tables, looked_at, progress=progress, kept=kept)
         folder.write_json("results.json", scores)
         shutil.rmtree(kept, ignore_errors=True)
     else:
-        progress.note("Nothing was evaluated: it is switched off, or there are no rows for it.")
+        progress.note(
+            "Nothing was evaluated: it is switched off, or there are too few rows for it."
+        )
     folder.state(outcome.status, outcome.reason)
-    return RunResult(outcome.status, out, outcome.reason)
+    return RunResult(outcome.status, out, outcome.reason, _foreseen(plan, outcome))
 
 
 def _tables(encoder: Encoder, results: Mapping[str, PassResult]) -> dict[str, Synthetic]:
@@ -110,11 +114,19 @@ def _tables(encoder: Encoder, results: Mapping[str, PassResult]) -> dict[str, Sy
     }
 
 
-def _outcome(results: Mapping[str, PassResult]) -> statement.Outcome:
+def _outcome(plan: planning.Plan, results: Mapping[str, PassResult]) -> statement.Outcome:
+    taken = sum(result.state.round_number for result in results.values())
+    planned = sum(len(part.kernels) for part in plan.passes)
     refusals = [result.refusal for result in results.values() if result.refusal is not None]
     if refusals:
-        return statement.Outcome(PARTIAL, refusals[0])
-    return statement.Outcome(COMPLETE, None)
+        reason = f"stopped at the cap after {taken} of {planned} rounds: {refusals[0]}"
+        return statement.Outcome(PARTIAL, reason, taken, planned)
+    return statement.Outcome(COMPLETE, None, taken, planned)
+
+
+def _foreseen(plan: planning.Plan, outcome: statement.Outcome) -> bool:
+    """Whether a run took all the rounds that its caps were planned to hold."""
+    return outcome.taken >= min(planning.rounds_that_fit(plan, name) for name in plan.budgets)
 
 
 def _federation(

@@ -49,13 +49,13 @@ def calibrate(
     the energies where they are released. Over the rounds sigma_t follows what the sampler absorbs:
     mu_t^2 is in proportion to 1 / tolerance_t^2, which for ULA with p = 1 is the same every round.
     """
-    tolerances = [_tolerance(kernel, settings) for kernel in kernels(settings)]
-    total = math.fsum(1.0 / tolerance**2 for tolerance in tolerances)
+    tolerances = [tolerance(kernel, settings) for kernel in kernels(settings)]
+    total = math.fsum(1.0 / tolerated**2 for tolerated in tolerances)
     released = settings.energy == "released"
     energy_share = answers.energy_share if released else 0.0
     noise = []
-    for tolerance in tolerances:
-        mu_t = mu * ROOM * math.sqrt(1.0 / (tolerance**2 * total))
+    for tolerated in tolerances:
+        mu_t = mu * ROOM * math.sqrt(1.0 / (tolerated**2 * total))
         root = math.sqrt(rows) / mu_t
         score_std = 2.0 * answers.clip * root / math.sqrt(1.0 - energy_share)
         energy_std = answers.energy_bound * root / math.sqrt(energy_share) if released else None
@@ -63,7 +63,9 @@ def calibrate(
     return tuple(noise)
 
 
-def _tolerance(kernel: Kernel, settings: SamplerSettings) -> float:
+def tolerance(kernel: Kernel, settings: SamplerSettings) -> float:
+    """Return the answer noise (std per coordinate) that a step takes: what it absorbs, and in the
+    last ancestral steps at least `LAST_STEP_TOLERANCE` in the clean sample."""
     if settings.kernel == "ancestral":
         return max(kernel.tolerance, LAST_STEP_TOLERANCE / kernel.gain)
     return kernel.tolerance

@@ -21,10 +21,12 @@ STATEMENT_VERSION = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended, and after how many of its planned rounds, all passes together."""
 
     status: str  # "complete" | "partial"
     reason: str | None
+    taken: int
+    planned: int
 
 
 def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
         "version": STATEMENT_VERSION,
         "status": outcome.status,
         "reason": outcome.reason,
+        "rounds": {"taken": outcome.taken, "planned": outcome.planned},
         "private": private,
         "void": void,
         "silos": [_silo(plan, name, ledgers[name]) for name in plan.budgets],

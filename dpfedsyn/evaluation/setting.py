@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dpfedsyn.comparison import Comparison
 from dpfedsyn.data import Records
 from dpfedsyn.domain import Encoder
+from dpfedsyn.metrics.coverage import NEIGHBOURS
 from dpfedsyn.silo import Model
 
 Array = NDArray[np.float64]
@@ -51,9 +52,13 @@ class Federation:
         return None if geometry is None else (geometry.height, geometry.width)
 
 
-def possible(federation: Federation) -> bool:
-    """Whether there are real rows to train on and to test on."""
-    return all(
+def possible(federation: Federation, rows: int) -> bool:
+    """Whether there are real rows to train on and to test on, and synthetic rows with neighbours.
+
+    Args:
+        rows: of the smallest synthetic table.
+    """
+    return rows > NEIGHBOURS and all(
         any(len(part) for part in parts.values()) for parts in (federation.train, federation.test)
     )
 

@@ -31,6 +31,7 @@ def render(run: FinishedRun) -> str:
         passes=passes(run),
         terms=wording.terms(run.statement["silos"][0]) if run.statement["silos"] else "",
         not_promised=tables.NOT_PROMISED,
+        larger_cap=wording.LARGER_CAP,
         spent=tables.SPENT,
         results=_results(run.results),
         wins=run.results.get("baselines_that_win") or (),

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dpfedsyn.report import plan_tables, tables, wording
+from dpfedsyn.report import frontier_tables, plan_tables, tables, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.wording import Json
 
@@ -57,6 +57,17 @@ def plan(console: Console, planned: Json) -> None:
         say(console, f"note: {note}")
 
 
+def frontier(console: Console, solved: Json) -> None:
+    """Print what a budget buys, then the plan of the chosen point."""
+    for line in frontier_tables.summary(solved):
+        say(console, line)
+    show(console, (frontier_tables.of(solved),))
+    for note in solved["notes"]:
+        say(console, f"note: {note}")
+    say(console, "")
+    plan(console, solved["plan"])
+
+
 def run(console: Console, folder: FinishedRun) -> None:
     """Print what a run promises, what it spent and what the data is worth."""
     statement, results = folder.statement, folder.results
@@ -81,3 +92,5 @@ def run(console: Console, folder: FinishedRun) -> None:
         say(console, "NON-PRIVATE RUN: it promises nothing to anybody; publish nothing of it.")
     if folder.status != "complete":
         say(console, f"{folder.status.upper()} RUN: {folder.reason}")
+    if folder.status == "partial":
+        say(console, wording.LARGER_CAP)

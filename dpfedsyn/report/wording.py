@@ -11,6 +11,10 @@ from typing import Any
 
 NO_PROTECTION_ABOVE = 1e4
 _ROUNDING = Decimal("1e-9")  # relative: what floating point adds to 8 is not printed as 8.01
+LARGER_CAP = (
+    "Resuming asks no more of a cap that is reached. A larger cap is a new budget that composes "
+    "with this one: nothing raises it but a person, who starts a new run with it."
+)
 READINGS = {"record": "record", "answers": "answers alone", "silo": "silo"}
 
 Json = Mapping[str, Any]

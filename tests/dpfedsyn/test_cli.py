@@ -31,6 +31,7 @@ class Fakes:
     folder: Path
     plan: dict[str, Any] = field(default_factory=run_folders.plan)
     fault: BaseException | None = None
+    foreseen: bool = True
     parts: Mapping[str, Any] = field(default_factory=dict)
     loads: list[tuple[str, list[str]]] = field(default_factory=list)
     runs: list[tuple[Path, bool]] = field(default_factory=list)
@@ -53,7 +54,7 @@ class Fakes:
             progress.round(record)
         if self.fault is not None:
             raise self.fault
-        return SimpleNamespace(status="complete", folder=out, reason=None)
+        return SimpleNamespace(status="complete", folder=out, reason=None, foreseen=self.foreseen)
 
 
 @pytest.fixture
@@ -152,6 +153,14 @@ def test_partial_run_ends_well_and_says_who_refused(fakes: Fakes, tmp_path: Path
     result = call("run", "--out", tmp_path / "r2")
     assert result.exit_code == 0
     assert f"PARTIAL RUN: {reason}" in result.output
+
+
+def test_a_stop_that_was_not_foreseen_has_a_code_of_its_own(fakes: Fakes, tmp_path: Path) -> None:
+    """The report is written all the same; the code is neither success nor `nothing released`."""
+    fakes.foreseen = False
+    result = call("run", "--out", tmp_path / "r")
+    assert result.exit_code == cli.STOPPED == 6
+    assert (tmp_path / "r" / "report.html").is_file()
 
 
 def test_non_private_run_is_named(fakes: Fakes, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def ledgers(plan: Plan, folder: Path, spent: float = 0.0) -> dict[str, Ledger]:
 def make(plan: Plan, folder: Path, spent: float = 0.0, outcome: Any = None) -> dict[str, Any]:
     opened = ledgers(plan, folder, spent)
     try:
-        return statement.make(plan, opened, outcome or Outcome("complete", None))
+        return statement.make(plan, opened, outcome or Outcome("complete", None, 3, 3))
     finally:
         for ledger in opened.values():
             ledger.close()
@@ -172,7 +172,7 @@ def test_an_ensemble_says_what_protects_it(tmp_path: Path) -> None:
 def test_how_a_run_ended_and_what_overlaps_are_part_of_it(tmp_path: Path) -> None:
     """A partial run names its refusal; m silos per person compose in the claim across silos."""
     plan = plan_of("answers-only", "privacy.overlap=2")
-    made = make(plan, tmp_path / "a", outcome=Outcome("partial", "switzerland: no more"))
+    made = make(plan, tmp_path / "a", outcome=Outcome("partial", "switzerland: no more", 2, 3))
     assert (made["status"], made["reason"]) == ("partial", "switzerland: no more")
     assert made["overlap"] == 2
     claims = [budget.record_claim() for budget in plan.budgets.values()]

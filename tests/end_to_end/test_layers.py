@@ -56,7 +56,7 @@ def test_the_layers_are_kept() -> None:
         ("import dpfedsyn", (*HEAVY, "numpy", "accountants")),
         ("import dpfedsyn.messages", HEAVY),
         ("import dpfedsyn.report", (*HEAVY, "numpy")),
-        ("import dpfedsyn.config, dpfedsyn.plan", ("torch", "opacus")),
+        ("import dpfedsyn.config, dpfedsyn.plan, dpfedsyn.frontier", ("torch", "opacus")),
         ("import dpfedsyn.server", (*HEAVY, *(f"dpfedsyn.{name}" for name in INSIDE_A_SILO))),
         ("import dpfedsyn.silo", ("torch", "opacus", "dpfedsyn.server", "dpfedsyn.data")),
     ],

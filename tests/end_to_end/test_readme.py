@@ -82,7 +82,7 @@ def test_the_exit_codes_are_the_program_s() -> None:
 
     codes = {getattr(errors, name).exit_code for name in errors.__all__}
     stated = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
-    assert stated == codes | {0, cli.INTERRUPTED}
+    assert stated == codes | {0, cli.STOPPED, cli.INTERRUPTED}
 
 
 TABLES = {
