@@ -68,6 +68,8 @@ def cells(step: Step, direction: int, edges: Array, *, up: bool = True) -> Cells
 
 def _gaussians(pair: Mixture, direction: int, edges: Array) -> Cells:
     """Lemma 2: the mixture's cells, one direction."""
+    if pair.rest == 0.0 and len(pair.shifts) == 1:
+        direction = REMOVE  # one Gaussian against another looks the same from both
     z = position(pair, edges if direction == REMOVE else -edges[::-1])
     log_u, loss_error, share = loss(pair, z)
     plain, plain_error = _normal(z, 0.0)

@@ -44,38 +44,30 @@ class _Tilted:
 
 def compose(
     laws: Sequence[tuple[Law, int]], spacing: float, tilt: float, start: int, size: int,
-    rate: float, *, up: bool,
+    rates: tuple[float, float], *, up: bool,
 ) -> Composed:  # fmt: skip
     """All laws, each as often as its count, tilted by e^(tilt x).
 
     Args:
-        start: first node of the window. rate: extra tilt of the Chernoff bounds of what lies
-        outside. up: whether masses are rounded up or down.
+        start: first node of the window. rates: extra tilts (up, down) of the Chernoff bounds of
+        what lies outside. up: whether masses are rounded up or down.
     """
-    spectrum = np.ones(size // 2 + 1, dtype=np.complex128)
-    error = np.zeros(size // 2 + 1)
-    shift, scale, scale_error = 0, 0.0, 0.0
+    tilted = [(_tilted(law, spacing, tilt, up=up), count) for law, count in laws]
+    first = start - sum(count * law.low for law, count in laws)
     ahead = behind = 0.0
-    for law, count in laws:
-        one = _tilted(law, spacing, tilt, up=up)
-        power, off = _power(one.mass, count, size)
-        error = np.abs(spectrum) * off + error * (np.abs(power) + off)
-        spectrum = spectrum * power
-        error = error + 8 * UNIT * np.abs(spectrum)
-        shift += count * law.low
-        scale += count * one.log_norm
-        scale_error += 4 * UNIT * count * abs(one.log_norm)
-        steps = np.arange(one.mass.size) * (spacing * rate)
-        ahead += count * _log_sum(one.mass, steps)
-        behind += count * _log_sum(one.mass, -steps)
-    wrapped = np.fft.irfft(spectrum, size)
-    first = start - shift
-    mean_error = _mean(error, size)
-    mean_size = _mean(np.abs(spectrum) + error, size)
-    off = 1.01 * (mean_error + _FFT * UNIT * math.log2(size) * mean_size)
-    outside = _chernoff(ahead, (first + size) * (spacing * rate))
-    outside += _chernoff(behind, -first * (spacing * rate))
-    return Composed(start, np.roll(wrapped, -(first % size)), off, scale, scale_error, outside)
+    for one, count in tilted:
+        losses = np.arange(one.mass.size) * spacing
+        ahead += count * _log_sum(one.mass, losses * rates[0])
+        behind += count * _log_sum(one.mass, losses * -rates[1])
+    outside = _chernoff(ahead, (first + size) * (spacing * rates[0]))
+    outside += _chernoff(behind, -first * (spacing * rates[1]))
+    if len(tilted) == 1 and tilted[0][1] == 1:  # nothing to convolve
+        wrapped, error = _folded(tilted[0][0].mass, size), 0.0
+    else:
+        wrapped, error = _convolved(tilted, size)
+    scale = math.fsum(count * one.log_norm for one, count in tilted)
+    rounding = 4 * UNIT * math.fsum(count * abs(one.log_norm) for one, count in tilted)
+    return Composed(start, np.roll(wrapped, -(first % size)), error, scale, rounding, outside)
 
 
 def _tilted(law: Law, spacing: float, tilt: float, *, up: bool) -> _Tilted:
@@ -97,21 +89,38 @@ def _tilted(law: Law, spacing: float, tilt: float, *, up: bool) -> _Tilted:
     return _Tilted(mass * np.maximum(1 - rounding, 0.0), log_norm)
 
 
+def _convolved(tilted: Sequence[tuple[_Tilted, int]], size: int) -> tuple[Array, float]:
+    """(all of them convolved on a circle, bound of the error of each value)."""
+    spectrum = np.ones(size // 2 + 1, dtype=np.complex128)
+    error = np.zeros(size // 2 + 1)
+    for one, count in tilted:
+        power, off = _power(one.mass, count, size)
+        error = np.abs(spectrum) * off + error * (np.abs(power) + off)
+        spectrum = spectrum * power
+        error = error + 8 * UNIT * np.abs(spectrum)
+    mean_size = _mean(np.abs(spectrum) + error, size)
+    off_by = _mean(error, size) + _FFT * UNIT * math.log2(size) * mean_size
+    return np.fft.irfft(spectrum, size), 1.01 * off_by
+
+
 def _power(mass: Array, count: int, size: int) -> tuple[NDArray[np.complex128], Array]:
     """(spectrum ** count, bound of its error), elementwise."""
-    if mass.size > size:
-        mass = np.bincount(np.arange(mass.size) % size, weights=mass, minlength=size)
-    once = np.fft.rfft(mass, size)
-    total = float(mass.sum()) * (1 + 1e-12)
-    eta = _FFT * UNIT * math.log2(size) * total
+    once = np.fft.rfft(_folded(mass, size))
+    eta = _FFT * UNIT * math.log2(size) * float(mass.sum()) * (1 + 1e-12)
     length = np.abs(once)
     with np.errstate(under="ignore"):
-        reach = (length * (1 + 4 * UNIT) + eta) ** (count - 1)
-        angle = np.angle(once) * count
-        power = length**count * np.exp(1j * angle)
-        error = count * eta * reach * (1 + 1e-9)
+        # |a^k - b^k| <= k |a - b| max(|a|, |b|)^(k - 1)
+        error = count * eta * (length * (1 + 4 * UNIT) + eta) ** (count - 1) * (1 + 1e-9)
+        power = length**count * np.exp(1j * (np.angle(once) * count))
         error = error + UNIT * (32.0 + 16.0 * count) * np.abs(power)
     return power, error
+
+
+def _folded(mass: Array, size: int) -> Array:
+    """On a circle of `size` nodes."""
+    places = np.arange(mass.size) % size
+    folded: Array = np.bincount(places, weights=mass, minlength=size)
+    return folded
 
 
 def _mean(half: Array, size: int) -> float:

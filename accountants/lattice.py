@@ -22,9 +22,10 @@ from accountants.steps import Binomial, Counted, Glued
 
 Array = NDArray[np.float64]
 
-_LARGEST_SIZE = 2**18
+_LARGEST_SIZE = 2**20
 _SMALLEST_SIZE = 2**12
-_WORK = 4  # kinds of steps that the largest size is affordable for
+_OFTEN = 200_000  # steps beyond which the largest size is worth its second
+_KINDS = 4  # kinds of steps that this size is affordable for
 _SUM = 64 * UNIT  # of a pairwise sum of non-negative terms, relative
 _TINY = 1e-300
 
@@ -127,18 +128,24 @@ def _profiles(parts: Parts, direction: int, tilt: float) -> tuple[_Profile, _Pro
         uppers.append((upper_law(step, direction, h, low, high), count))
         lowers.append((lower_law(less, direction, h, low, high, tilt, count), count))
     return (
-        _profile(lowers, h, tilt, where.start, size, where.rate, up=False),
-        _profile(uppers, h, tilt, where.start, size, where.rate, up=True),
+        _profile(lowers, h, tilt, where.start, size, where.rates, up=False),
+        _profile(uppers, h, tilt, where.start, size, where.rates, up=True),
     )
 
 
 def _profile(
-    laws: list[tuple[Law, int]], h: float, tilt: float, start: float, size: int, rate: float,
-    *, up: bool,
-) -> _Profile:  # fmt: skip
+    laws: list[tuple[Law, int]],
+    h: float,
+    tilt: float,
+    start: float,
+    size: int,
+    rates: tuple[float, float],
+    *,
+    up: bool,
+) -> _Profile:
     offset = math.fsum(count * law.offset for law, count in laws)
     first = math.floor((start - offset) / h)
-    found = fourier.compose(laws, h, tilt, first, size, rate, up=up)
+    found = fourier.compose(laws, h, tilt, first, size, rates, up=up)
     m = np.arange(size) * h
     near, far = np.exp(-tilt * m) * -np.expm1(-m), np.exp(-(tilt + 1) * m)
     probability = _outward(found.probability, found.error, up=up)
@@ -179,11 +186,12 @@ def _steps(parts: Parts, *, up: bool) -> Counted:
 
 
 def _size(steps: Counted) -> int:
-    """Nodes that can be afforded: fewer where steps are of many kinds or have many components."""
+    """Nodes that can be afforded, and are needed: a step that runs often must span many nodes."""
     work = sum(1 + step.size // 4 if isinstance(step, Binomial) else 1 for step, _ in steps)
-    size = _LARGEST_SIZE
-    while work > _WORK and size > _SMALLEST_SIZE:
-        size, work = size // 2, work / 2
+    often = sum(count for _, count in steps) > _OFTEN
+    size = _LARGEST_SIZE if often else _LARGEST_SIZE // 4
+    while work > _KINDS and size > _SMALLEST_SIZE:
+        size, work = size // 2, work // 2
     return size
 
 

@@ -46,8 +46,8 @@ def upper_law(step: Step, direction: int, spacing: float, low: int, high: int) -
     nodes[1:] += raised
     nodes[0] += found.below * (1 + 1e-9)
     error = 4 * UNIT * spacing * max(abs(low), abs(high))  # of j * spacing in floats
-    infinite = _up(found.above * (1 + 1e-9)) + found.infinite
-    return Law(low, _up(nodes), found.slack + error, float(infinite))
+    infinite = (found.above * (1 + 1e-9) + found.infinite) * (1 + 8 * UNIT)
+    return Law(low, _up(nodes), found.slack + error, infinite)
 
 
 def lower_law(
@@ -123,9 +123,9 @@ def _least_loss_offset(losses: Array, mass: Array, spacing: float, tilt: float) 
     return float(rest[int(np.argmin(cost))])
 
 
-def _up(value: Array | float) -> Array:
+def _up(value: Array) -> Array:
     """Moved up by more than the rounding of the few operations that gave it."""
-    return np.asarray(value) * (1 + 8 * UNIT)
+    return value * (1 + 8 * UNIT)
 
 
 def _down(value: Array) -> Array:

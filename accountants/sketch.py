@@ -19,7 +19,7 @@ from accountants.steps import Counted, Glued, Step
 Array = NDArray[np.float64]
 
 REMOVE, ADD = 0, 1
-TILTS: Array = 2.0 ** np.arange(-10, 40, 0.25)
+TILTS: Array = 2.0 ** np.arange(-40, 40, 0.25)
 TAIL = 45.0  # nats: what is cut or wraps around has a share of about e^-45 of the tilted law
 _FADED = -750.0  # log delta below which a larger tilt gains nothing
 _PLACES: Array = np.concatenate([
@@ -33,20 +33,25 @@ class Placement:
     """A lattice for one composition and tilt.
 
     spacing: h. ranges: per step the losses (low, high) that its own law covers. start: the lowest
-    loss of the window. rate: the extra tilt that bounds what lies outside of it.
+    loss of the window. rates: the extra tilts (up, down) that bound what lies outside of it.
     """
 
     spacing: float
     ranges: tuple[tuple[float, float], ...]
     start: float
-    rate: float
+    rates: tuple[float, float]
 
 
 def tilt_at(steps: Counted, direction: int, epsilon: float) -> float:
-    """The tilt on a fixed grid at (about) the saddle of K(t) - t epsilon - log t (t + 1)."""
-    heights = _log_moments(steps, direction) - TILTS * epsilon - np.log(TILTS) - np.log1p(TILTS)
+    """The tilt on a fixed grid at (about) the saddle of K(t) - t epsilon - log t (t + 1).
+
+    Twice the log of the window that it needs is added: a saddle among far jumps would cost a
+    lattice too coarse for everything else.
+    """
+    log_moments, log_window = _log_moments(steps, direction)
+    heights = log_moments - TILTS * epsilon - np.log(TILTS) - np.log1p(TILTS)
     faded = np.flatnonzero(heights < _FADED)
-    return float(TILTS[faded[0] if faded.size else np.argmin(heights)])
+    return float(TILTS[faded[0] if faded.size else np.argmin(heights + 2 * log_window)])
 
 
 def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
@@ -62,20 +67,21 @@ def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
         means.append(float(share @ at))
         variances.append(float(share @ (at - means[-1]) ** 2))
     mean = float(counts @ np.array(means))
-    # ranges first: the window is never finer than 1e-6 of what one step spans
     depth = float(counts @ np.array(logs)) - tilt * mean - math.log(tilt) - math.log1p(tilt)
     ranges = [
         _range(at, log_mass, height, math.log(count), min(depth, 0.0))
         for (at, log_mass), height, count in zip(points, tilted, counts, strict=True)
     ]
-    span = max(high - low for low, high in ranges)
-    spread = max(math.sqrt(float(counts @ np.array(variances))), 1e-7 * span, 1e-290)
+    finest = max(max(1e-7 * (high - low), 1e-9 * max(high, -low)) for low, high in ranges)
+    spread = max(math.sqrt(float(counts @ np.array(variances))), finest, 1e-290)
     rates = 2.0 ** np.arange(-14, 13) / spread
     best = []
     for sign in (1.0, -1.0):
         growth = np.zeros_like(rates)
-        for (at, _), height, count, center in zip(points, tilted, counts, means, strict=True):
-            moved = sign * rates[:, None] * (at - center)[None, :] + height
+        for (at, _), height, count, center, (low, high) in zip(
+            points, tilted, counts, means, ranges, strict=True
+        ):
+            moved = sign * rates[:, None] * (np.clip(at, low, high) - center)[None, :] + height
             growth += count * logsumexp(moved, axis=1)
         reach = (growth + TAIL) / rates
         best.append((float(reach.min()), float(rates[reach.argmin()])))
@@ -85,7 +91,7 @@ def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
     whole = size * spacing
     start = mean - behind - (whole - ahead - behind) / 2
     capped = tuple((low, min(high, low + 2 * whole)) for low, high in ranges)
-    return Placement(spacing, capped, start, min(rate_ahead, rate_behind))
+    return Placement(spacing, capped, start, (rate_ahead, rate_behind))
 
 
 @lru_cache(maxsize=256)
@@ -114,6 +120,8 @@ def sketch(step: Step, direction: int) -> tuple[Array, Array]:
 
 def _of_mixture(step: Step, direction: int) -> tuple[Array, Array]:
     pair = mixture(step)
+    if pair.rest == 0.0 and len(pair.shifts) == 1:
+        direction = REMOVE
     some = np.linspace(0, len(pair.shifts) - 1, min(len(pair.shifts), 8)).astype(int)
     centers = np.array([0.0, *(pair.shifts[i] for i in some)])
     z = np.unique((centers[:, None] + _PLACES).ravel())
@@ -130,13 +138,18 @@ def _merged(*laws: tuple[Array, Array]) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=64)
-def _log_moments(steps: Counted, direction: int) -> Array:
-    """K on TILTS."""
+def _log_moments(steps: Counted, direction: int) -> tuple[Array, Array]:
+    """(K, log of how far the tilted law reaches above its mean) on TILTS."""
     total = np.zeros_like(TILTS)
     for step, count in steps:
         at, log_mass = sketch(step, direction)
         total += count * (logsumexp(TILTS[:, None] * at + log_mass, axis=1) - logsumexp(log_mass))
-    return total
+    ahead = np.triu(np.ones((TILTS.size, TILTS.size), dtype=bool), 1)
+    apart = np.where(ahead, TILTS[None, :] - TILTS[:, None], np.inf)
+    reach = np.where(ahead, (total[None, :] - total[:, None] + TAIL) / apart, np.inf).min(axis=1)
+    mean = np.diff(total, prepend=0.0) / np.diff(TILTS, prepend=0.0)
+    reach[-1] = reach[-2]
+    return total, np.log(np.maximum(reach - mean, 1e-300))
 
 
 def _range(
