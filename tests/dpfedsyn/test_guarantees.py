@@ -46,7 +46,8 @@ from accountants.errors import LedgerCorrupt, LedgerError
 from accountants.filter import GaussianFilter
 from accountants.ledger import Header, Ledger, Planned
 from accountants.parts import parts_of
-from accountants.profile import ADD, REMOVE, cascade
+from accountants.plain import ADD, REMOVE
+from accountants.profile import cascade
 from accountants.rows import Charge
 from accountants.totals import Spent, add
 from dpfedsyn import config as configuration
@@ -190,26 +191,46 @@ def test_renyi_moments_are_never_below_the_exact_ones(
         assert exact * (1 - 1e-9) <= curves[side][at] <= exact * 1.01 + 1e-12
 
 
+@pytest.mark.parametrize(("rate", "sigma"), [(0.01, 1.0), (0.25, 2.0), (0.5, 0.7)])
+@pytest.mark.parametrize("wanted", [0.5, 1.0, 3.0])
+def test_renyi_moments_are_never_below_the_exact_ones(
+    rate: float, sigma: float, wanted: float
+) -> None:
+    """Guarantee of accountants.rdp.subsampled: Each entry is at least the exact log moment, here by
+    a fine quadrature of the two densities, in both directions; and hardly above it."""
+    at = int(np.abs(rdp.ORDERS - wanted).argmin())
+    order = 1.0 + float(rdp.ORDERS[at])
+    z = np.linspace(-60.0 * sigma, 60.0 * sigma, 400_001)
+    plain = -(z**2) / (2 * sigma**2) - math.log(math.sqrt(2 * math.pi) * sigma)
+    mixed = plain + np.logaddexp(math.log1p(-rate), math.log(rate) + (2 * z - 1) / (2 * sigma**2))
+    curves = rdp.subsampled(rate, sigma)
+    for side, (one, two) in ((REMOVE, (mixed, plain)), (ADD, (plain, mixed))):
+        with np.errstate(under="ignore"):
+            exact = math.log(np.trapezoid(np.exp(order * one + (1.0 - order) * two), z))
+        assert exact * (1 - 1e-9) <= curves[side][at] <= exact * 1.01 + 1e-12
+
+
 def one_step_delta(rate: float, sigma: float, eps: float) -> float:
     """Exact delta of one Poisson-sampled Gaussian step, the worse direction."""
-    z = np.linspace(-40 * sigma, 40 * sigma + 1, 400_001)
-    p = np.exp(-(z**2) / (2 * sigma**2)) / math.sqrt(2 * math.pi) / sigma
-    q = (1 - rate) * p + rate * np.exp(-((z - 1) ** 2) / (2 * sigma**2)) / math.sqrt(
-        2 * math.pi
-    ) / sigma
     g = math.exp(eps)
-    return max(
-        float(np.trapezoid(np.maximum(one - g * two, 0.0), z)) for one, two in ((p, q), (q, p))
-    )
+    z = sigma * (math.log((g - 1 + rate) / rate) + 1 / (2 * sigma**2))  # there P = g Q
+    remove = (1 - rate) * ndtr(-z) + rate * ndtr(1 / sigma - z) - g * ndtr(-z)
+    gap = 1 / g - 1 + rate
+    if gap <= 0:
+        return float(remove)
+    z = sigma * (math.log(gap / rate) + 1 / (2 * sigma**2))
+    add = ndtr(z) - g * ((1 - rate) * ndtr(z) + rate * ndtr(z - 1 / sigma))
+    return float(max(remove, add))
 
 
 @pytest.mark.parametrize(("rate", "sigma"), [(0.01, 1.0), (0.25, 2.0), (0.5, 0.7)])
 def test_the_upper_epsilon_holds_and_is_exact_for_gaussians(rate: float, sigma: float) -> None:
     """Guarantee of accountants.accountant.epsilon: The mechanism is (upper, delta)-DP under this
-    adjacency. Exact for compositions of Gaussians."""
+    adjacency, and, cascades apart, it is not (epsilon, delta)-DP for any epsilon below lower."""
     step = PoissonSampled(Gaussian(sigma), rate)
-    upper = epsilon(step, delta=1e-3, adjacency=SIDE).upper
-    assert one_step_delta(rate, sigma, upper) <= 1e-3
+    found = epsilon(step, delta=1e-3, adjacency=SIDE)
+    assert one_step_delta(rate, sigma, found.upper) <= 1e-3 * (1 + 1e-13)
+    assert one_step_delta(rate, sigma, found.lower - 1e-6) > 1e-3
     bound = epsilon(Repeated(Gaussian(sigma), 9), delta=1e-5, adjacency=SIDE)
     exact = gaussian.epsilon(3.0 / sigma, 1e-5)
     assert bound.lower <= exact <= bound.upper <= exact * (1 + 1e-9)
@@ -217,17 +238,18 @@ def test_the_upper_epsilon_holds_and_is_exact_for_gaussians(rate: float, sigma: 
 
 def test_the_odometer_is_the_claim_of_a_run_that_was_to_stop_there() -> None:
     """Guarantee of accountants.accountant.odometer: Each entry bounds the run that stops there *by
-    a schedule fixed in advance*: the releases, composed with a cascade of the rounds until then."""
+    a schedule fixed in advance*: the releases, composed with training and the rounds until then."""
     training = Repeated(PoissonSampled(Gaussian(1.5), 0.2), 30)
     rounds, counts = [Gaussian(3.0), Gaussian(2.0), Gaussian(5.0)], Gaussian(4.0)
-    entries = odometer(training, rounds, delta=1e-5, adjacency=SIDE, releases=counts)
-    for k, entry in enumerate(entries, start=1):
-        claim = Composed((counts, Cascade(training, Composed(tuple(rounds[:k])))))
-        assert entry.upper == pytest.approx(
-            epsilon(claim, delta=1e-5, adjacency=SIDE).upper, rel=1e-9
-        )
-    uppers = [entry.upper for entry in entries]
-    assert uppers == sorted(uppers)
+    for cascade in (False, True):
+        entries = odometer(training, rounds, delta=1e-5, releases=counts, cascade=cascade)
+        for k, entry in enumerate(entries, start=1):
+            answers = Composed(tuple(rounds[:k]))
+            both = Cascade(training, answers) if cascade else Composed((training, answers))
+            claim = epsilon(Composed((counts, both)), delta=1e-5, adjacency=SIDE).upper
+            assert entry.upper == pytest.approx(claim, rel=1e-8)
+        uppers = [entry.upper for entry in entries]
+        assert uppers == sorted(uppers)
 
 
 def answered_delta(model: float, answers: float, eps: float) -> float:
@@ -276,17 +298,18 @@ def test_a_calibrated_value_meets_the_budget_itself(budget: float, count: int) -
 
 @given(st.floats(0.1, 5.0), st.floats(1e-9, 0.1))
 def test_the_search_ends_at_an_epsilon_that_it_evaluated(mu: float, delta: float) -> None:
-    """Guarantee of accountants.search.smallest: profile(result) <= delta was evaluated, so an upper
-    profile gives an upper epsilon."""
+    """Guarantee of accountants.search.crossing: Both were evaluated: an upper profile gives an upper
+    epsilon, a lower one a lower epsilon."""
     seen: list[float] = []
 
     def profile(at: Any) -> Any:
         seen.extend(np.asarray(at).tolist())
         return gaussian.delta(mu, at)
 
-    found = search.smallest(profile, delta, 1.0)
+    failing, found = search.crossing(profile, delta, 1.0)
     assert float(gaussian.delta(mu, found)) <= delta
-    assert found == 0.0 or found in seen
+    assert found == 0.0 or (found in seen and failing in seen)
+    assert found == 0.0 or float(gaussian.delta(mu, failing)) > delta
 
 
 # --- accountants: filter and ledger
