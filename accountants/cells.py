@@ -96,8 +96,8 @@ def _gaussians(pair: Mixture, direction: int, edges: Array) -> Cells:
                 scale = np.exp(math.log(weight) - log_u[1:])
             gain, cost = share[i, 1:] * plain, scale * part
             excess = excess + (gain - cost)
-            size = 8 + pair.error / UNIT - 4 * math.log(weight)
-            size = size + 4 * np.abs(log_u[1:]) + 4 * shift * (np.abs(z[1:]) + shift)
+            fixed = 8 + pair.error / UNIT - 4 * math.log(weight)
+            size = fixed + 4 * np.abs(log_u[1:]) + 4 * shift * (np.abs(z[1:]) + shift)
             excess_error = excess_error + share[i, 1:] * plain_error + scale * part_error
             excess_error = excess_error + UNIT * size * (gain + cost)
         mass, mass_error = mass[::-1], mass_error[::-1]

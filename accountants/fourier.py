@@ -56,7 +56,7 @@ def compose(
     first = start - sum(count * law.low for law, count in laws)
     ahead = behind = 0.0
     for one, count in tilted:
-        losses = np.arange(one.mass.size) * spacing
+        losses = np.arange(one.mass.size, dtype=np.float64) * spacing
         ahead += count * _log_sum(one.mass, losses * rates[0])
         behind += count * _log_sum(one.mass, losses * -rates[1])
     outside = _chernoff(ahead, (first + size) * (spacing * rates[0]))
@@ -119,8 +119,7 @@ def _power(mass: Array, count: int, size: int) -> tuple[NDArray[np.complex128], 
 def _folded(mass: Array, size: int) -> Array:
     """On a circle of `size` nodes."""
     places = np.arange(mass.size) % size
-    folded: Array = np.bincount(places, weights=mass, minlength=size)
-    return folded
+    return np.asarray(np.bincount(places, weights=mass, minlength=size), dtype=np.float64)
 
 
 def _mean(half: Array, size: int) -> float:

@@ -37,7 +37,7 @@ def upper_law(step: Step, direction: int, spacing: float, low: int, high: int) -
         The composition's delta is at most that of the composed laws (connect the dots). What lies
         above the highest node has an infinite loss, what lies below the lowest the lowest node's.
     """
-    found = cells(step, direction, np.arange(low, high + 1) * spacing, up=True)
+    found = cells(step, direction, np.arange(low, high + 1, dtype=np.float64) * spacing, up=True)
     mass = _up(found.mass + found.mass_error)
     raised = _up((found.excess + found.excess_error) / -math.expm1(-spacing))
     raised = np.clip(raised, 0.0, mass)
@@ -63,8 +63,8 @@ def lower_law(
         The composition's delta is at least that of the composed laws (post-processing; a loss
         that falls lowers delta). Mass below the cells is lost.
     """
-    edges = (np.arange(low, high + 2) - 0.5) * spacing
-    nodes = np.arange(low, high + 1) * spacing
+    edges: Array = (np.arange(low, high + 2, dtype=np.float64) - 0.5) * spacing
+    nodes = np.arange(low, high + 1, dtype=np.float64) * spacing
     found = cells(step, direction, edges, up=False)
     for move in (_recentred, _recentred, _raised, _raised) if count >= _MANY else ():
         off = np.clip(_binned(found, edges) - nodes, -spacing / 4, spacing / 4)
@@ -79,8 +79,9 @@ def lower_law(
     at = np.floor((losses - offset) / spacing + _ON_NODE).astype(np.int64)
     start = int(at[mass > 0].min(initial=high))
     kept = mass > 0
-    summed = np.bincount(at[kept] - start, weights=mass[kept], minlength=1)
-    return Law(start, _down(summed * (1 - 1e-15 * math.log2(mass.size + 2))),
+    summed = np.zeros(int(at[kept].max(initial=start)) - start + 1)
+    np.add.at(summed, at[kept] - start, mass[kept])
+    return Law(start, _down(summed * (1 - mass.size * UNIT)),
                offset - 2 * _ON_NODE * spacing - error, found.infinite)  # fmt: skip
 
 
@@ -107,7 +108,8 @@ def _raised(edges: Array, off: Array) -> Array:
 def _moved(edges: Array, change: Array) -> Array:
     result = edges.copy()
     result[1:-1] += change
-    return result
+    ordered: Array = np.maximum.accumulate(result)
+    return ordered
 
 
 def _least_loss_offset(losses: Array, mass: Array, spacing: float, tilt: float) -> float:

@@ -74,24 +74,30 @@ def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
     ]
     finest = max(max(1e-7 * (high - low), 1e-9 * max(high, -low)) for low, high in ranges)
     spread = max(math.sqrt(float(counts @ np.array(variances))), finest, 1e-290)
-    rates = 2.0 ** np.arange(-14, 13) / spread
+    widest = max(max(high - low for low, high in ranges), spread)
+    rates = np.geomspace(1 / widest, 64 / spread, 32)
     best = []
     for sign in (1.0, -1.0):
         growth = np.zeros_like(rates)
-        for (at, _), height, count, center, (low, high) in zip(
-            points, tilted, counts, means, ranges, strict=True
+        for (at, log_mass), log, count, center, (low, high) in zip(
+            points, logs, counts, means, ranges, strict=True
         ):
-            moved = sign * rates[:, None] * (np.clip(at, low, high) - center)[None, :] + height
+            kept = np.clip(at, low, high)  # as the laws on the lattice will have it
+            height = tilt * kept + log_mass - log
+            moved = sign * rates[:, None] * (kept - center)[None, :] + height
             growth += count * logsumexp(moved, axis=1)
         reach = (growth + TAIL) / rates
         best.append((float(reach.min()), float(rates[reach.argmin()])))
     (ahead, rate_ahead), (behind, rate_behind) = best
-    usable = size - min(size / 2, 10 * math.sqrt(float(counts.sum())))
+    # moving k steps onto nodes adds a spread of at most sqrt(k) / 2 nodes: room for ten of these
+    wander = math.sqrt(float(counts.sum()))
+    usable = size - min(size / 2, 10 * wander)
     spacing = _aligned(steps, 1.05 * (ahead + behind) / usable)
     whole = size * spacing
     start = mean - behind - (whole - ahead - behind) / 2
     capped = tuple((low, min(high, low + 2 * whole)) for low, high in ranges)
-    return Placement(spacing, capped, start, (rate_ahead, rate_behind))
+    most = 20 / (wander * spacing)
+    return Placement(spacing, capped, start, (min(rate_ahead, most), min(rate_behind, most)))
 
 
 @lru_cache(maxsize=256)
