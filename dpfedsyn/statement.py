@@ -53,8 +53,8 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
             "noise": noise.SAMPLER,
             "sampling": _sampling(config),
             "training": _training(plan),
-            "accountant": "exact Gaussian composition; Renyi bound for Poisson-sampled steps; "
-            "cascade of model and answers",
+            "accountant": "exact Gaussian composition; certified bracket for Poisson-sampled "
+            "steps; upper bound for the cascade of model and answers",
             "adversary": "a malicious server that sees every answer and chooses queries "
             "adaptively; computational through AES-256",
         },
