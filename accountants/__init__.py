@@ -1,4 +1,4 @@
-"""How much privacy was spent: events, certified epsilon, filters and the ledger.
+"""How much privacy was spent: events, certified epsilon, attacks, filters and the ledger.
 
     from accountants import Composed, Gaussian, PoissonSampled, Repeated, epsilon
 
@@ -39,6 +39,7 @@ from accountants.events import (
     to_json,
 )
 from accountants.filter import GaussianFilter, total_mu2
+from accountants.tradeoff import Tradeoff, tradeoff
 
 if TYPE_CHECKING:
     from accountants.ledger import Charge, Header, Ledger, Planned, Ticket, Totals
@@ -69,6 +70,7 @@ __all__ = [
     "ReplyPruned",
     "Ticket",
     "Totals",
+    "Tradeoff",
     "Unbounded",
     "Unit",
     "UnsupportedEvent",
@@ -81,6 +83,7 @@ __all__ = [
     "overlap",
     "to_json",
     "total_mu2",
+    "tradeoff",
     "verify",
 ]
 
