@@ -1,15 +1,19 @@
 """The package from outside: light to import, complete, and usable from a shell."""
 
 import json
+import math
 import re
 import subprocess
 import sys
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import accountants
-from accountants import Gaussian, Header, Ledger
-from accountants.__main__ import main, read_key
+from accountants import Bound, Gaussian, Header, Ledger
+from accountants.__main__ import main, read_key, shown
 
 
 def test_importing_accountants_stays_light():
@@ -45,6 +49,56 @@ def test_epsilon_command_prints_the_claim_with_its_terms(capsys):
     assert 6.1877 < float(re.search(r"epsilon <= ([\d.]+)", out)[1]) < 6.72
     assert "delta = 1e-05" in out
     assert "add-or-remove" in out
+
+
+@given(st.floats(0, 1e12), st.floats(0, 1))
+def test_printed_ends_are_rounded_outward_in_ten_digits(upper, share):
+    """What is printed is claimed: never a smaller upper end, never a larger lower one."""
+    bound = Bound(upper * share, upper)
+    high, low = re.fullmatch(r"<= (\S+) \(>= (\S+)\)", shown(bound)).groups()
+    for printed, end, rounded in (
+        (high, bound.upper, Fraction.__ge__),
+        (low, bound.lower, Fraction.__le__),
+    ):
+        assert rounded(Fraction(printed), Fraction(end))
+        assert abs(Fraction(printed) - Fraction(end)) <= Fraction(end) / 10**9
+        assert len(re.sub(r"[eE].*|\D", "", printed).lstrip("0")) <= 10
+
+
+def test_an_epsilon_prints_the_digits_that_are_certified():
+    """Ends that agree to nine digits are told apart, and infinity is printed as such."""
+    assert shown(Bound(6.18771238912, 6.18771238995)) == "<= 6.187712390 (>= 6.187712389)"
+    assert shown(Bound(2.5, 2.5)) == "<= 2.5 (>= 2.5)"
+    assert shown(Bound(0.0, math.inf)) == "<= Infinity (>= 0)"
+
+
+CALIBRATE = "calibrate --sampling-rate .01 --epsilon 1 --steps 1000 --delta 1e-5"
+
+
+def test_calibrate_command_prints_noise_that_meets_the_budget(capsys):
+    """The printed multiplier, read back, gives the printed bracket; a hundredth less fails."""
+    assert main(CALIBRATE.split()) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    sigma = re.fullmatch(r"noise multiplier (\S+)", first)[1]
+    assert second.endswith("at delta = 1e-05, add-or-remove")
+    again = "epsilon --sampling-rate .01 --steps 1000 --delta 1e-5 --noise-multiplier "
+    assert main([*again.split(), sigma]) == 0
+    assert capsys.readouterr().out.splitlines() == [second]
+    assert 0.999 < float(re.search(r"epsilon <= (\S+)", second)[1]) <= 1.0
+    assert main([*again.split(), repr(float(sigma) * 0.99)]) == 0
+    assert float(re.search(r"epsilon <= (\S+)", capsys.readouterr().out)[1]) > 1.0
+
+
+def test_calibrate_command_keeps_to_its_bracket_and_adjacency(capsys):
+    """The lower end where that is enough; exit code 2 and the reached epsilon where none is."""
+    assert main([*CALIBRATE.split(), "--bracket", "7", "9", "--adjacency", "zero-out"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "noise multiplier 7.0"
+    assert second.endswith("zero-out")
+    assert main([*CALIBRATE.split(), "--bracket", ".5", ".6"]) == 2
+    assert "Even 0.6 gives epsilon" in capsys.readouterr().err
+    assert main([*CALIBRATE.split(), "--adjacency", "replace"]) == 2
+    assert "no bound" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
