@@ -10,11 +10,9 @@ python -m accountants ledger FILE [--key FILE] [--head HEX]
 import argparse
 import sys
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from pathlib import Path
 
 from accountants.accountant import epsilon
-from accountants.bound import Bound
 from accountants.calibrate import calibrate
 from accountants.errors import AccountingError, DPError
 from accountants.events import Adjacency, Event, Gaussian, PoissonSampled, Repeated
@@ -23,7 +21,6 @@ from accountants.storage import snapshot, stored_header, stored_rows
 from accountants.totals import Totals
 from accountants.verification import verify
 
-_DIGITS = 10
 _BRACKET = (0.01, 10_000.0)
 
 
@@ -57,13 +54,6 @@ def read_key(path: Path) -> bytes:
     return data
 
 
-def shown(bound: Bound) -> str:
-    """Both ends in ten digits, upper first, rounded so that what is printed is claimed too."""
-    upper = Context(_DIGITS, ROUND_CEILING).create_decimal_from_float(bound.upper)
-    lower = Context(_DIGITS, ROUND_FLOOR).create_decimal_from_float(bound.lower)
-    return f"<= {upper} (>= {lower})"
-
-
 def _epsilon(options: argparse.Namespace) -> list[str]:
     return [_claim(_training(options, options.noise_multiplier), options)]
 
@@ -87,7 +77,7 @@ def _training(options: argparse.Namespace, noise_multiplier: float) -> Event:
 
 def _claim(event: Event, options: argparse.Namespace) -> str:
     bound = epsilon(event, delta=options.delta, adjacency=options.adjacency)
-    return f"epsilon {shown(bound)} at delta = {options.delta!r}, {options.adjacency}"
+    return f"epsilon {bound.outward()} at delta = {options.delta!r}, {options.adjacency}"
 
 
 def _ledger(options: argparse.Namespace) -> list[str]:
