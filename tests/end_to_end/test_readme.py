@@ -56,6 +56,7 @@ def test_every_command_of_the_readme_is_run_by_ci(command: str) -> None:
     assert re.search(rf"(?m)\b{re.escape(wanted)}(?=$|[ '\[])", script), command
 
 
+@pytest.mark.filterwarnings("ignore:Secure RNG turned off", "ignore:Full backward hook is firing")
 @pytest.mark.parametrize("block", blocks("python"))
 def test_the_python_of_the_readme_runs(block: str) -> None:
     """Every snippet is whole: what it needs it imports or makes."""
