@@ -1,4 +1,4 @@
-"""How much privacy was spent: events, certified epsilon, filters and the ledger.
+"""How much privacy was spent: events, certified epsilon, attacks, filters and the ledger.
 
     from accountants import Composed, Gaussian, PoissonSampled, Repeated, epsilon
 
@@ -46,6 +46,7 @@ from accountants.events import (
 from accountants.filter import GaussianFilter, total_mu2
 from accountants.group import group
 from accountants.parts import mu
+from accountants.tradeoff import Tradeoff, tradeoff
 
 if TYPE_CHECKING:
     from accountants.ledger import Charge, Header, Ledger, Planned, Ticket, Totals
@@ -81,6 +82,7 @@ __all__ = [
     "Shuffled",
     "Ticket",
     "Totals",
+    "Tradeoff",
     "Unbounded",
     "Unit",
     "UnsupportedEvent",
@@ -95,6 +97,7 @@ __all__ = [
     "overlap",
     "to_json",
     "total_mu2",
+    "tradeoff",
     "verify",
 ]
 

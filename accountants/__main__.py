@@ -1,7 +1,9 @@
-"""`python -m accountants`: epsilon of DP-SGD, and a look at a ledger. Reads only.
+"""`python -m accountants`: epsilon of DP-SGD, noise for an epsilon, a look at a ledger. Reads only.
 
 python -m accountants epsilon --sampling-rate .01 --noise-multiplier 1 --steps 10000 \\
                               --delta 1e-5 [--adjacency NAME]
+python -m accountants calibrate --sampling-rate .01 --epsilon 1 --steps 10000 \\
+                              --delta 1e-5 [--adjacency NAME] [--bracket LOW HIGH]
 python -m accountants ledger FILE [--key FILE] [--head HEX]
 """
 
@@ -11,20 +13,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from accountants.accountant import epsilon
+from accountants.calibrate import calibrate
 from accountants.errors import AccountingError, DPError
-from accountants.events import Adjacency, Gaussian, PoissonSampled, Repeated
+from accountants.events import Adjacency, Event, Gaussian, PoissonSampled, Repeated
 from accountants.rows import Header, charge_from_columns
 from accountants.storage import snapshot, stored_header, stored_rows
 from accountants.totals import Totals
 from accountants.verification import verify
+
+_BRACKET = (0.01, 10_000.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (2 accounting, 3 budget, 4 ledger)."""
     options = _parser().parse_args(arguments)
     try:
-        command = {"epsilon": _epsilon, "ledger": _ledger}[options.command]
-        print("\n".join(command(options)))
+        commands = {"epsilon": _epsilon, "calibrate": _calibrate, "ledger": _ledger}
+        print("\n".join(commands[options.command](options)))
     except DPError as error:
         print(f"accountants: {error}", file=sys.stderr)
         return error.exit_code
@@ -50,10 +55,29 @@ def read_key(path: Path) -> bytes:
 
 
 def _epsilon(options: argparse.Namespace) -> list[str]:
-    step = PoissonSampled(Gaussian(options.noise_multiplier), options.sampling_rate)
-    bound = epsilon(Repeated(step, options.steps), delta=options.delta, adjacency=options.adjacency)
-    return [f"epsilon <= {bound.upper:.6f} (>= {bound.lower:.6f}) at delta = {options.delta:g}, "
-            f"{options.adjacency}"]  # fmt: skip
+    return [_claim(_training(options, options.noise_multiplier), options)]
+
+
+def _calibrate(options: argparse.Namespace) -> list[str]:
+    sigma = calibrate(
+        lambda value: _training(options, value),
+        epsilon=options.epsilon,
+        delta=options.delta,
+        adjacency=options.adjacency,
+        bracket=tuple(options.bracket),
+    )
+    # All of its digits: a rounded multiplier would not be the one that was accounted for.
+    return [f"noise multiplier {sigma!r}", _claim(_training(options, sigma), options)]
+
+
+def _training(options: argparse.Namespace, noise_multiplier: float) -> Event:
+    step = PoissonSampled(Gaussian(noise_multiplier), options.sampling_rate)
+    return Repeated(step, options.steps)
+
+
+def _claim(event: Event, options: argparse.Namespace) -> str:
+    bound = epsilon(event, delta=options.delta, adjacency=options.adjacency)
+    return f"epsilon {bound.outward()} at delta = {options.delta!r}, {options.adjacency}"
 
 
 def _ledger(options: argparse.Namespace) -> list[str]:
@@ -103,12 +127,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     ask = commands.add_parser("epsilon", help="epsilon of Poisson-sampled DP-SGD")
-    ask.add_argument("--sampling-rate", type=float, required=True)
     ask.add_argument("--noise-multiplier", type=float, required=True)
-    ask.add_argument("--steps", type=int, required=True)
-    ask.add_argument("--delta", type=float, required=True)
-    ask.add_argument("--adjacency", default=Adjacency.ADD_OR_REMOVE.value,
-                     choices=[a.value for a in Adjacency])  # fmt: skip
+    find = commands.add_parser("calibrate", help="noise multiplier that meets an epsilon")
+    find.add_argument("--epsilon", type=float, required=True)
+    find.add_argument("--bracket", type=float, nargs=2, default=_BRACKET, metavar=("LOW", "HIGH"),
+                      help="where to look for the noise multiplier")  # fmt: skip
+    for command in (ask, find):
+        command.add_argument("--sampling-rate", type=float, required=True)
+        command.add_argument("--steps", type=int, required=True)
+        command.add_argument("--delta", type=float, required=True)
+        command.add_argument("--adjacency", default=Adjacency.ADD_OR_REMOVE.value,
+                             choices=[a.value for a in Adjacency])  # fmt: skip
     look = commands.add_parser("ledger", help="show a ledger; with its key, verify it")
     look.add_argument("file")
     look.add_argument("--key", help="file with the chain key")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 from accountants.errors import AccountingError
 
@@ -29,3 +30,9 @@ class Bound:
 
     def __str__(self) -> str:
         return f"{self.upper:.6g} (at least {self.lower:.6g})"
+
+    def outward(self, digits: int = 10) -> str:
+        """Both ends, upper first, rounded so that what is printed is claimed too."""
+        upper = Context(digits, ROUND_CEILING).create_decimal_from_float(self.upper)
+        lower = Context(digits, ROUND_FLOOR).create_decimal_from_float(self.lower)
+        return f"<= {upper} (>= {lower})"

@@ -47,6 +47,35 @@ def test_epsilon_command_prints_the_claim_with_its_terms(capsys):
     assert "add-or-remove" in out
 
 
+CALIBRATE = "calibrate --sampling-rate .01 --epsilon 1 --steps 1000 --delta 1e-5"
+
+
+def test_calibrate_command_prints_noise_that_meets_the_budget(capsys):
+    """The printed multiplier, read back, gives the printed bracket; a hundredth less fails."""
+    assert main(CALIBRATE.split()) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    sigma = re.fullmatch(r"noise multiplier (\S+)", first)[1]
+    assert second.endswith("at delta = 1e-05, add-or-remove")
+    again = "epsilon --sampling-rate .01 --steps 1000 --delta 1e-5 --noise-multiplier "
+    assert main([*again.split(), sigma]) == 0
+    assert capsys.readouterr().out.splitlines() == [second]
+    assert 0.999 < float(re.search(r"epsilon <= (\S+)", second)[1]) <= 1.0
+    assert main([*again.split(), repr(float(sigma) * 0.99)]) == 0
+    assert float(re.search(r"epsilon <= (\S+)", capsys.readouterr().out)[1]) > 1.0
+
+
+def test_calibrate_command_keeps_to_its_bracket_and_adjacency(capsys):
+    """The lower end where that is enough; exit code 2 and the reached epsilon where none is."""
+    assert main([*CALIBRATE.split(), "--bracket", "7", "9", "--adjacency", "zero-out"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "noise multiplier 7.0"
+    assert second.endswith("zero-out")
+    assert main([*CALIBRATE.split(), "--bracket", ".5", ".6"]) == 2
+    assert "Even 0.6 gives epsilon" in capsys.readouterr().err
+    assert main([*CALIBRATE.split(), "--adjacency", "replace"]) == 2
+    assert "no bound" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "change", ["--delta 0", "--noise-multiplier -1", "--sampling-rate 2", "--steps -3"]
 )

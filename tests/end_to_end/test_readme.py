@@ -56,6 +56,13 @@ def test_every_command_of_the_readme_is_run_by_ci(command: str) -> None:
     assert re.search(rf"(?m)\b{re.escape(wanted)}(?=$|[ '\[])", script), command
 
 
+@pytest.mark.filterwarnings("ignore:Secure RNG turned off", "ignore:Full backward hook is firing")
+@pytest.mark.parametrize("block", blocks("python"))
+def test_the_python_of_the_readme_runs(block: str) -> None:
+    """Every snippet is whole: what it needs it imports or makes."""
+    exec(compile(block, "README.md", "exec"), {})
+
+
 def test_the_configuration_of_the_readme_can_be_planned(tmp_path: Path) -> None:
     """The example's keys are all known, and its plan fits."""
     (written,) = blocks("toml")
