@@ -54,9 +54,11 @@ def delta(
     if parts.unbounded:
         return Bound(1.0, 1.0)
     at = np.array([float(epsilon)])
-    upper = max(float(delta_upper(parts, side, at)[0]) for side in DIRECTIONS)
-    surely = parts.without_cascades()
-    lower = max(float(delta_bounds(surely, side, at)[0][0]) for side in DIRECTIONS)
+    # Beside a cascade, what surely leaves is a lower bound.
+    surely = [delta_bounds(parts.without_cascades(), side, at) for side in DIRECTIONS]
+    lower, upper = (max(float(side[end][0]) for side in surely) for end in (0, 1))
+    if parts.cascades:
+        upper = max(float(delta_upper(parts, side, at)[0]) for side in DIRECTIONS)
     return Bound(min(lower, upper), upper)
 
 

@@ -72,8 +72,6 @@ def test_calibrate_command_keeps_to_its_bracket_and_adjacency(capsys):
     assert second.endswith("zero-out")
     assert main([*CALIBRATE.split(), "--bracket", ".5", ".6"]) == 2
     assert "Even 0.6 gives epsilon" in capsys.readouterr().err
-    assert main([*CALIBRATE.split(), "--adjacency", "replace"]) == 2
-    assert "no bound" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

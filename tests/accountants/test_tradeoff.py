@@ -19,6 +19,7 @@ from accountants import (
     Gaussian,
     PoissonSampled,
     Repeated,
+    Shuffled,
     Unbounded,
     UnsupportedEvent,
     delta,
@@ -389,9 +390,9 @@ def test_what_is_no_probability_is_refused_by_name(value):
 
 
 def test_what_has_no_bound_is_refused_before_any_question():
-    """Sampling under replace, an unknown adjacency, and what is no event."""
-    with pytest.raises(UnsupportedEvent, match="replace"):
-        tradeoff(dp_sgd(), adjacency="replace")
+    """Shuffled batches, an unknown adjacency, and what is no event."""
+    with pytest.raises(UnsupportedEvent, match="shuffled"):
+        tradeoff(Shuffled(Gaussian(1.0), 5))
     with pytest.raises(UnsupportedEvent, match="adjacency"):
         tradeoff(dp_sgd(), adjacency="both")
     with pytest.raises(AccountingError, match="no event"):
