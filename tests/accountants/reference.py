@@ -188,7 +188,7 @@ class Contour:
         """E_P[e^{s L}] of one step at those frequencies."""
         power = self.theta + 1 if direction == REMOVE else -self.theta
         h = _spacing(rate, sigma, float(power), float(end * self.step))
-        nodes, log_u, log_weight = _nodes(rate, sigma, power, h)
+        log_u, log_weight = _nodes(rate, sigma, power, h)
         top = max(log_weight)
         scale = mp.mpf(2) ** BITS
         turn, start = [], []
@@ -261,7 +261,7 @@ def _spacing(rate, sigma, power, w):
 
 
 def _nodes(rate, sigma, power, h):
-    """Nodes that matter, log u there, and log of density times u^power."""
+    """At the nodes that matter: log u, and log of density times u^power."""
     span = math.sqrt(2 * FAR_NODE + 4 * max(float(power), 0.0) * -math.log(rate)) + 2.0
     if power < 0:
         span = math.sqrt(2 * FAR_NODE - 2 * float(power) * -math.log1p(-rate)) + 2.0
@@ -275,7 +275,7 @@ def _nodes(rate, sigma, power, h):
     nodes = [mp.mpf(float(x)) for x in z]
     log_u = [mp.log(1 - q + q * mp.exp(x / s - 1 / (2 * s * s))) for x in nodes]
     weights = [power * value - x * x / 2 for value, x in zip(log_u, nodes, strict=True)]
-    return nodes, log_u, weights
+    return log_u, weights
 
 
 def _log_u(z, rate, sigma):
