@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dpfedsyn import __version__
 
 PACKAGES = ("torch", "opacus", "numpy", "scipy", "scikit-learn", "pandas")
+PEERS = ("dp-accounting", "prv-accountant", "autodp")  # accountants that figures stand beside
 
 
 def machine() -> dict[str, str | int | float]:
@@ -25,7 +26,17 @@ def machine() -> dict[str, str | int | float]:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of what the figures depend on."""
     own = {"python": platform.python_version(), "dpfedsyn": __version__}
-    return own | {name: version(name) for name in PACKAGES}
+    return own | {name: version(name) for name in PACKAGES} | _installed()
+
+
+def _installed() -> dict[str, str]:
+    found = {}
+    for name in PEERS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def load() -> float | None:

@@ -1,0 +1,1 @@
+"""Benchmark `accounting`: how close to the exact epsilon, how fast, beside other accountants."""
