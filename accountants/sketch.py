@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 REMOVE, ADD = 0, 1
 TILTS: Array = 2.0 ** np.arange(-40, 40, 0.25)
 TAIL = 45.0  # nats: what is cut or wraps around has a share of about e^-45 of the tilted law
+_MOST_NODES = 2**20  # of one step's law; what it cuts is a wider bracket, not a wrong one
 _FADED = -750.0  # log delta below which a larger tilt gains nothing
 _PLACES: Array = np.concatenate([
     np.linspace(-40, -8, 64, endpoint=False), np.linspace(-8, 8, 256, endpoint=False),
@@ -95,7 +96,11 @@ def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
     spacing = _aligned(steps, 1.05 * (ahead + behind) / usable)
     whole = size * spacing
     start = mean - behind - (whole - ahead - behind) / 2
-    capped = tuple((low, min(high, low + 2 * whole)) for low, high in ranges)
+    most_each = _MOST_NODES / 2 * spacing
+    capped = tuple(
+        (max(low, center - most_each), min(high, center + most_each))
+        for (low, high), center in zip(ranges, means, strict=True)
+    )
     most = 20 / (wander * spacing)
     return Placement(spacing, capped, start, (min(rate_ahead, most), min(rate_behind, most)))
 
