@@ -153,13 +153,15 @@ def _laplace(reach: float, edges: Array) -> Cells:
     with np.errstate(under="ignore"):
         share = -np.expm1(-width / 2)
         mass = np.exp((inside[1:] - reach) / 2) / 2 * share
-        least = 0.5 * math.exp(-reach) if reach < 700 else 0.0
+        least = float(np.exp(-reach)) / 2
+        below = float(np.exp((inside[0] - reach) / 2) / 2 * -np.expm1(-(inside[0] + reach) / 2))
+        above = float(-np.expm1((inside[-1] - reach) / 2)) / 2
     error = (8 + 4 * reach) * UNIT * mass
     excess = mass * share
     slack = 4 * UNIT * reach
     found = _from_edge(mass, error, excess, error * share, inside[:-1] - edges[:-1], slack)
-    empty = Cells(*found, slack, _TINY, 0.0, float(edges[-1]))
-    return _with_atoms(empty, edges, ((reach, 0.5), (-reach, least)))
+    between = Cells(*found, slack, below + _TINY, above, float(edges[-1]) - slack)
+    return _with_atoms(between, edges, ((reach, 0.5), (-reach, least)))
 
 
 def _empty(edges: Array, infinite: float) -> Cells:

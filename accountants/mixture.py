@@ -39,6 +39,8 @@ def mixture(step: Step, *, up: bool = True) -> Mixture:
     shifts up (down) gives a pair that dominates (is dominated) in both directions.
     """
     match step:
+        case Binomial(1.0, sigma, size):
+            return Mixture(0.0, (1.0,), (size / sigma,), 0.0)
         case Glued(rate, sigma) | Binomial(rate, sigma, 1):
             return Mixture(1.0 - rate, (rate,), (1.0 / sigma,), 2 * _UNIT)
         case Binomial(rate, sigma, size):
@@ -60,8 +62,6 @@ def mixture(step: Step, *, up: bool = True) -> Mixture:
 
 def _log_binomial(rate: float, size: int) -> Array:
     """log P(i of size) by the ratio of neighbours, summed up in logs."""
-    if size == 1:
-        return np.log([1.0 - rate, rate])
     i = np.arange(1, size + 1)
     ratios = np.log((size - i + 1) / i) + (math.log(rate) - math.log1p(-rate))
     return size * math.log1p(-rate) + np.concatenate([[0.0], np.cumsum(ratios)])

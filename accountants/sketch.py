@@ -21,7 +21,10 @@ Array = NDArray[np.float64]
 REMOVE, ADD = 0, 1
 TILTS: Array = 2.0 ** np.arange(-40, 40, 0.25)
 TAIL = 45.0  # nats: what is cut or wraps around has a share of about e^-45 of the tilted law
+_MOST_NODES = 2**20  # of one step's law; what it cuts is a wider bracket, not a wrong one
 _FADED = -750.0  # log delta below which a larger tilt gains nothing
+_NEAR = 4.0  # nats by which a tilt may miss the saddle for a smaller window
+_LEAST = -650.0  # log of a probability that floats still resolve; rarer losses count as infinite
 _PLACES: Array = np.concatenate([
     np.linspace(-40, -8, 64, endpoint=False), np.linspace(-8, 8, 256, endpoint=False),
     np.linspace(8, 40, 65),
@@ -45,13 +48,16 @@ class Placement:
 def tilt_at(steps: Counted, direction: int, epsilon: float) -> float:
     """The tilt on a fixed grid at (about) the saddle of K(t) - t epsilon - log t (t + 1).
 
-    Twice the log of the window that it needs is added: a saddle among far jumps would cost a
-    lattice too coarse for everything else.
+    Of the tilts near it the one with the smallest window: the saddle itself may lie among far
+    jumps, where the lattice would be too coarse for everything else.
     """
     log_moments, log_window = _log_moments(steps, direction)
     heights = log_moments - TILTS * epsilon - np.log(TILTS) - np.log1p(TILTS)
     faded = np.flatnonzero(heights < _FADED)
-    return float(TILTS[faded[0] if faded.size else np.argmin(heights + 2 * log_window)])
+    if faded.size:
+        return float(TILTS[faded[0]])
+    near = heights < heights.min() + _NEAR
+    return float(TILTS[np.argmin(np.where(near, heights + 2 * log_window, np.inf))])
 
 
 def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
@@ -95,7 +101,11 @@ def place(steps: Counted, direction: int, tilt: float, size: int) -> Placement:
     spacing = _aligned(steps, 1.05 * (ahead + behind) / usable)
     whole = size * spacing
     start = mean - behind - (whole - ahead - behind) / 2
-    capped = tuple((low, min(high, low + 2 * whole)) for low, high in ranges)
+    most_each = _MOST_NODES / 2 * spacing
+    capped = tuple(
+        (max(low, center - most_each), min(high, center + most_each))
+        for (low, high), center in zip(ranges, means, strict=True)
+    )
     most = 20 / (wander * spacing)
     return Placement(spacing, capped, start, (min(rate_ahead, most), min(rate_behind, most)))
 
@@ -169,19 +179,20 @@ def _range(
     ahead = np.logaddexp.accumulate(tilted[::-1])[::-1]
     plain = np.logaddexp.accumulate(log_mass[::-1])[::-1]
     first = np.flatnonzero(behind > -TAIL - log_count)
-    last = np.flatnonzero((ahead > -TAIL - log_count) | (plain > depth - TAIL - log_count))
+    wanted = (ahead > -TAIL - log_count) | (plain > depth - TAIL - log_count)
+    last = np.flatnonzero(wanted & (plain > _LEAST))
     low = float(at[max(int(first[0]) - 1, 0)]) if first.size else float(at[0])
     high = float(at[min(int(last[-1]) + 1, at.size - 1)]) if last.size else float(at[-1])
     return low, high
 
 
 def _aligned(steps: Counted, spacing: float) -> float:
-    """At most `spacing`, and such that the commonest pair of atoms at -a and a are nodes apart."""
+    """At most `spacing`, and such that the commonest atoms, at -a and a, are nodes."""
     atoms = [(count, _reach(step)) for step, count in steps if _reach(step) > 0]
     if not atoms:
         return spacing
-    width = 2 * max(atoms)[1]
-    return width / math.ceil(width / spacing) if width > spacing else spacing
+    reach = max(atoms)[1]
+    return reach / math.ceil(reach / spacing) if reach > spacing else spacing
 
 
 def _reach(step: Step) -> float:
