@@ -3,7 +3,7 @@
 Noise, bounds, queries and stopping may all depend on earlier answers; the cap may not. The
 guarantee is the one at the cap (Smith & Thakurta 2022; Koskela, Tobaben & Honkela 2023).
 
-For other mechanisms a filter on their whole profiles is an open problem: they are accounted for by a
+For other mechanisms a filter on whole profiles is an open problem: they are accounted for by a
 schedule that is fixed before the first of them runs, which is how a ledger admits training.
 """
 

@@ -57,7 +57,7 @@ def test_no_engine_contradicts_another(parts, direction, epsilon):
 @settings(max_examples=8)
 @pytest.mark.parametrize("name", list(ENGINES))
 def test_bounds_fall_and_do_not_depend_on_company(name, parts, direction, epsilons):
-    """delta falls in epsilon, as far as brackets tell; alone or in company the answer is the same."""
+    """delta falls in epsilon, as far as brackets tell; alone or in company it is the same."""
     at = np.sort(np.array(epsilons))
     lower, upper = ENGINES[name](parts, direction, at)
     assert (lower[1:] <= upper[:-1]).all()
