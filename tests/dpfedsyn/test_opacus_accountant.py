@@ -32,7 +32,6 @@ from tests.dpfedsyn.test_guarantees import one_step_delta
 SIDE = "add-or-remove"
 DELTA = 1e-5
 RECORDS, BATCH = 60, 6
-GRID = 1 + 1e-3  # two Renyi accountants differ by their grids of orders
 ENTRIES = st.tuples(st.floats(0.5, 5.0), st.floats(0.001, 1.0), st.integers(1, 500))
 
 # Opacus's own words: about random numbers, which no test needs to be secret, hooks and orders.
@@ -154,11 +153,11 @@ def test_delta_must_be_one() -> None:
 def test_epsilon_lies_below_opacus_own_and_above_its_lower_end(
     rate: float, sigma: float, steps: int
 ) -> None:
-    """Certified, and yet no more than the Renyi accountant of Opacus says, grids aside."""
+    """Certified on both sides, and yet less than the Renyi accountant of Opacus says."""
     ours, theirs = with_history((sigma, rate, steps)), RDPAccountant()
     theirs.history = [(sigma, rate, steps)]
     bound = ours.bound(DELTA)
-    assert bound.lower <= ours.get_epsilon(DELTA) <= theirs.get_epsilon(DELTA) * GRID
+    assert bound.lower <= ours.get_epsilon(DELTA) < theirs.get_epsilon(DELTA)
 
 
 @pytest.mark.parametrize(("rate", "sigma"), [(0.1, 1.0), (0.5, 0.7)])
@@ -168,7 +167,7 @@ def test_the_promise_of_a_step_is_kept(rate: float, sigma: float) -> None:
     directions; the epsilon of twice the noise would not be."""
     delta = 1e-3
     claimed = with_history((sigma, rate, 1)).get_epsilon(delta)
-    assert one_step_delta(rate, sigma, claimed) <= delta
+    assert one_step_delta(rate, sigma, claimed) <= delta * (1 + 1e-6)
     assert (
         one_step_delta(rate, sigma, with_history((2 * sigma, rate, 1)).get_epsilon(delta)) > delta
     )
@@ -285,7 +284,7 @@ def test_a_real_training_is_accounted_step_by_step(tmp_path: Any) -> None:
     theirs.history = list(engine.accountant.history)
     bound = engine.accountant.bound(DELTA)
     assert 0.0 <= bound.lower <= engine.get_epsilon(DELTA) == bound.upper < math.inf
-    assert engine.get_epsilon(DELTA) <= theirs.get_epsilon(DELTA) * GRID
+    assert engine.get_epsilon(DELTA) < theirs.get_epsilon(DELTA)
     engine.save_checkpoint(path=tmp_path / "state", module=module, optimizer=optimizer)
     again, module, optimizer, _ = made_private()
     again.load_checkpoint(path=tmp_path / "state", module=module, optimizer=optimizer)
