@@ -26,7 +26,7 @@ _LARGEST_SIZE = 2**20
 _SMALLEST_SIZE = 2**12
 _OFTEN = 200_000  # steps beyond which the largest size is worth its second
 _KINDS = 4  # kinds of steps that this size is affordable for
-_SUM = 64 * UNIT  # of a pairwise sum of non-negative terms, relative
+_SUM = 4096 * UNIT  # relative: of weights e^-x, x up to 745, and of pairwise sums of their products
 _TINY = 1e-300
 
 
@@ -34,7 +34,7 @@ _TINY = 1e-300
 class _Profile:
     """delta(epsilon) of one composed law.
 
-    weights of node m behind the first that counts: near e^(-tilt m h) (1 - e^(-m h)) and far
+    Weights of node m behind the first that counts: near e^(-tilt m h) (1 - e^(-m h)) and far
     e^(-(tilt + 1) m h). probability: (n,), rounded outward. lead: where node 0 of the window lies.
     """
 
@@ -51,7 +51,7 @@ class _Profile:
     up: bool
 
     def at(self, epsilon: float) -> float:
-        """Lemma 9, rounded outward; lower values may be below 0 and upper ones above 1."""
+        """Lemma 9, rounded outward; an upper value may be above 1."""
         size = self.probability.size
         side = 1.0 if self.up else -1.0
         reach = abs(self.lead) + size * self.spacing + abs(epsilon)
@@ -69,7 +69,7 @@ class _Profile:
         most = math.log(self.tilt) * self.tilt - (self.tilt + 1) * math.log1p(self.tilt)
         away = _exp(self.log_scale - self.tilt * epsilon + error + most) * self.outside
         if self.up:
-            return (self.infinite + _up(scale * _up(total) + away)) * (1 + _SUM) + _TINY
+            return (self.infinite + _up(scale * (_up(total) + _TINY) + away)) * (1 + _SUM) + _TINY
         return (self.infinite + max(_down(scale * total) - away, 0.0)) * (1 - _SUM)
 
 

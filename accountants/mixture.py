@@ -54,7 +54,8 @@ def mixture(step: Step, *, up: bool = True) -> Mixture:
                 counts, kept = (np.append(counts, size), np.append(kept, tail)) if up else (
                     counts, np.append(kept[:-1], kept[-1] + beyond[last])
                 )  # fmt: skip
-            error = _UNIT * (64 + 8 * float(np.abs(logs[: last + 1]).max()) + 8 * size)
+            largest = float(np.abs(logs[: last + 1]).max())
+            error = _UNIT * (64 + 2 * (last + 8) * largest + 8 * size)
             shifts = tuple((counts / sigma).tolist())
             return Mixture(float(weights[0]), tuple(kept.tolist()), shifts, error)
     raise AccountingError(f"{step} is no mixture of Gaussians.")
