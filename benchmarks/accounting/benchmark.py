@@ -48,7 +48,7 @@ def measure(*, smoke: bool) -> Figures:
     import_target, import_table = _imports(smoke=smoke)
     targets = {
         **{f"{name}_width": _width(name, found[name]) for name in WIDTHS},
-        **{f"{name}_seconds": _seconds(name, found[name], smoke=smoke) for name in SECONDS},
+        **{_key(name, "seconds"): _seconds(name, found[name], smoke=smoke) for name in SECONDS},
         **{name: t for key in SECONDS if "calib" in key
            for name, t in _calibrated(key, found[key], asked[key]).items()},
         "brackets_that_miss": _misses(found, asked),
@@ -57,6 +57,10 @@ def measure(*, smoke: bool) -> Figures:
     }  # fmt: skip
     notes = ("Fresh processes, one thread, processor seconds, medians; warmed by another event.",)
     return Figures(targets, {**all_tables, **corner_tables, **import_table}, notes)
+
+
+def _key(name: str, what: str) -> str:
+    return f"{name.replace(' ', '_')}_{what}"
 
 
 def _width(name: str, found: Found) -> Target:
@@ -79,15 +83,14 @@ def _seconds(name: str, found: Found, *, smoke: bool) -> Target:
 
 def _calibrated(name: str, found: Found, question: Question) -> dict[str, Target]:
     """How far above the exact noise multiplier, and how far on the unsafe side of it."""
-    key = name.replace(" ", "_")
     if "failed" in found:
         missing = Target(None, EXCESS, at_least=False, reason=found["failed"])
-        return {f"{key}_excess": missing, f"{key}_unsafe": missing}
+        return {_key(name, "excess"): missing, _key(name, "unsafe"): missing}
     excess = found["upper"] / question.exact - 1
     unsafe = Target(max(0.0, -excess), 1e-13, at_least=False, reason="relative; 14 exact digits")
     return {
-        f"{key}_excess": Target(excess, EXCESS, at_least=False, reason="relative"),
-        f"{key}_unsafe": unsafe,
+        _key(name, "excess"): Target(excess, EXCESS, at_least=False, reason="relative"),
+        _key(name, "unsafe"): unsafe,
     }
 
 

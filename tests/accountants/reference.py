@@ -50,6 +50,8 @@ def epsilon(mechanism, delta, direction=None, shift=1.0):
         if not mechanism.sampled:
             found = mp.findroot(lambda e: mp.log(gaussian_delta(mechanism.mu2, e)) - target, 1.0)
             return max(mp.mpf(0), found)
+        if _total_variation(mechanism) <= delta:
+            return mp.mpf(0)
         moments = _log_moments(mechanism, direction, THETAS)
         # Canonne, Kamath & Steinke (2020), Proposition 12, is where the search starts.
         heights = moments - math.log(delta) + xlogy(THETAS, THETAS) - xlogy(THETAS + 1, THETAS + 1)
@@ -83,6 +85,8 @@ def delta(mechanism, epsilon, direction=None, shift=1.0):
         at = mp.mpf(epsilon)
         if not mechanism.sampled:
             return gaussian_delta(mechanism.mu2, at)
+        if direction == ADD and mechanism.mu2 == 0 and at >= -_edge(mechanism):
+            return mp.mpf(0)
         return mp.exp(Contour(mechanism, direction, at, shift).log_delta(at)[0])
 
 
@@ -238,9 +242,20 @@ def _taper(mechanism, direction, epsilon, spread):
     2 / width times a sinc. Delta is analytic but at the loss of nodes at minus infinity,
     the sum of log(1 - q): that must lie outside of the Gaussian.
     """
-    edge = sum(steps * math.log1p(-rate) for rate, _, steps in mechanism.sampled)
+    edge = _edge(mechanism)
     distance = abs(epsilon - edge if direction == REMOVE else -edge - epsilon)
     return max(TAPER[0] / distance, 4 / spread)
+
+
+def _edge(mechanism):
+    """Where the losses of removing start and, mirrored, those of adding end."""
+    return sum(steps * math.log1p(-rate) for rate, _, steps in mechanism.sampled)
+
+
+def _total_variation(mechanism):
+    """No less than delta at epsilon 0: total variations of parts add up."""
+    parts = [n * rate * math.erf(math.sqrt(0.125) / s) for rate, s, n in mechanism.sampled]
+    return sum(parts) + math.erf(math.sqrt(0.125 * float(mechanism.mu2)))
 
 
 def _spacing(rate, sigma, power, w):

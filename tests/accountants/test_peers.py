@@ -65,15 +65,16 @@ def test_google_s_privacy_loss_distribution_agrees_on_published_runs(dp_accounti
 
 
 def test_google_s_privacy_loss_distribution_claims_too_little_at_small_delta(dp_accounting):
-    """T1 at delta 1e-12: .07 below the exact value, which ours is not below.
+    """T1 at delta 1e-12: some hundredths below the exact value, which ours is not below.
 
-    Its FFT's rounding is of the order of such deltas and is not added.
+    Its FFT's rounding is of the order of such deltas and is not added. How much is missing depends
+    on the machine: .07 on one, .048 on another.
     """
     from dp_accounting import pld
 
     run, question = (0.01, 1.0, 10_000), EXACT["T1 at delta 1e-12"]
     claimed = google(dp_accounting, pld.PLDAccountant(), run, question.delta)
-    assert float(question.epsilon) - claimed == pytest.approx(0.07, abs=0.02)
+    assert 0.01 < float(question.epsilon) - claimed < 0.2
     assert ours(run, question.delta).upper >= question.epsilon
 
 
