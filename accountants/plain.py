@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import certified, gaussian, lattice, rdp
+from accountants.moments import log_moments
 from accountants.parts import Parts, Sampled
 from accountants.search import crossing
+from accountants.steps import Step
 
 Array = NDArray[np.float64]
 
@@ -144,9 +146,19 @@ def _always(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]
 
 
 def moments(parts: Parts, direction: int) -> Array:
-    """Upper log moments on `rdp.ORDERS` of Gaussians and sampled ones; infinite for the others."""
-    total = rdp.gaussian(parts.mu2) + (np.inf if parts.others else 0.0)
-    return total + _sampled_moments(parts.sampled)[direction] if parts.sampled else total
+    """Upper log moments on `rdp.ORDERS`, cascades apart; infinite where a loss may be infinite."""
+    total = rdp.gaussian(parts.mu2)
+    if parts.sampled:
+        total = total + _sampled_moments(parts.sampled)[direction]
+    for step, count in parts.others:
+        total = total + count * _step_moments(step, direction)
+    return total
+
+
+@lru_cache(maxsize=64)
+def _step_moments(step: Step, direction: int) -> Array:
+    logs, infinite = log_moments(step, direction, rdp.ORDERS)
+    return logs if infinite == 0.0 else np.full_like(logs, np.inf)
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from accountants import (
     Cascade,
     Composed,
     Gaussian,
+    Laplace,
     PoissonSampled,
     Repeated,
     Unbounded,
@@ -430,3 +431,11 @@ def test_overlap_needs_silos_and_a_positive_m(silos, m):
     """Nothing is claimed for an empty group."""
     with pytest.raises(AccountingError):
         overlap(silos, m, delta=1e-5, adjacency=ADD_OR_REMOVE)
+
+
+def test_overlap_of_many_silos_adds_up_other_mechanisms_too():
+    """Laplace releases of 24 silos: valid, finite, and above any two of them composed."""
+    silos = [Composed((Laplace(2.0 + 0.1 * k), Gaussian(3.0))) for k in range(24)]
+    found = overlap(silos, 2, delta=1e-5).upper
+    worst = epsilon(Composed(tuple(silos[:2])), delta=1e-5)
+    assert worst.lower <= found <= 1.3 * worst.upper
