@@ -47,9 +47,7 @@ def test_epsilon_command_prints_the_claim_with_its_terms(capsys):
     assert "add-or-remove" in out
 
 
-@pytest.mark.parametrize(
-    "change", ["--delta 0", "--noise-multiplier -1", "--adjacency nearby", "--steps -3"]
-)
+@pytest.mark.parametrize("change", ["--delta 0", "--noise-multiplier -1", "--steps -3"])
 def test_bad_questions_exit_with_two_and_the_mend(change, capsys):
     """One sentence on standard error, nothing on standard output."""
     arguments = "epsilon --sampling-rate .01 --noise-multiplier 1 --steps 10 --delta 1e-5 " + change
