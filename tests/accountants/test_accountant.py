@@ -165,7 +165,7 @@ def test_lower_is_at_most_upper_and_delta_agrees(event, at):
 
 
 @given(RATES, SIGMAS, STEPS, DELTAS, st.floats(1.01, 3.0))
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_more_noise_fewer_steps_less_sampling_or_more_delta_never_cost_more(
     rate, sigma, steps, at, factor
 ):
@@ -350,7 +350,7 @@ def test_a_cascade_of_gaussians_composes_like_a_numeric_integral():
 
 
 @given(RATES, SIGMAS, STEPS, st.floats(0.01, 3000.0))
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_a_cascade_never_costs_more_than_either_reading(rate, sigma, steps, mu):
     """Never worse than DP-SGD alone, never worse than the answers alone."""
     training = Composed((Gaussian(3.0), dp_sgd(rate, sigma, steps)))
@@ -435,7 +435,7 @@ def test_overlap_needs_silos_and_a_positive_m(silos, m):
 
 def test_overlap_of_many_silos_adds_up_other_mechanisms_too():
     """Laplace releases of 24 silos: valid, finite, and above any two of them composed."""
-    silos = [Composed((Laplace(2.0 + 0.1 * k), Gaussian(3.0))) for k in range(24)]
+    silos = [Composed((Laplace(2.0 + k // 8), Gaussian(3.0))) for k in range(24)]
     found = overlap(silos, 2, delta=1e-5).upper
     worst = epsilon(Composed(tuple(silos[:2])), delta=1e-5)
     assert worst.lower <= found <= 1.3 * worst.upper

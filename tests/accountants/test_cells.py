@@ -154,6 +154,7 @@ def test_a_folded_binomial_brackets_the_whole_one(size, rate, sigma):
     step = Binomial(rate, sigma, size)
     up, down = mixture(step, up=True), mixture(step, up=False)
     for pair in (up, down):
+        assert min(pair.weights) > 0
         assert pair.rest + math.fsum(pair.weights) == pytest.approx(1.0, abs=1e-9)
     mean = [math.fsum(w * c for w, c in zip(p.weights, p.shifts, strict=True)) for p in (up, down)]
     assert mean[0] >= mean[1]

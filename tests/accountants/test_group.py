@@ -42,12 +42,12 @@ def test_a_claim_grows_along_the_chain_of_neighbours(epsilon, log_delta, size):
     with mp.workdps(40):
         steps = [mp.exp(mp.mpf(epsilon) * i) for i in range(size)]
         expected = mp.mpf(delta) * mp.fsum(steps)
-    if isinstance(found, Unbounded):
-        assert expected > 1 - 1e-6
-        return
-    assert mp.mpf(epsilon) * size <= found.epsilon <= epsilon * size * (1 + 1e-15)
-    assert expected * (1 - (size == 1) * mp.mpf("1e-16")) <= found.delta
-    assert found.delta <= expected * (1 + mp.mpf("1e-9"))
+        if isinstance(found, Unbounded):
+            assert expected > 1 - 1e-6
+            return
+        assert mp.mpf(epsilon) * size <= found.epsilon <= epsilon * size * (1 + 1e-15)
+        assert expected * (1 - (size == 1) * mp.mpf("1e-16")) <= found.delta
+        assert found.delta <= expected * (1 + mp.mpf("1e-9"))
 
 
 def test_claims_without_delta_stay_without():

@@ -94,7 +94,7 @@ def two_steps(rate, sigma, direction, epsilon, profile):
 # One step of every kind, against its closed form.
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(RATES, SIGMAS, DIRECTIONS, st.floats(-3, 6))
 def test_one_sampled_step_is_bracketed(rate, sigma, direction, z):
     """Poisson samples, either direction, wherever the loss goes."""
@@ -115,7 +115,7 @@ def test_one_glued_step_is_bracketed_and_symmetric(rate, sigma, z):
     assert (lower, upper) == bracket(sampled(rate, sigma), at, ADD, "replace")
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.floats(-2, 2).map(lambda x: 10.0**x), st.floats(-1.2, 1.2), DIRECTIONS)
 def test_one_laplace_mechanism_is_bracketed(sigma, share, direction):
     """delta = 1 - e^((epsilon - 1/b) / 2) between -1/b and 1/b."""
@@ -141,7 +141,7 @@ def claims_profile(claim, count, epsilon):
     return total
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     st.floats(-3, 1).map(lambda x: 10.0**x),
     st.sampled_from([0.0, 1e-9, 1e-3, 0.3]),
@@ -196,7 +196,7 @@ def test_a_sampled_group_is_bracketed(rate, sigma, size, direction, z):
 # Compositions.
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.floats(-2, 2.5).map(lambda x: 10.0**x), st.floats(-4, 20), st.integers(1, 5))
 def test_composed_gaussians_are_bracketed(mu, z, count):
     """Against the closed form, which adds mu^2; tight to a few parts in a million."""
@@ -345,7 +345,7 @@ EVENTS = st.lists(
 ).map(lambda events: Composed(tuple(events)))  # fmt: skip
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(EVENTS, DIRECTIONS, st.sampled_from([-4.0, -0.1, 0.0, 1e-3, 0.5, 3.0, 40.0, 1000.0]))
 def test_brackets_are_brackets(event, direction, epsilon):
     """0 <= lower <= upper <= 1, never NaN, and the floor 1 - e^epsilon is respected."""
@@ -390,9 +390,9 @@ def test_more_steps_cost_more():
         assert bracket(Composed((sampled(0.1, 1.0, 50), more)), 1.0)[0] > before[1]
 
 
-@pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("sigma", [0.05, 0.3])
 @pytest.mark.parametrize("rate", [1e-6, 0.1, 1.0])
-@pytest.mark.parametrize("steps", [1, 30, 10**7])
+@pytest.mark.parametrize("steps", [1, 10**7])
 def test_far_corners_give_numbers(sigma, rate, steps):
     """Tiny and full rates, little noise, ten million steps, epsilon from -5 to 1,000."""
     for direction in (REMOVE, ADD):

@@ -1,6 +1,7 @@
 """One step on a lattice: above its profile or below it, whatever the spacing."""
 
 import math
+from dataclasses import replace
 
 import mpmath as mp
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accountants import ApproximateDP, Laplace, laws
-from accountants.cells import ADD, REMOVE
+from accountants.cells import ADD, REMOVE, Cells, cells
 from accountants.laws import lower_law, upper_law
 from accountants.mixture import loss, mixture
 from accountants.steps import Binomial, Glued
@@ -106,6 +107,46 @@ def test_what_a_short_lattice_misses_counts_against_us(spacing):
         for epsilon in (-0.5, 0.0, 0.2, 0.6, 2.0):
             assert profile(short_up, spacing, epsilon) >= profile(below, spacing, epsilon)
             assert profile(short_down, spacing, epsilon) <= profile(above, spacing, epsilon)
+
+
+def test_laws_cover_whatever_errors_their_cells_admit(monkeypatch):
+    """Cells off by all that they say they may be off by, at random: the laws still bracket."""
+    random = np.random.default_rng(11)
+
+    def worse(step, direction, edges, *, up):
+        """True cells of edges that moved by `slack`, each number then off within its error."""
+        slack = 0.02
+        found = cells(step, direction, edges + random.uniform(-slack, slack), up=up)
+        mass_error, excess_error = 0.02 * found.mass + 1e-5, 0.03 * found.mass + 1e-5
+        draw = random.uniform(-1, 1, (2, found.mass.size))
+        mass = np.maximum(found.mass + draw[0] * mass_error, 0.0)
+        return Cells(mass, mass_error, found.excess + draw[1] * excess_error,
+                     excess_error + 2 * slack * found.mass, 2 * slack, found.below, found.above,
+                     found.top - slack)  # fmt: skip
+
+    monkeypatch.setattr(laws, "cells", worse)
+    step, spacing = Binomial(0.3, 1.0, 1), 0.1
+    at = np.array([-0.2, 0.0, 0.35, 1.0, 2.0])
+    for _ in range(40):
+        upper = upper_law(step, REMOVE, spacing, -4, 90)
+        lower = lower_law(step, REMOVE, spacing, -4, 90, 1.0, 1)
+        for epsilon in at:
+            exact = sampled_profile(0.3, 1.0, REMOVE, float(epsilon))
+            assert profile(lower, spacing, float(epsilon)) <= exact
+            assert exact <= profile(upper, spacing, float(epsilon))
+
+
+def test_slack_moves_the_law_outward(monkeypatch):
+    """Losses that may lie outside of their cells are taken to lie there, on the worse side."""
+    slack = 0.03
+    monkeypatch.setattr(laws, "cells", lambda *args, up: replace(cells(*args, up=up), slack=slack))
+    claim = ApproximateDP(0.5, 0.0)
+    for law, side in (
+        (upper_law(claim, REMOVE, 0.25, -4, 4), 1),
+        (lower_law(claim, REMOVE, 0.25, -4, 4, 1.0, 1), -1),
+    ):
+        top = law.low + int(np.flatnonzero(law.mass > 1e-6)[-1])
+        assert side * (top * 0.25 + law.offset - 0.5) >= slack
 
 
 def test_moved_cells_lose_less():
