@@ -2,6 +2,7 @@
 
 import math
 import time
+from fractions import Fraction
 
 import mpmath as mp
 import numpy as np
@@ -25,6 +26,7 @@ from accountants import (
     lattice,
 )
 from accountants.cells import ADD, REMOVE
+from accountants.mixture import mixture
 from accountants.parts import Parts, parts_of
 
 RATES = st.floats(-6, -0.01).map(lambda x: 10.0**x)
@@ -452,3 +454,58 @@ def test_the_floor_of_every_profile_is_respected():
     lower, upper = bracket(sampled(0.5, 1.0, 10), -30.0)
     assert lower >= 1 - 1e-12
     assert upper == 1.0
+
+
+def profile(up, tilt=1.0, spacing=0.5, lead=0.0, mass=(0.25, 0.5, 0.25), **changes):
+    """A composed law on a few nodes, given by its untilted masses; log scale 0."""
+    nodes = np.arange(len(mass)) * spacing
+    values = {
+        "tilt": tilt, "spacing": spacing, "lead": lead,
+        "probability": np.array(mass) * np.exp(tilt * (nodes + lead)),
+        "near": np.exp(-tilt * nodes) * -np.expm1(-nodes), "far": np.exp(-(tilt + 1) * nodes),
+        "log_scale": 0.0, "log_scale_error": 0.0, "outside": 0.0, "infinite": 0.0, "up": up,
+    }  # fmt: skip
+    return lattice._Profile(**{**values, **changes})
+
+
+@pytest.mark.parametrize("epsilon", [-0.7, 0.0, 0.2, 0.5, 0.9, 1.5])
+def test_the_sum_of_a_composed_law_is_its_profile(epsilon):
+    """On, between, before and behind the nodes, from both sides."""
+    losses = ((0.25, 0.0), (0.5, 0.5), (0.25, 1.0))
+    exact = math.fsum(m * max(0.0, -math.expm1(epsilon - x)) for m, x in losses)
+    assert profile(False).at(epsilon) <= exact <= profile(True).at(epsilon)
+    assert profile(True).at(epsilon) == pytest.approx(exact, abs=1e-10)
+    assert profile(False).at(epsilon) == pytest.approx(exact, abs=1e-10)
+    assert profile(True, infinite=0.1).at(epsilon) >= exact + 0.1
+
+
+def test_tilted_mass_outside_the_window_counts_at_its_worst():
+    """A node cut off at either end, and the same node wrapped around, are both covered."""
+    tilt, far, epsilon = 1.0, 1.5, 0.8
+    weight = 0.2 * math.exp(tilt * far)
+    exact = -0.25 * math.expm1(epsilon - 1.0) - 0.2 * math.expm1(epsilon - far)
+    assert profile(True, outside=weight).at(epsilon) >= exact
+    wrapped = profile(False, mass=(0.25, 0.5, 0.25 + weight * math.exp(-tilt)), outside=weight)
+    assert wrapped.at(epsilon) <= -0.25 * math.expm1(epsilon - 1.0)
+
+
+def test_errors_of_scale_and_position_go_outward():
+    """A scale known to a thousandth; losses of 1e12, whose last digit is a ten-thousandth."""
+    exact = -0.25 * math.expm1(-0.2)
+    assert profile(True, log_scale_error=1e-3).at(0.8) >= exact * 1.0009
+    assert profile(False, log_scale_error=1e-3).at(0.8) <= exact * 0.9991
+    for up, side in ((True, 1), (False, -1)):
+        one = profile(up, tilt=1e-14, lead=1e12, mass=(0.0, 0.0, 1.0))
+        true = -math.expm1(-1.0 - side * 2e-4)
+        assert side * (one.at(1e12) - true) >= 0
+
+
+@given(st.floats(-6, 6).map(lambda x: 10.0**x))
+def test_mu_is_rounded_to_either_side(mu2):
+    """The shift that stands for plain Gaussians is at least (at most) the exact root."""
+    for up, side in ((True, 1), (False, -1)):
+        ((step, count),) = lattice._steps(Parts(mu2=mu2), up=up)
+        shift = Fraction(mixture(step).shifts[0])
+        assert count == 1
+        assert side * (shift**2 - Fraction(mu2)) > 0
+        assert float(shift**2) == pytest.approx(mu2, rel=1e-14)
