@@ -129,7 +129,8 @@ def _prv(question: Question) -> Ask:
             prvs=parts, max_self_compositions=counts, eps_error=PRV_ERROR,
             delta_error=question.delta / 1000,
         )  # fmt: skip
-        return Answer(*map(float, accountant.compute_epsilon(question.delta, counts)))
+        lower, estimate, upper = accountant.compute_epsilon(question.delta, counts)
+        return Answer(float(lower), float(estimate), float(upper))
 
     def noise_multiplier() -> Answer:
         found = find_noise_multiplier(

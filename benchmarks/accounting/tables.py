@@ -51,10 +51,10 @@ def remark(found: Found, question: Question) -> str:
 
 def width(found: Found) -> float | None:
     """Upper less lower, None where either is missing or no number."""
-    ends = found.get("lower"), found.get("upper")
-    if not all(isinstance(end, float) for end in ends):
+    lower, upper = found.get("lower"), found.get("upper")
+    if not (isinstance(lower, float) and isinstance(upper, float)):
         return None
-    return float(ends[1] - ends[0])
+    return upper - lower
 
 
 def misses(answers: Mapping[str, Found], questions: Mapping[str, Question]) -> list[str]:

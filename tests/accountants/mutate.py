@@ -24,7 +24,8 @@ class Mutation:
 
     Attributes:
         name: the function, and what is taken away. file: below `accountants`.
-        old: occurs there exactly once. tests: below tests/accountants.
+        old: occurs there exactly once. tests: files or node ids below
+            tests/accountants.
     """
 
     name: str
