@@ -22,6 +22,7 @@ from accountants.errors import (
     LedgerError,
     LedgerLocked,
     LedgerMismatch,
+    NewerTables,
     ReplyPruned,
     UnsupportedEvent,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "LedgerError",
     "LedgerLocked",
     "LedgerMismatch",
+    "NewerTables",
     "Planned",
     "PoissonSampled",
     "Repeated",

@@ -60,6 +60,12 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="ledger.sql
 Head = Annotated[
     str | None, typer.Option("--expected-head", metavar="HEX", help="Head exported earlier.")
 ]
+Heads = Annotated[
+    Path | None, typer.Option("--heads", metavar="FILE", help="Heads exported or signed earlier.")
+]
+HeadsOut = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of printing.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `run` wrote.")]
 
 
@@ -173,25 +179,54 @@ def ledger_show(files: Files) -> None:
         from dpfedsyn.report import ledgers, terminal
 
         for path in files:
-            terminal.show(_console(), [ledgers.of(path, _verified(path, None))])
+            terminal.show(_console(), [ledgers.of(path, _verified(path))])
 
 
 @ledger_app.command("verify")
-def ledger_verify(files: Files, expected_head: Head = None) -> None:
+def ledger_verify(files: Files, expected_head: Head = None, heads: Heads = None) -> None:
     """Recompute chain, charges and totals of each ledger from its rows alone."""
-    if expected_head is not None and len(files) != 1:
-        raise typer.BadParameter(f"--expected-head belongs to one ledger, got {len(files)} files.")
-    codes = [_verify_one(path, expected_head) for path in files]
+    if expected_head is not None and (len(files) != 1 or heads is not None):
+        raise typer.BadParameter(
+            f"--expected-head belongs to one ledger and excludes --heads, got {len(files)} files."
+        )
+    codes = [_verify_one(path, expected_head, heads) for path in files]
     raise typer.Exit(max(codes))
 
 
-def _verify_one(path: Path, expected_head: str | None) -> int:
+@ledger_app.command("export-head")
+def ledger_export_head(files: Files, out: HeadsOut = None) -> None:
+    """Write the last link of each ledger's chain as JSON, for others to keep."""
+    with _one_error():
+        _export(files, out, signed=False)
+
+
+@ledger_app.command("sign")
+def ledger_sign(files: Files, out: HeadsOut = None) -> None:
+    """Write the same, signed by each silo's own key (Ed25519)."""
+    with _one_error():
+        _export(files, out, signed=True)
+
+
+def _export(files: list[Path], out: Path | None, *, signed: bool) -> None:
+    from dpfedsyn import heads, keys
+    from dpfedsyn.checkpoint import write_bytes
+
+    signers = [keys.load(path.parent / "key") if signed else None for path in files]
+    found = [heads.of(_verified(p), signer) for p, signer in zip(files, signers, strict=True)]
+    text = heads.dump(found)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_bytes(out, text.encode())
+
+
+def _verify_one(path: Path, expected_head: str | None, heads: Path | None) -> int:
     """Verify one ledger; its fault is printed and does not hide the others'."""
     try:
         with _one_error():
             from dpfedsyn.report import ledgers, terminal
 
-            verified = _verified(path, expected_head)
+            verified = _verified(path, expected_head, heads)
             terminal.say(_console(), ledgers.line(path, verified))
             for warning in verified.warnings:
                 terminal.say(_console(), f"  {warning}")
@@ -202,14 +237,21 @@ def _verify_one(path: Path, expected_head: str | None) -> int:
     return 0
 
 
-def _verified(path: Path, expected_head: str | None) -> Any:
+def _verified(path: Path, head: str | None = None, exported: Path | None = None) -> Any:
+    """Verify a ledger against its anchor, if it lies in a run, and against an exported head."""
+    from accountants.anchor import FileAnchor
     from accountants.verification import verify
+    from dpfedsyn import folder, heads, keys
     from dpfedsyn.errors import RunError
-    from dpfedsyn.keys import ledger_key
 
     if not path.is_file():
         raise RunError(f"{path}: no such ledger. Give RUN/silos/NAME/ledger.sqlite.")
-    return verify(path, key=ledger_key(path.parent), expected_head=expected_head)
+    key = keys.load(path.parent / "key")
+    if exported is not None:
+        head = heads.expected(path, heads.load(exported), key)
+    kept = folder.anchor_of(path, key.ledger_id)
+    anchor = None if kept is None else FileAnchor(kept, key=key.chain)
+    return verify(path, key=key.chain, expected_head=head, anchor=anchor)
 
 
 def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:

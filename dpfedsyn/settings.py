@@ -104,6 +104,7 @@ class PrivacySettings:
     overlap: int = _setting(1, _COUNT)  # one person may have records in this many silos
     counts_share: float = _setting(0.03, _SHARE)  # of mu^2
     moments_share: float = _setting(0.57, _SHARE)  # of mu^2; DP-SGD gets what is left
+    anchors: str = ""  # folder of the ledgers' anchors, best on another disk; empty: the run's own
     unsafe_noise_seed: int | None = None  # repeatable noise: voids the statement; for tests
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,6 +65,7 @@ class Silo:
         self.ledger = ledger
         self._models = tuple(models)
         self._key = key
+        self._one_at_a_time = threading.Lock()
 
     def answer(self, query: ScoreQuery) -> PrivateAnswer:
         """Answer a query once: filter, clip, noise, charge and reply committed together, reply.
@@ -76,7 +78,8 @@ class Silo:
             Gaussian mechanism whose cost `AnswerMechanism.silo_mu2` states. Its charge and its
             bytes are durable before it is returned; the sum of all costs never exceeds the
             ledger's cap, whatever the queries are. A query that was answered before gets the same
-            bytes again, at no cost; no noise is ever used for two different answers.
+            bytes again, at no cost, also when it comes twice at once: queries are answered one at
+            a time. No noise is ever used for two different answers.
 
         Raises:
             ProtocolMismatch: the query is not one this silo answers. BudgetExhausted: its cost
@@ -84,6 +87,10 @@ class Silo:
                 public settings and on the ledger only.
         """
         self._check(query)
+        with self._one_at_a_time:
+            return self._answer(query)
+
+    def _answer(self, query: ScoreQuery) -> PrivateAnswer:
         digest = messages.digest(
             query,
             self.ledger.header.ledger_id.encode(),
@@ -145,6 +152,7 @@ class Silo:
                 mu2=mu2,
                 record_mu2=record_mu2,
                 round=query.round_number,
+                draws=rows * (self.public.dimension + (query.energy_std is not None)),
             )
         except BudgetExhausted as refusal:
             raise BudgetExhausted(f"{self.public.name}: {refusal}") from None

@@ -116,7 +116,7 @@ def test_a_lost_ledger_is_not_begun_again(run: Path) -> None:
 def test_two_processes_cannot_use_one_ledger(run: Path) -> None:
     """A ledger that is held answers with 4, not with a second charge."""
     file = ledger(run, "cleveland")
-    with Ledger.open(file, key=keys.ledger_key(file.parent)):
+    with Ledger.open(file, key=keys.load(file.parent / "key").chain):
         resumed = call("run", "--out", run, "--resume")
     assert resumed.exit_code == 4
     assert "another process" in resumed.output
@@ -126,7 +126,7 @@ def test_two_processes_cannot_use_one_ledger(run: Path) -> None:
 def test_an_older_copy_of_a_ledger_is_not_taken_for_the_present_one(run: Path) -> None:
     """A head that was exported earlier shows that the tail of the chain was cut."""
     file = ledger(run, "va")
-    head = verify(file, key=keys.ledger_key(file.parent)).head
+    head = verify(file, key=keys.load(file.parent / "key").chain).head
     assert call("ledger", "verify", file, "--expected-head", head).exit_code == 0
     for statement in ("DELETE FROM replies WHERE seq = 7", "DELETE FROM charges WHERE seq = 7"):
         _execute(statement)(file)
