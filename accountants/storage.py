@@ -165,7 +165,9 @@ def stored_rows(connection: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...
 def stored_reply(connection: sqlite3.Connection, seq: int) -> bytes | None:
     """The reply bytes of row `seq`, unverified; None where none are kept."""
     row = connection.execute("SELECT bytes FROM replies WHERE seq = ?", (seq,)).fetchone()
-    return None if row is None else bytes(row[0])
+    if row is not None and type(row[0]) is not bytes:
+        raise LedgerCorrupt(f"row {seq}: its stored reply is not bytes; it was edited.")
+    return None if row is None else row[0]
 
 
 def reply_rows(connection: sqlite3.Connection) -> dict[int, int | None]:

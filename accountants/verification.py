@@ -174,7 +174,9 @@ def _links(connection: sqlite3.Connection) -> Iterator[tuple[Charge, bytes]]:
     for expected, (columns, mac) in enumerate(stored_rows(connection), start=1):
         if columns[0] != expected:
             raise LedgerCorrupt(f"row {expected} is missing or was moved.")
-        yield charge_from_columns(columns), bytes(mac)
+        if type(mac) is not bytes:
+            raise LedgerCorrupt(f"row {expected} does not continue the chain; it was edited.")
+        yield charge_from_columns(columns), mac
 
 
 def _checked(header: Header, spent: Spent, charge: Charge, mac: bytes, stored: bytes) -> Spent:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DEFAULT_REFERENCE_SIZE = 200
+DEFAULT_REFERENCE_SIZE = 200.0  # as the reader makes it: a dumped configuration has one digest
 TRAINED_BASELINES = ("fedavg", "pooled", "paper")
 
 
