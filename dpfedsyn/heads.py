@@ -58,10 +58,10 @@ def is_genuine(head: Head, public: bytes) -> bool:
         key must come from the silo by another way: the one inside a file says only who claims it.
     """
     try:
-        signature = bytes.fromhex(head.signature)
-    except ValueError:
+        message, signature = head.message(), bytes.fromhex(head.signature)
+    except ValueError:  # no hex, or text that cannot be encoded
         return False
-    return is_signed(head.message(), signature, public)
+    return is_signed(message, signature, public)
 
 
 def dump(heads: Iterable[Head]) -> str:
