@@ -22,6 +22,7 @@ from accountants.errors import (
     LedgerError,
     LedgerLocked,
     LedgerMismatch,
+    NewerTables,
     ReplyPruned,
     UnsupportedEvent,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "LedgerError",
     "LedgerLocked",
     "LedgerMismatch",
+    "NewerTables",
     "Planned",
     "PoissonSampled",
     "Repeated",

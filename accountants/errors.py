@@ -9,6 +9,7 @@
        ├─ LedgerCorrupt           4   the rows do not match their chain
        ├─ LedgerLocked            4   another process holds the ledger
        ├─ LedgerMismatch          4   the request contradicts the header or an earlier row
+       ├─ NewerTables             4   a later version of the program wrote the file
        └─ ReplyPruned             4   charged before, but its reply is no longer kept
 
 Each message says the fact, the consequence and the mend. `exit_code` is what a command-line
@@ -58,6 +59,10 @@ class LedgerLocked(LedgerError):  # noqa: N818
 
 class LedgerMismatch(LedgerError):  # noqa: N818
     """The request contradicts the ledger's header or an earlier row."""
+
+
+class NewerTables(LedgerError):  # noqa: N818
+    """A later version of the program wrote the file."""
 
 
 class ReplyPruned(LedgerError):  # noqa: N818

@@ -17,7 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from accountants.errors import AccountingError, LedgerError, LedgerMismatch, ReplyPruned
+from accountants.anchor import Anchor, Anchored
+from accountants.errors import (
+    AccountingError,
+    LedgerCorrupt,
+    LedgerError,
+    LedgerMismatch,
+    ReplyPruned,
+)
 from accountants.events import Event, to_json
 from accountants.rows import (
     ANSWER,
@@ -31,7 +38,7 @@ from accountants.rows import (
 )
 from accountants.storage import Storage, create_file
 from accountants.totals import Spent, Totals, add
-from accountants.verification import Verification, read_chain, verify
+from accountants.verification import Verification, read_chain, require_anchored, verify
 
 __all__ = ["Charge", "Header", "Ledger", "Planned", "Ticket", "Totals", "Verification", "verify"]
 
@@ -50,37 +57,53 @@ class Ticket:
 class Ledger:
     """An exclusively held ledger. Use `create` or `open`; close it, or use it as a context."""
 
-    def __init__(self, path: Path, storage: Storage, key: bytes) -> None:
+    def __init__(self, path: Path, storage: Storage, key: bytes, anchor: Anchor | None) -> None:
         chain = read_chain(storage.connection, key, path)
+        if anchor is not None and require_anchored(chain, anchor.read(), path):
+            anchor.advance(Anchored(len(chain.charges), chain.macs[-1]))
+        storage.migrate()
         self.path, self.header = path, chain.header
         self._storage: Storage | None = storage
+        self._anchor = anchor
         self._key, self._mac, self._spent = key, chain.macs[-1], chain.spent
         self._charges = list(chain.charges)
         self._by_digest = {charge.digest: charge for charge in chain.charges}
         self._lock = threading.Lock()
 
     @classmethod
-    def create(cls, path: str | Path, header: Header, *, key: bytes) -> Self:
-        """A new, empty ledger, mode 0600, opened.
+    def create(
+        cls, path: str | Path, header: Header, *, key: bytes, anchor: Anchor | None = None
+    ) -> Self:
+        """A new, empty ledger, mode 0600, opened. Its anchor, if it is to have one, comes first.
 
         Raises:
             LedgerError: the file exists. AccountingError: the key is shorter than 16 bytes.
+            LedgerCorrupt: the anchor knows a ledger that has begun.
         """
         _check_key(key)
-        create_file(Path(path), header.canonical(), first_mac(key, header))
-        return cls.open(path, key=key)
+        mac = first_mac(key, header)
+        if anchor is not None and not Path(path).exists():
+            anchor.begin(mac)
+        create_file(Path(path), header.canonical(), mac)
+        return cls.open(path, key=key, anchor=anchor)
 
     @classmethod
-    def open(cls, path: str | Path, *, key: bytes) -> Self:
+    def open(
+        cls, path: str | Path, *, key: bytes, anchor: Anchor | None = None, wait: float = 0.0
+    ) -> Self:
         """An existing ledger, verified row by row; also after kill -9.
 
+        Args:
+            anchor: where its newest row is remembered; a ledger that has one must be given it.
+            wait: seconds to wait for another process that holds it.
         Raises:
-            LedgerCorrupt: naming the first bad row. LedgerLocked: another process holds it.
+            LedgerCorrupt: naming the first bad row, or the older copy.
+            LedgerLocked: another process holds it; says which one and since when.
         """
         _check_key(key)
-        storage = Storage(Path(path))
+        storage = Storage(Path(path), wait=wait)
         try:
-            return cls(Path(path), storage, key)
+            return cls(Path(path), storage, key, anchor)
         except BaseException:
             storage.close()
             raise
@@ -107,6 +130,7 @@ class Ledger:
         record_mu2: float | None = None,
         round: int = 0,
         uses: int = 1,
+        draws: int = 0,
     ) -> Ticket:
         """Ask the filter; nothing is written.
 
@@ -114,6 +138,7 @@ class Ledger:
             kind: "answer" (group "B", judged by mu2 and record_mu2) or a planned kind ("R", "A").
             mu2: the answer's two-point mu^2. record_mu2: its record-level mu^2, if capped.
             uses: how many uses of the planned event this charge covers.
+            draws: how many noise draws it makes, where the header caps them.
         Raises:
             BudgetExhausted, LedgerMismatch, ReplyPruned (charged before, reply gone).
         """
@@ -122,13 +147,13 @@ class Ledger:
             cost = None if record_mu2 is None else float(record_mu2)
             seq = len(self._charges) + 1
             charge = Charge(
-                seq, kind, group, bytes(digest), event, float(mu2), cost, uses, round, None
+                seq, kind, group, bytes(digest), event, float(mu2), cost, uses, round, None, draws
             )
             self._judged(charge)
             return Ticket(seq, self.header.ledger_id, charge)
 
     def commit(self, ticket: Ticket, reply: bytes | None) -> Charge:
-        """Write the charge and its reply in one durable transaction.
+        """Write the charge and its reply in one durable transaction, then advance the anchor.
 
         Guarantee:
             On return row and reply survive a power cut. On any error nothing may be released.
@@ -149,6 +174,7 @@ class Ledger:
             spent = self._judged(charge)
             mac = next_mac(self._key, self._mac, charge)
             self._write(storage, charge, mac, reply)
+            self._advance(storage, Anchored(charge.seq, mac))
             self._mac, self._spent = mac, spent
             self._charges.append(charge)
             self._by_digest[charge.digest] = charge
@@ -196,7 +222,7 @@ class Ledger:
         event = canonical_json(to_json(charge.event))
         row = (
             charge.seq, charge.kind, charge.group, charge.digest, event, charge.mu2,
-            charge.record_mu2, charge.uses, charge.round, charge.reply_sha256, mac,
+            charge.record_mu2, charge.uses, charge.round, charge.reply_sha256, charge.draws, mac,
         )  # fmt: skip
         prune = None
         if charge.kind == ANSWER:
@@ -213,10 +239,32 @@ class Ledger:
                 "space or mend the disk, then open the ledger again."
             ) from error
 
+    def _advance(self, storage: Storage, newest: Anchored) -> None:
+        if self._anchor is None:
+            return
+        try:
+            self._anchor.advance(newest)
+        except (OSError, LedgerError) as error:
+            # One row beyond the anchor is what a crash leaves; a second one would be refused.
+            storage.close()
+            self._storage = None
+            raise LedgerError(
+                f"{self.path}: row {newest.rows} is charged, but its anchor could not be advanced "
+                f"({error}); nothing may be released. Mend the anchor's disk, then open the ledger "
+                "again."
+            ) from error
+
     def _with_reply(self, charge: Charge) -> Charge:
         if charge.reply_sha256 is None:
             return charge
-        return replace(charge, reply=self._open_storage().reply(charge.seq))
+        reply = self._open_storage().reply(charge.seq)
+        if reply is not None and sha256(reply) != charge.reply_sha256:
+            raise LedgerCorrupt(
+                f"{self.path}: the stored reply of row {charge.seq} is not what was sent. It is "
+                "not delivered again. Restore a whole copy, or open a new budget, which composes "
+                "with this one."
+            )
+        return replace(charge, reply=reply)
 
     def _open_storage(self) -> Storage:
         if self._storage is None:

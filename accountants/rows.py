@@ -51,6 +51,8 @@ class Header:
     answers_cap: cap on the sum of mu^2 of the answers under the two-point bound; 0: none allowed.
     record_cap: cap on the answers' record-level mu^2 (ensembles without DP-SGD); None: not used.
     keep_replies: replies to answers of this many latest rounds stay for redelivery (>= 1).
+    draws_cap: cap on the noise draws of all rows, for mechanisms whose delta grows with each draw;
+        None: not counted.
     """
 
     ledger_id: str
@@ -64,6 +66,7 @@ class Header:
     record_cap: float | None
     keep_replies: int
     version: str
+    draws_cap: int | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -81,6 +84,10 @@ class Header:
                 f"delta={self.delta} must lie in (0, 1) and keep_replies={self.keep_replies} must "
                 "be >= 1. Nothing was created."
             )
+        if self.draws_cap is not None and (type(self.draws_cap) is not int or self.draws_cap < 0):
+            raise AccountingError(
+                f"draws_cap={self.draws_cap!r} is no whole number >= 0. Nothing was created."
+            )
         object.__setattr__(self, "planned", tuple(self.planned))
         keys = [(p.kind, p.group, p.event) for p in self.planned]
         if len(set(keys)) != len(keys):
@@ -92,6 +99,8 @@ class Header:
     def canonical(self) -> str:
         """One JSON text per header: sorted keys, no spaces."""
         value = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.draws_cap is None:  # as headers were written before draws were counted
+            del value["draws_cap"]
         value["planned"] = [{**asdict(p), "event": to_json(p.event)} for p in self.planned]
         return canonical_json(value)
 
@@ -120,14 +129,19 @@ class Charge:
     uses: int
     round: int
     reply_sha256: bytes | None
+    draws: int = 0
     reply: bytes | None = None
 
     def encoded(self) -> bytes:
-        """Injective bytes of the row; the reply enters by its hash."""
+        """Injective bytes of the row; the reply enters by its hash.
+
+        A row without draws has the bytes of rows from before draws were counted.
+        """
         event = canonical_json(to_json(self.event))
+        draws = (self.draws,) if self.draws else ()
         return encode(
             "charge", self.seq, self.kind, self.group, self.digest, event, self.mu2,
-            self.record_mu2, self.uses, self.round, self.reply_sha256,
+            self.record_mu2, self.uses, self.round, self.reply_sha256, *draws,
         )  # fmt: skip
 
 
@@ -176,11 +190,11 @@ def charge_from_columns(columns: tuple[Any, ...]) -> Charge:
     """A row as SQLite gave it, with every type checked.
 
     Raises:
-        LedgerCorrupt: a column holds another type than was written.
+        LedgerCorrupt: a column holds another type, or another spelling, than was written.
     """
-    seq, kind, group, digest, event, mu2, record_mu2, uses, round_, reply_hash = columns
+    seq, kind, group, digest, event, mu2, record_mu2, uses, round_, reply_hash, draws = columns
     types = ((seq, int), (kind, str), (group, str), (digest, bytes), (event, str), (mu2, float),
-             (uses, int), (round_, int))  # fmt: skip
+             (uses, int), (round_, int), (draws, int))  # fmt: skip
     optional = ((record_mu2, float), (reply_hash, bytes))
     sound = all(type(v) is t for v, t in types) and all(
         v is None or type(v) is t for v, t in optional
@@ -189,6 +203,10 @@ def charge_from_columns(columns: tuple[Any, ...]) -> Charge:
         if not sound:
             raise ValueError("a column changed its type")
         parsed = from_json(json.loads(event))
+        if canonical_json(to_json(parsed)) != event:
+            raise ValueError("the event is written otherwise")
     except (ValueError, RecursionError) as error:
         raise LedgerCorrupt(f"row {seq!r} cannot be read back ({error}); it was edited.") from error
-    return Charge(seq, kind, group, digest, parsed, mu2, record_mu2, uses, round_, reply_hash)
+    return Charge(
+        seq, kind, group, digest, parsed, mu2, record_mu2, uses, round_, reply_hash, draws
+    )

@@ -6,7 +6,6 @@ because POSIX record locks vanish when any descriptor of the file is closed in t
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -15,18 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from accountants import locks, migrations
 from accountants.errors import LedgerCorrupt, LedgerError, LedgerLocked
 
-_SCHEMA = """
-CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 0), text TEXT NOT NULL, mac BLOB NOT NULL);
-CREATE TABLE charges (
-    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, grp TEXT NOT NULL, digest BLOB NOT NULL,
-    event TEXT NOT NULL, mu2 REAL NOT NULL, record_mu2 REAL, uses INTEGER NOT NULL,
-    round INTEGER NOT NULL, reply_sha256 BLOB, mac BLOB NOT NULL);
-CREATE TABLE replies (seq INTEGER PRIMARY KEY, prune_round INTEGER, bytes BLOB NOT NULL);
-CREATE INDEX replies_by_round ON replies (prune_round);
-"""
-_COLUMNS = "seq, kind, grp, digest, event, mu2, record_mu2, uses, round, reply_sha256"
+_FIRST_COLUMNS = "seq, kind, grp, digest, event, mu2, record_mu2, uses, round, reply_sha256"
+_COLUMNS = f"{_FIRST_COLUMNS}, draws"
+_OWNER_ONLY = 0o600
 _PAGE_SIZE = 32768  # a 200 KB reply is then 7 pages instead of 50
 
 
@@ -46,7 +39,7 @@ def create_file(path: Path, header: str, mac: bytes) -> None:
     try:
         connection = _connect(Path(name))
         try:
-            connection.executescript(_SCHEMA)
+            migrations.create(connection)
             connection.execute("INSERT INTO header VALUES (0, ?, ?)", (header, mac))
         finally:
             connection.close()
@@ -56,22 +49,23 @@ def create_file(path: Path, header: str, mac: bytes) -> None:
     finally:
         for suffix in ("", "-wal", "-shm"):
             Path(name + suffix).unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 class Storage:
     """One exclusively held ledger file."""
 
-    def __init__(self, path: Path) -> None:
-        """Take both locks and recover what a killed process left.
+    def __init__(self, path: Path, *, wait: float = 0.0) -> None:
+        """Take both locks, within `wait` seconds, and recover what a killed process left.
 
         Raises:
             LedgerLocked: another process holds it. LedgerCorrupt: no SQLite file.
             LedgerError: there is no such file.
         """
-        self._descriptor = -1
-        self._descriptor = _flock(path, fcntl.LOCK_EX)
+        self._path, self._descriptor = path, -1
+        self._descriptor = locks.hold(path, wait=wait)
         try:
+            _keep_private(path)
             self._connection = _connect(path)
             self._connection.execute("BEGIN EXCLUSIVE")
             self._connection.execute("COMMIT")
@@ -90,7 +84,7 @@ class Storage:
         try:
             if prune is not None:
                 run("DELETE FROM replies WHERE prune_round <= ?", (prune[1],))
-            run(f"INSERT INTO charges ({_COLUMNS}, mac) VALUES ({','.join('?' * 11)})", row)
+            run(f"INSERT INTO charges ({_COLUMNS}, mac) VALUES ({','.join('?' * 12)})", row)
             if reply is not None:
                 mark = None if prune is None else prune[0]
                 run("INSERT INTO replies VALUES (?, ?, ?)", (row[0], mark, reply))
@@ -99,6 +93,10 @@ class Storage:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
+
+    def migrate(self) -> None:
+        """Bring a file of an earlier version to the present tables."""
+        migrations.migrate(self._connection)
 
     def reply(self, seq: int) -> bytes | None:
         """A stored reply, if it is still kept."""
@@ -114,7 +112,7 @@ class Storage:
         if hasattr(self, "_connection"):
             self._connection.close()
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            locks.release(self._path, self._descriptor)
             self._descriptor = -1
 
     def __del__(self) -> None:
@@ -123,13 +121,13 @@ class Storage:
 
 
 @contextlib.contextmanager
-def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+def snapshot(path: Path, *, wait: float = 0.0) -> Iterator[sqlite3.Connection]:
     """A private copy of the ledger for readers; the file itself is never written.
 
     A killed run leaves its newest rows in the WAL beside the file, so that is copied too.
     Raises LedgerLocked while a process holds the ledger: a copy of a moving file proves nothing.
     """
-    descriptor = _flock(path, fcntl.LOCK_SH)
+    descriptor = locks.share(path, wait=wait)
     try:
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             copy = Path(folder) / "ledger.sqlite"
@@ -158,19 +156,23 @@ def stored_header(connection: sqlite3.Connection) -> tuple[str, bytes]:
 
 def stored_rows(connection: sqlite3.Connection) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """(columns, mac) of every row in order, unverified."""
-    for row in connection.execute(f"SELECT {_COLUMNS}, mac FROM charges ORDER BY seq"):
+    first = migrations.version_of(connection) == 1
+    columns = f"{_FIRST_COLUMNS}, 0" if first else _COLUMNS
+    for row in connection.execute(f"SELECT {columns}, mac FROM charges ORDER BY seq"):
         yield row[:-1], row[-1]
 
 
 def stored_reply(connection: sqlite3.Connection, seq: int) -> bytes | None:
     """The reply bytes of row `seq`, unverified; None where none are kept."""
     row = connection.execute("SELECT bytes FROM replies WHERE seq = ?", (seq,)).fetchone()
-    return None if row is None else bytes(row[0])
+    if row is not None and type(row[0]) is not bytes:
+        raise LedgerCorrupt(f"row {seq}: its stored reply is not bytes; it was edited.")
+    return None if row is None else row[0]
 
 
-def reply_rows(connection: sqlite3.Connection) -> set[int]:
-    """Rows that still have their reply."""
-    return {seq for (seq,) in connection.execute("SELECT seq FROM replies")}
+def reply_rows(connection: sqlite3.Connection) -> dict[int, int | None]:
+    """Rows that still have their reply, and the round by which it is pruned; None: never."""
+    return dict(connection.execute("SELECT seq, prune_round FROM replies"))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -192,29 +194,17 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _flock(path: Path, kind: int) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise LedgerError(
-            f"{path} cannot be opened ({error.strerror}); no budget can be read from it. "
-            "Check the path and its permissions."
-        ) from error
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise LedgerLocked(
-            f"{path} is held by another process (a run in progress?); nothing was read or "
-            "charged. Wait until it ends, or stop it."
-        ) from error
-    return descriptor
+def _keep_private(path: Path) -> None:
+    """Take everybody else's rights to a file, such as a restored copy; its log inherits them."""
+    if path.stat().st_mode & 0o077:
+        path.chmod(_OWNER_ONLY)
 
 
 def _explained(path: Path, error: sqlite3.Error) -> LedgerError:
     if "locked" in str(error) or "busy" in str(error):
         return LedgerLocked(
-            f"{path} is held by another process; nothing was read or charged. Wait until it ends."
+            f"{path} is held by another process ({locks.holder(path)}); nothing was read or "
+            "charged. Wait until it ends."
         )
     return LedgerCorrupt(
         f"{path} is not a readable ledger ({error}); its budget counts as exhausted. Restore the "
@@ -222,7 +212,8 @@ def _explained(path: Path, error: sqlite3.Error) -> LedgerError:
     )
 
 
-def _sync_directory(folder: Path) -> None:
+def sync_directory(folder: Path) -> None:
+    """Make names that were given or taken in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

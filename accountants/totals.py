@@ -1,7 +1,7 @@
 """What a ledger's rows add up to, and whether one more may be added: pure functions of rows."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from accountants.errors import BudgetExhausted, LedgerMismatch, UnsupportedEvent
@@ -21,6 +21,7 @@ class Totals:
     record_mu2: float | None
     uses: dict[str, int]
     rows: int
+    draws: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Spent:
     record: Fraction = Fraction(0)
     uses: dict[PlanKey, int] = field(default_factory=dict)
     rows: int = 0
+    draws: int = 0
 
     def totals(self, header: Header) -> Totals:
         """What users see."""
@@ -38,22 +40,24 @@ class Spent:
         for (kind, _, _), count in self.uses.items():
             by_kind[kind] = by_kind.get(kind, 0) + count
         record = None if header.record_cap is None else rounded_up(self.record)
-        return Totals(rounded_up(self.answers), record, by_kind, self.rows)
+        return Totals(rounded_up(self.answers), record, by_kind, self.rows, self.draws)
 
 
 def add(header: Header, spent: Spent, charge: Charge) -> Spent:
     """The state after `charge`, if the filter accepts it.
 
     Guarantee:
-        Every accepted row keeps the sums of mu^2 within the header's caps and each planned
-        mechanism within its uses; the same function judges a request, a commit and a stored row.
+        Every accepted row keeps the sums of mu^2 within the header's caps, each planned mechanism
+        within its uses and the noise draws within theirs; the same function judges a request, a
+        commit and a stored row.
     Raises:
         BudgetExhausted: over a cap or over the planned uses, or no positive finite cost.
         LedgerMismatch: not in the header's plan, or the cost is below what the event costs.
     """
     _check_shape(charge)
+    draws = _add_draws(header, spent, charge)
     if charge.kind == ANSWER:
-        return _add_answer(header, spent, charge)
+        return replace(_add_answer(header, spent, charge), draws=draws)
     key = (charge.kind, charge.group, charge.event)
     allowed = {(p.kind, p.group, p.event): p.uses for p in header.planned}
     if key not in allowed:
@@ -70,7 +74,20 @@ def add(header: Header, spent: Spent, charge: Charge) -> Spent:
             f"{header.silo!r}. Nothing was charged and nothing released. Plan more uses in a new "
             "ledger; they compose with these."
         )
-    return Spent(spent.answers, spent.record, {**spent.uses, key: used}, spent.rows + 1)
+    return Spent(spent.answers, spent.record, {**spent.uses, key: used}, spent.rows + 1, draws)
+
+
+def _add_draws(header: Header, spent: Spent, charge: Charge) -> int:
+    """All draws with this row's; where they are capped, every row must say how many it makes."""
+    total, cap = spent.draws + charge.draws, header.draws_cap
+    if cap is not None and (charge.draws == 0 or total > cap):
+        raise BudgetExhausted(
+            f"{charge.kind!r} of silo {header.silo!r} makes {charge.draws} noise draws, {total} "
+            f"with those before; at least one and at most {cap} in all are covered by the claim's "
+            "delta. Nothing was charged and nothing released. Ask fewer rows or rounds, or open a "
+            "new budget, which composes with this one."
+        )
+    return total
 
 
 def _add_answer(header: Header, spent: Spent, charge: Charge) -> Spent:
@@ -97,10 +114,10 @@ def _check_shape(charge: Charge) -> None:
             f"Costs {costs} are not finite and non-negative; nothing was charged and nothing "
             "released. Charge what the mechanism really costs."
         )
-    if charge.uses < 1 or charge.round < 0 or not charge.digest:
+    if charge.uses < 1 or charge.round < 0 or charge.draws < 0 or not charge.digest:
         raise LedgerMismatch(
-            f"uses={charge.uses} must be >= 1, round={charge.round} >= 0 and the digest not empty; "
-            "nothing was charged."
+            f"uses={charge.uses} must be >= 1, round={charge.round} and draws={charge.draws} >= 0 "
+            "and the digest not empty; nothing was charged."
         )
     if (charge.kind == ANSWER) != (charge.group == "B"):
         raise LedgerMismatch(

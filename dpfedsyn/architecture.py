@@ -36,6 +36,11 @@ class Architecture:
         network.draw(stream)
         return network
 
+    @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return sum(parameter.numel() for parameter in self._built().parameters())
+
     def with_weights(self, arrays: Mapping[str, NDArray[np.float32]]) -> Network:
         """Return the network with the given weights, by parameter name."""
         network = self._built()

@@ -8,18 +8,16 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-from dpfedsyn import __version__
+from dpfedsyn import __version__, ledger_cli
+from dpfedsyn.console import INTERRUPTED, block, console, one_error
 
 EXAMPLE = "hospitals"
-STOPPED, INTERRUPTED = 6, 130
+STOPPED = 6
 RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
 
 app = typer.Typer(
@@ -29,8 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they print local variables, and those may be records
     add_completion=False,
 )
-ledger_app = typer.Typer(help="Look into a silo's privacy ledger.", no_args_is_help=True)
-app.add_typer(ledger_app, name="ledger")
+app.add_typer(ledger_cli.app, name="ledger")
 
 Source = Annotated[
     str | None,
@@ -53,12 +50,12 @@ AnswersMu = Annotated[
     float | None,
     typer.Option("--answers-mu", metavar="MU", help="And of at most MU for the answers alone."),
 ]
+After = Annotated[
+    list[Path] | None,
+    typer.Option("--after", metavar="RUN", help="An earlier run on the same records; repeatable."),
+]
 Write = Annotated[
     Path | None, typer.Option("--write", metavar="FILE.toml", help="Keep the solved plan.")
-]
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="ledger.sqlite of a silo.")]
-Head = Annotated[
-    str | None, typer.Option("--expected-head", metavar="HEX", help="Head exported earlier.")
 ]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `run` wrote.")]
 
@@ -88,7 +85,7 @@ def run(
     config: Source = None, overrides: Overrides = None, out: Out = None, resume: Resume = False
 ) -> None:
     """Run the whole collaboration and leave a run folder."""
-    with _one_error():
+    with one_error():
         from dpfedsyn.config import load
 
         _check_resume(out, resume)
@@ -107,13 +104,16 @@ def plan(
     epsilon: Epsilon = None,
     answers_mu: AnswersMu = None,
     write: Write = None,
+    after: After = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what a run will cost, or what a budget buys, before anything runs."""
-    with _one_error():
+    with one_error():
         from dpfedsyn.config import load
 
         if epsilon is not None or answers_mu is not None:
+            if after:
+                raise typer.BadParameter("--after belongs to a plan, not to a frontier.")
             _solve(load(config or EXAMPLE, overrides or []), epsilon, answers_mu, write, as_json)
             return
         if write is not None:
@@ -124,10 +124,15 @@ def plan(
         from dpfedsyn.report import terminal
 
         planned = make(load(config or EXAMPLE, overrides or []))
+        shown = planned.to_dict()
+        if after:
+            from dpfedsyn import earlier
+
+            shown["after"] = earlier.together(planned, after)
         if as_json:
-            typer.echo(json.dumps(finite(planned.to_dict()), indent=2, allow_nan=False))
+            typer.echo(json.dumps(finite(shown), indent=2, allow_nan=False))
         else:
-            terminal.plan(_console(), planned.to_dict())
+            terminal.plan(console(), shown)
         if not planned.fits:
             faults = "\n".join(f"  - {fault}" for fault in planned.faults)
             raise BudgetExhausted(
@@ -150,66 +155,20 @@ def _solve(
     solved = frontier.solve(config, epsilon=epsilon, answers_mu=answers_mu)
     if write is not None:
         write.write_text(dump(absolute(solved.plan.config)), encoding="utf-8")
-        _block(f"Written: {write}. `dpfedsyn run {shlex.quote(str(write))}` runs it.")
+        block(f"Written: {write}. `dpfedsyn run {shlex.quote(str(write))}` runs it.")
     if as_json:
         typer.echo(json.dumps(finite(solved.to_dict()), indent=2, allow_nan=False))
     else:
-        terminal.frontier(_console(), solved.to_dict())
+        terminal.frontier(console(), solved.to_dict())
 
 
 @app.command()
 def report(folder: Folder) -> None:
     """Write report.html from the files of a run folder."""
-    with _one_error():
+    with one_error():
         from dpfedsyn.report import write
 
         typer.echo(str(write(folder)))
-
-
-@ledger_app.command("show")
-def ledger_show(files: Files) -> None:
-    """Print what each ledger has charged."""
-    with _one_error():
-        from dpfedsyn.report import ledgers, terminal
-
-        for path in files:
-            terminal.show(_console(), [ledgers.of(path, _verified(path, None))])
-
-
-@ledger_app.command("verify")
-def ledger_verify(files: Files, expected_head: Head = None) -> None:
-    """Recompute chain, charges and totals of each ledger from its rows alone."""
-    if expected_head is not None and len(files) != 1:
-        raise typer.BadParameter(f"--expected-head belongs to one ledger, got {len(files)} files.")
-    codes = [_verify_one(path, expected_head) for path in files]
-    raise typer.Exit(max(codes))
-
-
-def _verify_one(path: Path, expected_head: str | None) -> int:
-    """Verify one ledger; its fault is printed and does not hide the others'."""
-    try:
-        with _one_error():
-            from dpfedsyn.report import ledgers, terminal
-
-            verified = _verified(path, expected_head)
-            terminal.say(_console(), ledgers.line(path, verified))
-            for warning in verified.warnings:
-                terminal.say(_console(), f"  {warning}")
-    except typer.Exit as left:
-        if left.exit_code == INTERRUPTED:
-            raise
-        return left.exit_code
-    return 0
-
-
-def _verified(path: Path, expected_head: str | None) -> Any:
-    from accountants.verification import verify
-    from dpfedsyn.errors import RunError
-    from dpfedsyn.keys import ledger_key
-
-    if not path.is_file():
-        raise RunError(f"{path}: no such ledger. Give RUN/silos/NAME/ledger.sqlite.")
-    return verify(path, key=ledger_key(path.parent), expected_head=expected_head)
 
 
 def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
@@ -219,21 +178,21 @@ def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
     from dpfedsyn.report.finished import read
 
     privacy = config.privacy
-    console = _console()
+    screen = console()
     terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    progress = RichProgress(terms, console)
+    progress = RichProgress(terms, screen)
     try:
         result = runner.run(config, folder, resume=resume, progress=progress)
         progress.stage("report", None)
         page = write(result.folder)
         progress.finish()
-        terminal.run(console, read(result.folder))
-        terminal.say(console, f"Run folder: {result.folder}   Report: {page}")
+        terminal.run(screen, read(result.folder))
+        terminal.say(screen, f"Run folder: {result.folder}   Report: {page}")
         if not result.foreseen:
             raise typer.Exit(STOPPED)
     except KeyboardInterrupt:
         progress.finish()
-        _block(_interrupted(folder))
+        block(_interrupted(folder))
         raise typer.Exit(INTERRUPTED) from None
     finally:
         progress.finish()
@@ -280,36 +239,3 @@ def _interrupted(folder: Path) -> str:
         return "Interrupted before anything was written or charged."
     command = f"dpfedsyn run --out {shlex.quote(str(folder))} --resume"
     return f"Interrupted. Every charge is kept in {folder}.\n`{command}` continues the run."
-
-
-@contextmanager
-def _one_error() -> Iterator[None]:
-    """Print an expected error as one block and leave with its code; bugs keep their traceback."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _block("Interrupted before anything was written or charged.")
-        raise typer.Exit(INTERRUPTED) from None
-    except OSError as error:
-        _block(
-            f"Error: {error.filename or 'a file'}: {error.strerror or error}. What was charged "
-            "stays charged. Mend the path, its mode or the disk, and try again (--resume)."
-        )
-        raise typer.Exit(2) from None
-    except Exception as error:
-        from dpfedsyn.errors import DPError
-
-        if not isinstance(error, DPError):
-            raise
-        _block(f"Error: {error}")
-        raise typer.Exit(error.exit_code) from None
-
-
-def _block(text: str) -> None:
-    from dpfedsyn.report.wording import plain
-
-    typer.echo(plain(text), err=True)
-
-
-def _console() -> Console:
-    return Console(highlight=False)

@@ -101,7 +101,11 @@ def absolute(config: Config) -> Config:
         path=full(config.data.path),
         test=full(config.data.test),
     )
-    return dataclasses.replace(config, silos=silos, data=data)
+    anchors = config.privacy.anchors
+    if anchors:
+        anchors = str(config.path(str(Path(anchors).expanduser())))
+    privacy = dataclasses.replace(config.privacy, anchors=anchors)
+    return dataclasses.replace(config, silos=silos, data=data, privacy=privacy)
 
 
 def _examples_folder() -> Path:

@@ -3,7 +3,8 @@
     DPError                      accountants.errors; `exit_code` is what the command line returns
     ├─ AccountingError      (2)  UnsupportedEvent · CalibrationFailed
     ├─ BudgetExhausted      (3)  refused; nothing was released
-    ├─ LedgerError          (4)  LedgerCorrupt · LedgerLocked · LedgerMismatch · ReplyPruned
+    ├─ LedgerError          (4)  LedgerCorrupt · LedgerLocked · LedgerMismatch · NewerTables ·
+    │                            ReplyPruned
     ├─ ConfigError          (2)  every fault of a configuration at once
     ├─ DataError            (2)  file, row and column that the public schema refuses
     ├─ MechanismError       (2)  a release that has no finite sensitivity
@@ -23,6 +24,7 @@ from accountants.errors import (
     LedgerError,
     LedgerLocked,
     LedgerMismatch,
+    NewerTables,
     ReplyPruned,
     UnsupportedEvent,
 )
@@ -40,6 +42,7 @@ __all__ = [
     "LedgerLocked",
     "LedgerMismatch",
     "MechanismError",
+    "NewerTables",
     "ProtocolMismatch",
     "ReplyPruned",
     "RunError",

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from accountants.anchor import FileAnchor
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import __version__, keys, partition, weights
+from dpfedsyn import __version__, draws, keys, partition, weights
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
-from dpfedsyn.config import digest
+from dpfedsyn.config import absolute, digest
 from dpfedsyn.data import Records, split
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import ConfigError, LedgerMismatch
@@ -26,6 +27,8 @@ from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
 from dpfedsyn.train import Preparation, Trained, prepare
 from dpfedsyn.weights import Mixture
+
+WAIT = 2.0  # seconds for another process to leave a ledger: longer than a look into it takes
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,8 @@ def _ledger(
 
     Guarantee:
         A ledger serves one plan, one configuration and one schema, all bound into its first row:
-        resumed with any other it is refused, and so is a run whose ledger is gone.
+        resumed with any other it is refused, and so is a run whose ledger is gone, or is an older
+        copy than its anchor knows.
     """
     path, budget = folder.silo(silo.name) / "ledger.sqlite", plan.budgets[silo.name]
     privacy = plan.config.privacy
@@ -183,9 +187,12 @@ def _ledger(
         record_cap=None if budget.record_mu is None else budget.record_mu**2,
         keep_replies=plan.config.answers.keep_replies,
         version=f"{__version__} {digest(plan.config)} {encoder.digest}",
+        draws_cap=draws.cap(plan),
     )
+    kept = folder.anchor(silo.name, key.ledger_id, absolute(plan.config).privacy.anchors)
+    anchor = FileAnchor(kept, key=key.chain)
     if path.exists():
-        ledger = Ledger.open(path, key=key.chain)
+        ledger = Ledger.open(path, key=key.chain, anchor=anchor, wait=WAIT)
         if ledger.header == header:
             return ledger
         ledger.close()
@@ -200,7 +207,7 @@ def _ledger(
             "so the budget counts as exhausted. Nothing was charged. Put the file back, or start a "
             "new run, whose budget composes with this one."
         )
-    return Ledger.create(path, header, key=key.chain)
+    return Ledger.create(path, header, key=key.chain, anchor=anchor)
 
 
 def _planned(budget: Budget) -> tuple[Planned, ...]:

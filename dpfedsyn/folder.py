@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ class RunFolder:
     def saved(self, name: str) -> Path:
         """The server's checkpoint of one pass."""
         return self.path / "checkpoint" / f"{name}.npz"
+
+    def anchor(self, name: str, ledger_id: str, elsewhere: str = "") -> Path:
+        """Where the newest row of a silo's ledger is remembered: apart from the silo's folder."""
+        folder = Path(elsewhere) if elsewhere else self.path / "anchors"
+        return folder / f"{name}-{ledger_id}"
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file durably."""
@@ -100,6 +106,21 @@ def _create(path: Path) -> None:
         ) from None
     for left_over in path.glob("*.part"):
         left_over.unlink()
+
+
+def anchor_of(ledger: Path, ledger_id: str) -> Path | None:
+    """Return where the anchor of RUN/silos/NAME/ledger.sqlite has to be; None outside of a run.
+
+    Reads the run's configuration only: an auditor need not have the records.
+    """
+    silo = ledger.resolve().parent
+    run = RunFolder(silo.parent.parent)
+    try:
+        text = (run.path / "config.toml").read_text(encoding="utf-8")
+        elsewhere = tomllib.loads(text)["privacy"]["anchors"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return run.anchor(silo.name, ledger_id, str(elsewhere))
 
 
 class RoundLog:

@@ -12,7 +12,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from dpfedsyn.errors import LedgerMismatch
@@ -50,6 +52,18 @@ class SiloKey:
         """Key of the HMAC that chains the ledger's rows."""
         return self.derive(b"ledger-chain")
 
+    @property
+    def public(self) -> bytes:
+        """The silo's Ed25519 public key, 32 bytes: whoever has it can check `sign`, and no more."""
+        return self._signing().public_key().public_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the silo's Ed25519 signature of a message, 64 bytes."""
+        return self._signing().sign(message)
+
+    def _signing(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.derive(b"head-signature"))
+
     def noise(self, digest: bytes, charge: int) -> bytes:
         """Key of the noise of one charge: KDF(root, query digest, charge number).
 
@@ -83,10 +97,26 @@ def store(key: SiloKey, path: Path) -> None:
     beside.unlink()
 
 
-def load(path: Path) -> SiloKey:
-    """Read a silo's secret; `LedgerMismatch` where it is missing or not one."""
+def is_signed(message: bytes, signature: bytes, public: bytes) -> bool:
+    """Whether the silo with this public key signed this message."""
     try:
-        root = path.read_bytes()
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def load(path: Path) -> SiloKey:
+    """Read a silo's secret.
+
+    Guarantee:
+        A secret that others may read is refused: what they can have read subtracts all noise.
+
+    Raises:
+        LedgerMismatch: it is missing, no key, or open to others.
+    """
+    try:
+        root, mode = path.read_bytes(), path.stat().st_mode
     except OSError as error:
         raise LedgerMismatch(
             f"{path}: the silo's key cannot be read ({error.strerror}); without it the ledger's "
@@ -97,9 +127,10 @@ def load(path: Path) -> SiloKey:
             f"{path}: a key has {KEY_BYTES} bytes, this file has {len(root)}; the ledger beside it "
             "cannot be checked. Put the original key back."
         )
+    if mode & 0o077:
+        raise LedgerMismatch(
+            f"{path}: others may read this key (mode {stat.S_IMODE(mode):o}), and whoever has it "
+            "subtracts every noise of this silo. Nothing was read or charged. If nobody can have "
+            "read it, `chmod 600` it; else start a new run, whose budget composes with this one."
+        )
     return SiloKey(root)
-
-
-def ledger_key(folder: Path) -> bytes:
-    """Return the chain key of the ledger in a silo's folder."""
-    return load(folder / "key").chain

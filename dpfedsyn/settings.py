@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-DEFAULT_REFERENCE_SIZE = 200
+DEFAULT_REFERENCE_SIZE = 200.0  # as the reader makes it: a dumped configuration has one digest
 TRAINED_BASELINES = ("fedavg", "pooled", "paper")
 
 
@@ -104,6 +104,7 @@ class PrivacySettings:
     overlap: int = _setting(1, _COUNT)  # one person may have records in this many silos
     counts_share: float = _setting(0.03, _SHARE)  # of mu^2
     moments_share: float = _setting(0.57, _SHARE)  # of mu^2; DP-SGD gets what is left
+    anchors: str = ""  # folder of the ledgers' anchors, best on another disk; empty: the run's own
     unsafe_noise_seed: int | None = None  # repeatable noise: voids the statement; for tests
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,6 +65,7 @@ class Silo:
         self.ledger = ledger
         self._models = tuple(models)
         self._key = key
+        self._one_at_a_time = threading.Lock()
 
     def answer(self, query: ScoreQuery) -> PrivateAnswer:
         """Answer a query once: filter, clip, noise, charge and reply committed together, reply.
@@ -76,7 +78,8 @@ class Silo:
             Gaussian mechanism whose cost `AnswerMechanism.silo_mu2` states. Its charge and its
             bytes are durable before it is returned; the sum of all costs never exceeds the
             ledger's cap, whatever the queries are. A query that was answered before gets the same
-            bytes again, at no cost; no noise is ever used for two different answers.
+            bytes again, at no cost, also when it comes twice at once: queries are answered one at
+            a time. No noise is ever used for two different answers.
 
         Raises:
             ProtocolMismatch: the query is not one this silo answers. BudgetExhausted: its cost
@@ -84,6 +87,10 @@ class Silo:
                 public settings and on the ledger only.
         """
         self._check(query)
+        with self._one_at_a_time:
+            return self._answer(query)
+
+    def _answer(self, query: ScoreQuery) -> PrivateAnswer:
         digest = messages.digest(
             query,
             self.ledger.header.ledger_id.encode(),
@@ -145,6 +152,7 @@ class Silo:
                 mu2=mu2,
                 record_mu2=record_mu2,
                 round=query.round_number,
+                draws=rows * (self.public.dimension + (query.energy_std is not None)),
             )
         except BudgetExhausted as refusal:
             raise BudgetExhausted(f"{self.public.name}: {refusal}") from None
@@ -164,17 +172,17 @@ class Silo:
         """Say what is wrong with a query, types included: the wire may carry anything."""
         x, labels, public = query.x, query.labels, self.public
         stds = [query.score_std] + ([] if query.energy_std is None else [query.energy_std])
-        if query.run != public.run:
-            return f"run {query.run!r}, not {public.run!r}"
+        if type(query.run) is not str or query.run != public.run:
+            return f"run {_shown(query.run)}, not {public.run!r}"
         if type(query.round_number) is not int or not 0 <= query.round_number < MOST_ROUNDS:
-            return f"round {query.round_number!r}"
+            return f"round {_shown(query.round_number)}"
         if type(query.t) is not int or not 0 <= query.t < TRAINING_STEPS:
-            return f"t = {query.t!r}"
+            return f"t = {_shown(query.t)}"
         if not all(isinstance(s, float) and LEAST_NOISE <= s <= MOST_NOISE for s in stds):
-            return f"noise {stds}"
-        if not isinstance(x, np.ndarray) or x.dtype != np.float32:
+            return f"noise {', '.join(map(_shown, stds))}"
+        if type(x) is not np.ndarray or x.dtype != np.float32:
             return f"x of type {getattr(x, 'dtype', type(x).__name__)}, not float32"
-        if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
+        if type(labels) is not np.ndarray or labels.dtype != np.int64:
             return f"labels of type {getattr(labels, 'dtype', type(labels).__name__)}, not int64"
         if x.ndim != 2 or x.shape[1] != public.dimension or len(x) == 0:
             return f"x of shape {x.shape}"
@@ -183,6 +191,14 @@ class Silo:
         if ((labels < 0) | (labels >= public.classes)).any():
             return f"labels outside 0 ... {public.classes - 1}"
         return None if np.isfinite(x).all() else "x that is not finite"
+
+
+def _shown(value: object) -> str:
+    """Write what a server sent into a refusal; what is no number or short text, by its type."""
+    plain = isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64)
+    if plain or (isinstance(value, str) and len(value) <= 60):
+        return ascii(value)
+    return f"of type {type(value).__name__}"
 
 
 def _predicted(model: Model, x: Array, signal: float, labels: NDArray[np.int64]) -> Array:

@@ -161,7 +161,21 @@ def _answers_promise_little(plan: Plan) -> bool:
     )
 
 
+def _rollback(config: Config) -> str:
+    """Say which older copies are noticed: those that leave the anchor behind."""
+    if config.privacy.anchors:
+        return (
+            "An older copy of a ledger or of the run folder, put back, is noticed by its anchor; "
+            "one of both, a clone of the machine for instance, only by an exported head."
+        )
+    return (
+        "An older copy of a ledger, put back, is noticed by its anchor; one of the whole run "
+        "folder, in which the anchors lie, or of the machine only by an exported head."
+    )
+
+
 def _caveats(plan: Plan) -> list[str]:
+    config = plan.config
     caveats = [
         "Noise is a floating-point Gaussian whose tails end at 8.2 standard deviations: neither "
         "this nor the generator's advantage is added to delta, and draws are not capped.",
@@ -174,7 +188,9 @@ def _caveats(plan: Plan) -> list[str]:
         "A record's gradient is computed in float32 beside others: its last bits may depend on how "
         "many records are in the batch. The declared slack of 1e-6 was not exceeded in tests, "
         "but does not bound that for every device.",
-        "An older copy of a ledger put back in its place is not noticed without an exported head.",
+        _rollback(config),
+        "The claim is of this run alone; another run on the same records composes with it "
+        "(`dpfedsyn plan --after`).",
         "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
         "folder.",
     ]

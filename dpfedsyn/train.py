@@ -104,7 +104,7 @@ def expected_batch_size(config: Config, silo: SiloSettings) -> float:
 
 
 def _charge_once(
-    preparation: Preparation, kind: str, index: int, event: Event, uses: int, group: str
+    preparation: Preparation, kind: str, index: int, event: Event, uses: int, group: str, draws: int
 ) -> tuple[bytes, Callable[[bytes | None], bytes | None]]:
     """Return (noise key, commit): a charge found in the ledger, or a new one to be committed.
 
@@ -118,7 +118,9 @@ def _charge_once(
     if known is not None:
         reply = known.reply
         return key.noise(digest, known.seq), lambda _: reply
-    ticket = ledger.admit(digest=digest, kind=kind, group=group, event=event, uses=uses)
+    ticket = ledger.admit(
+        digest=digest, kind=kind, group=group, event=event, uses=uses, draws=draws
+    )
 
     def commit(reply: bytes | None) -> bytes | None:
         ledger.commit(ticket, reply)
@@ -132,8 +134,8 @@ def _noisy_counts(preparation: Preparation) -> tuple[Array, float]:
     assert event is not None
     std = event.noise_multiplier * counts_sensitivity(preparation.adjacency)
     group = "R" if preparation.budget.counts_released else "A"
-    key, commit = _charge_once(preparation, "counts", 0, event, 1, group)
     exact = label_counts(preparation.records.y, preparation.classes)
+    key, commit = _charge_once(preparation, "counts", 0, event, 1, group, exact.size)
     noisy = commit(privatise(exact, std, key).tobytes())
     assert noisy is not None
     return np.frombuffer(noisy), std
@@ -160,7 +162,7 @@ def _noisy(
 ) -> tuple[Array, float]:
     """Charge one vector of sums of radius 1, and return it with its noise and the noise's std."""
     std = event.noise_multiplier * preparation.query.sensitivity(preparation.adjacency)
-    key, commit = _charge_once(preparation, kind, 0, event, 1, "A")
+    key, commit = _charge_once(preparation, kind, 0, event, 1, "A", exact.size)
     noisy = commit(privatise(exact, std, key).tobytes())
     assert noisy is not None
     return np.frombuffer(noisy), std
@@ -201,7 +203,10 @@ def _train_network(
     _require_latest(preparation, state.step, training.count)
     while state.step < training.count:
         steps = min(config.train.block, training.count - state.step)
-        key, commit = _charge_once(preparation, "dp-sgd", state.step, training.event, steps, "A")
+        draws = steps * sum(weights.size for weights in state.weights.values())
+        key, commit = _charge_once(
+            preparation, "dp-sgd", state.step, training.event, steps, "A", draws
+        )
         commit(None)
         state = dpsgd.train_block(
             state,

@@ -8,7 +8,8 @@ from dpfedsyn.report.wording import Json
 def of(plan: Json) -> tuple[Table, ...]:
     """All tables of `Plan.to_dict()`, in reading order."""
     readings = tables.readings(plan["silos"], wording.terms(plan))
-    return (_targets(plan), readings, _mechanisms(plan), _passes(plan), _over_rounds(plan))
+    own = (_targets(plan), readings, _mechanisms(plan), _passes(plan), _over_rounds(plan))
+    return (*own, _after(plan)) if plan.get("after") else own
 
 
 def summary(plan: Json) -> str:
@@ -20,6 +21,26 @@ def summary(plan: Json) -> str:
         f"{len(plan['silos'])} silos, {plan['rounds']} rounds of {plan['rows']} rows. "
         f"Across silos, a person in up to {plan['overlap']}: {across}."
     )
+
+
+def _after(plan: Json) -> Table:
+    """This run together with earlier ones on the same records."""
+    terms = wording.terms(plan)
+    rows = tuple(
+        (
+            wording.plain(silo["name"]),
+            str(len(silo["runs"])),
+            wording.plain("; ".join(silo["charged"]) or "nothing"),
+            *(wording.number(wording.upper_of(silo[key])) for key in ("earlier", "together")),
+        )
+        for silo in plan["after"]
+    )
+    head = ("silo", "runs", "charged so far", "epsilon of those", "with this run")
+    note = (
+        f"Upper ends at {terms}. Runs on the same records compose; each earlier one counts at its "
+        "caps, since it may be resumed."
+    )
+    return Table("Together with earlier runs on the same records", head, rows, note)
 
 
 def _targets(plan: Json) -> Table:

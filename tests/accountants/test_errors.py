@@ -16,6 +16,7 @@ from accountants import errors
         ("LedgerCorrupt", "LedgerError", 4),
         ("LedgerLocked", "LedgerError", 4),
         ("LedgerMismatch", "LedgerError", 4),
+        ("NewerTables", "LedgerError", 4),
         ("ReplyPruned", "LedgerError", 4),
     ],
 )

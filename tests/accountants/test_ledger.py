@@ -316,6 +316,8 @@ def test_wrong_key_opens_nothing(ledger, path):
         ("answers_cap", math.inf),
         ("record_cap", -1.0),
         ("keep_replies", 0),
+        ("draws_cap", -1),
+        ("draws_cap", 1.5),
         ("planned", (Planned("counts", "R", STEP, 1), Planned("counts", "R", STEP, 2))),
     ],
 )
@@ -332,3 +334,30 @@ def test_plans_that_cannot_be_charged_are_refused(arguments):
     """Answers are not planned, group B is theirs, and a plan has at least one use."""
     with pytest.raises(AccountingError):
         Planned(*arguments)
+
+
+def test_draws_stop_at_their_cap_whoever_makes_them(path):
+    """Where draws are capped each row says how many it makes, answers and planned ones alike."""
+    with Ledger.create(path, replace(HEADER, draws_cap=100), key=KEY) as ledger:
+        answer(ledger, 1, draws=60)
+        for bad in (41, 0):
+            with pytest.raises(BudgetExhausted, match="noise draws"):
+                answer(ledger, 2, draws=bad)
+        with pytest.raises(LedgerMismatch, match="draws=-1"):
+            answer(ledger, 2, draws=-1)
+        ticket = ledger.admit(
+            digest=digest(0), kind="counts", group="R", event=Gaussian(10.0), draws=40
+        )
+        ledger.commit(ticket, None)
+        with pytest.raises(BudgetExhausted, match="at most 100 in all"):
+            answer(ledger, 2, draws=1)
+        assert ledger.totals().draws == 100
+    assert verify(path, key=KEY).totals.draws == 100
+
+
+def test_a_redelivered_reply_is_the_one_that_was_sent_or_none(ledger):
+    """Bytes that somebody changed while the ledger was open are not delivered a second time."""
+    answer(ledger, 1, b"what was sent")
+    ledger._storage.connection.execute("UPDATE replies SET bytes = x'00' WHERE seq = 1")
+    with pytest.raises(LedgerCorrupt, match="not what was sent"):
+        ledger.find(digest(1))

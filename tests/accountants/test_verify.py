@@ -134,7 +134,7 @@ def test_rows_of_two_histories_cannot_be_mixed(tmp_path):
     connection = sqlite3.connect(path)
     with connection:
         connection.execute("DELETE FROM charges WHERE seq = 2")
-        connection.execute(f"INSERT INTO charges VALUES ({','.join('?' * 11)})", cheaper)
+        connection.execute(f"INSERT INTO charges VALUES ({','.join('?' * 12)})", cheaper)
     connection.close()
     with pytest.raises(LedgerCorrupt, match="row 3 does not continue"):
         verify(path, key=KEY)

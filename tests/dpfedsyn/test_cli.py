@@ -335,7 +335,7 @@ def silo(folder: Path, name: str) -> Path:
         version="1",
     )
     path = folder / "ledger.sqlite"
-    with Ledger.create(path, header, key=keys.ledger_key(folder)) as ledger:
+    with Ledger.create(path, header, key=key.chain) as ledger:
         ticket = ledger.admit(digest=b"counts", kind="counts", group="R", event=event)
         ledger.commit(ticket, None)
     return path

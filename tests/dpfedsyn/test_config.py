@@ -404,3 +404,27 @@ def test_trained_baselines_are_asked_for_by_name(
 def test_a_baseline_that_nobody_knows_is_a_fault(override: str, words: str, tmp_path: Path) -> None:
     """The nearest known name is said; a list without known names still needs its brackets."""
     assert words in faults(tmp_path, SILO, override)
+
+
+def test_a_configuration_that_names_only_what_it_must_resumes(tmp_path: Path) -> None:
+    """What is written into the run folder has the digest of what was read, defaults included."""
+    examples = Path(configuration.__file__).parent / "examples" / "hospitals"
+    path = tmp_path / "least.toml"
+    path.write_text(
+        f'name = "least"\n[data]\nschema = "{examples}/schema.toml"\n'
+        f'[[silos]]\nname = "va"\npath = "{examples}/data/processed.va.data"\n'
+    )
+    config = configuration.load(str(path))
+    stored = tmp_path / "config.toml"
+    stored.write_text(configuration.dump(configuration.absolute(config)))
+    assert configuration.digest(configuration.load(str(stored))) == configuration.digest(config)
+
+
+@pytest.mark.parametrize("anchors", ["anchors", "/elsewhere/anchors", "~/anchors", ""])
+def test_the_folder_of_anchors_is_stored_so_that_it_is_found_from_anywhere(anchors: str) -> None:
+    """Relative to the configuration, or to the home folder; empty stays empty."""
+    config = configuration.load("hospitals", [f"privacy.anchors={anchors}"])
+    stored = configuration.absolute(config).privacy.anchors
+    assert stored == "" if not anchors else Path(stored).is_absolute()
+    assert "~" not in stored
+    assert configuration.absolute(configuration.absolute(config)) == configuration.absolute(config)

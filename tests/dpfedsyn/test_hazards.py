@@ -337,8 +337,8 @@ def _uncharged(kind: str) -> Any:
 def _half_charged(patch: pytest.MonkeyPatch) -> None:
     charge = train._charge_once
 
-    def less(preparation: Any, name: str, index: int, event: Any, uses: int, group: str) -> Any:
-        return charge(preparation, name, index, event, max(1, uses // 2), group)
+    def less(preparation: Any, name: str, index: int, event: Any, uses: int, *rest: Any) -> Any:
+        return charge(preparation, name, index, event, max(1, uses // 2), *rest)
 
     patch.setattr(train, "_charge_once", less)
 

@@ -95,3 +95,34 @@ def test_a_repeatable_key_differs_by_seed_and_silo() -> None:
     assert keys.repeatable(1, "a") == keys.repeatable(1, "a")
     different = {keys.repeatable(seed, silo).root for seed in (1, 2) for silo in ("a", "b")}
     assert len(different) == 4
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o601, 0o777])
+def test_a_key_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
+    """Guarantee of dpfedsyn.keys.load: A secret that others may read is refused: what they can have
+    read subtracts all noise; the mend is named, and with the right mode it is read again."""
+    keys.store(ROOT, tmp_path / "key")
+    (tmp_path / "key").chmod(mode)
+    with pytest.raises(LedgerMismatch, match=f"others may read this key .mode {mode:o}"):
+        keys.load(tmp_path / "key")
+    (tmp_path / "key").chmod(0o600)
+    assert keys.load(tmp_path / "key") == ROOT
+
+
+@given(st.binary(max_size=80), st.binary(max_size=80))
+def test_a_signature_is_of_one_message_and_one_silo(first: bytes, second: bytes) -> None:
+    """Another message, another silo's key, or an edited signature: not signed."""
+    signature, other = ROOT.sign(first), SiloKey(b"o" * 32)
+    assert keys.is_signed(first, signature, ROOT.public)
+    assert keys.is_signed(second, signature, ROOT.public) == (first == second)
+    assert not keys.is_signed(first, signature, other.public)
+    assert not keys.is_signed(first, other.sign(first), ROOT.public)
+    for broken in (b"", signature[:-1], bytes([signature[0] ^ 1]) + signature[1:]):
+        assert not keys.is_signed(first, broken, ROOT.public)
+    assert not keys.is_signed(first, signature, b"no key")
+
+
+def test_a_public_key_is_no_secret() -> None:
+    """It is derived one way: no part of it stands in the root or in any other key."""
+    assert len(ROOT.public) == 32
+    assert ROOT.public not in (ROOT.root, ROOT.chain, ROOT.derive(b"head-signature"))

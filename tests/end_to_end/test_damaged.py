@@ -116,7 +116,7 @@ def test_a_lost_ledger_is_not_begun_again(run: Path) -> None:
 def test_two_processes_cannot_use_one_ledger(run: Path) -> None:
     """A ledger that is held answers with 4, not with a second charge."""
     file = ledger(run, "cleveland")
-    with Ledger.open(file, key=keys.ledger_key(file.parent)):
+    with Ledger.open(file, key=keys.load(file.parent / "key").chain):
         resumed = call("run", "--out", run, "--resume")
     assert resumed.exit_code == 4
     assert "another process" in resumed.output
@@ -124,13 +124,55 @@ def test_two_processes_cannot_use_one_ledger(run: Path) -> None:
 
 
 def test_an_older_copy_of_a_ledger_is_not_taken_for_the_present_one(run: Path) -> None:
-    """A head that was exported earlier shows that the tail of the chain was cut."""
+    """Its anchor knows a newer row; away from its run, a head that was exported earlier does."""
     file = ledger(run, "va")
-    head = verify(file, key=keys.ledger_key(file.parent)).head
+    whole = file.read_bytes()
+    head = verify(file, key=keys.load(file.parent / "key").chain).head
     assert call("ledger", "verify", file, "--expected-head", head).exit_code == 0
     for statement in ("DELETE FROM replies WHERE seq = 7", "DELETE FROM charges WHERE seq = 7"):
         _execute(statement)(file)
-    unseen = call("ledger", "verify", file)
+    for arguments in (("ledger", "verify", file), ("run", "--out", run, "--resume")):
+        refused = call(*arguments)
+        assert refused.exit_code == 4, refused.output
+        assert "an older copy was put back" in " ".join(refused.output.split())
+    away = run.parent / "away"
+    shutil.copytree(file.parent, away)
+    unseen = call("ledger", "verify", away / "ledger.sqlite")
     assert unseen.exit_code == 0
     assert "rows cut off the end cannot be seen" in " ".join(unseen.output.split())
-    assert call("ledger", "verify", file, "--expected-head", head).exit_code == 4
+    known = call("ledger", "verify", away / "ledger.sqlite", "--expected-head", head)
+    assert known.exit_code == 4
+    file.write_bytes(whole)
+    assert call("ledger", "verify", file).exit_code == 0
+
+
+@pytest.mark.parametrize("lost", ["va", None])
+def test_a_lost_anchor_is_not_made_anew(lost: str | None, run: Path) -> None:
+    """One silo's anchor, or all: what was spent cannot be told, so the run does not go on."""
+    kept = [path for path in (run / "anchors").iterdir() if path.name.startswith(lost or "")]
+    assert len(kept) == (1 if lost else len(SILOS))
+    for path in kept:
+        path.unlink()
+    for arguments in (("ledger", "verify", ledger(run, "va")), ("run", "--out", run, "--resume")):
+        refused = call(*arguments)
+        assert refused.exit_code == 4, refused.output
+        assert "anchor cannot be read" in " ".join(refused.output.split())
+    assert not (run / "anchors" / kept[0].name).exists()
+
+
+def test_anchors_on_another_disk_see_a_whole_run_put_back(tmp_path: Path) -> None:
+    """The folder of the run is restored from a copy, the anchors elsewhere are not: refused."""
+    run, elsewhere = tmp_path / "run", tmp_path / "disk" / "anchors"
+    settings = small(f"privacy.anchors={elsewhere}")
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(settings, run, progress=StopEarly())
+    shutil.copytree(run, tmp_path / "copy")
+    assert len(list(elsewhere.iterdir())) == len(SILOS)
+    assert not (run / "anchors").exists()
+    assert call("run", "--out", run, "--resume").exit_code == 0
+    shutil.rmtree(run)
+    shutil.copytree(tmp_path / "copy", run)
+    for arguments in (("ledger", "verify", ledger(run, "va")), ("run", "--out", run, "--resume")):
+        refused = call(*arguments)
+        assert refused.exit_code == 4, refused.output
+        assert "an older copy was put back" in " ".join(refused.output.split())

@@ -1,0 +1,42 @@
+"""What every command shares: one block for an expected error, and the terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def one_error() -> Iterator[None]:
+    """Print an expected error as one block and leave with its code; bugs keep their traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        block("Interrupted before anything was written or charged.")
+        raise typer.Exit(INTERRUPTED) from None
+    except OSError as error:
+        block(
+            f"Error: {error.filename or 'a file'}: {error.strerror or error}. What was charged "
+            "stays charged. Mend the path, its mode or the disk, and try again (--resume)."
+        )
+        raise typer.Exit(2) from None
+    except Exception as error:
+        from dpfedsyn.errors import DPError
+
+        if not isinstance(error, DPError):
+            raise
+        block(f"Error: {error}")
+        raise typer.Exit(error.exit_code) from None
+
+
+def block(text: str) -> None:
+    from dpfedsyn.report.wording import plain
+
+    typer.echo(plain(text), err=True)
+
+
+def console() -> Console:
+    return Console(highlight=False)
