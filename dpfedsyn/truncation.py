@@ -1,0 +1,66 @@
+"""Real vectors onto a lattice g Z, toward zero, and their norms checked in integers.
+
+What is private here is decided by `within`, in integers: no float's last bit and no rounding of a
+norm enters the sensitivity. `truncate` is exact so that a clipped row never fails that check.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+MOST = 2.0**51  # spacings; beyond, a quotient's last bit is no longer below a quarter
+
+
+def truncate(values: NDArray[np.floating], spacing: float) -> Integers:
+    """Return values / g, truncated toward zero; non-finite values become 0.
+
+    Values beyond 2^51 spacings become +-2^51, which no `within` accepts.
+
+    Guarantee:
+        |k| g <= |value| in real numbers, for every float64 value and spacing: no norm grows.
+        Division rounds a quotient just below an integer up to it; that case is seen by the exact
+        remainder (fmod has no rounding) and taken back.
+    """
+    known = np.where(np.isfinite(values), values, 0.0).astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        quotients = np.clip(known / spacing, -MOST, MOST)
+    whole = np.trunc(quotients)
+    doubtful = np.nonzero((whole == quotients) & (whole != 0.0) & (np.abs(whole) < MOST))
+    sizes = np.abs(known[doubtful])
+    too_far = np.fmod(sizes, spacing) > 0.5 * spacing
+    whole[doubtful] -= np.where(too_far, np.sign(known[doubtful]), 0.0)
+    return whole.astype(np.int64)
+
+
+def within(ints: Integers, bound: float, spacing: float) -> NDArray[np.bool_]:
+    """Return which rows (N,) of ints (N, d) satisfy sum k^2 <= floor((bound / g)^2), exactly.
+
+    Guarantee:
+        A row that passes, times g, has L2 norm <= bound in real numbers: the limit is computed
+        from the floats' exact values and the sum in integers that cannot overflow.
+    """
+    limit = math.floor((Fraction(bound) / Fraction(spacing)) ** 2)
+    longest = math.isqrt(limit)
+    small: NDArray[np.bool_] = ((ints <= longest) & (ints >= -longest)).all(axis=1)
+    rows = np.where(small[:, None], ints, 0)
+    if longest**2 * rows.shape[1] < 2**63:
+        return small & (np.einsum("nd,nd->n", rows, rows) <= limit)
+    exact = [sum(k * k for k in row) <= limit for row in rows.tolist()]
+    return small & np.array(exact, dtype=np.bool_)
+
+
+def checked(rows: NDArray[np.floating], bound: float, spacing: float) -> Integers:
+    """Return rows (N, d) truncated onto the lattice; a row longer than `bound` becomes zeros.
+
+    Guarantee:
+        Every returned row, times g, has L2 norm <= bound in real numbers, whatever the rows hold.
+    """
+    ints = truncate(rows, spacing)
+    ints[~within(ints, bound, spacing)] = 0
+    return ints
