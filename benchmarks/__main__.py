@@ -13,7 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "name", choices=["accounting", "run", "utility"], help="which question to answer"
+        "name",
+        choices=["accounting", "noise", "run", "utility"],
+        help="which question to answer",
     )
     parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
@@ -21,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     match wanted.name:
         case "accounting":
             from benchmarks.accounting.benchmark import measure
+        case "noise":
+            from benchmarks.noise.benchmark import measure
         case "run":
             from benchmarks.run.benchmark import measure
         case "utility":

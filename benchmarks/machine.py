@@ -9,8 +9,8 @@ from pathlib import Path
 
 from dpfedsyn import __version__
 
-PACKAGES = ("torch", "opacus", "numpy", "scipy", "scikit-learn", "pandas")
-PEERS = ("dp-accounting", "prv-accountant", "autodp")  # accountants that figures stand beside
+PACKAGES = ("torch", "opacus", "numpy", "scipy", "scikit-learn", "pandas", "cryptography")
+PEERS = ("dp-accounting", "prv-accountant", "autodp", "opendp")  # that figures stand beside
 
 
 def machine() -> dict[str, str | int | float]:
