@@ -20,6 +20,7 @@ from accountants import (
     PoissonSampled,
     Repeated,
     Unbounded,
+    UnsupportedEvent,
     calibrate,
     gaussian,
 )
@@ -126,6 +127,7 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
 
     Raises:
         BudgetExhausted: no noise in reach meets the budget; says which epsilon would.
+        UnsupportedEvent: DP-SGD under `replace`.
     """
     privacy, train = config.privacy, config.train
     epsilon, adjacency = config.epsilon(silo), Adjacency(privacy.adjacency)
@@ -136,6 +138,12 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     if train.method == "ensemble":
         moved = 2 if adjacency is Adjacency.REPLACE else 1
         return Budget(None, False, None, None, mu * train.parts / moved, mu)
+    if adjacency is Adjacency.REPLACE:
+        raise UnsupportedEvent(
+            "privacy.adjacency = 'replace': a record that is replaced moves a step's sum by 2 C, "
+            "and noise for that is not planned here, so there is no budget. Use 'add-or-remove' "
+            "or 'zero-out', or train.method = 'ensemble'."
+        )
     counts = Gaussian(1.0 / (mu * math.sqrt(privacy.counts_share)))
     means, moments = _moments(config, mu**2 * privacy.moments_share)
 

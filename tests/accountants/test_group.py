@@ -29,7 +29,11 @@ SIZES = st.integers(1, 40)
 
 @given(st.floats(0.01, 100.0), SIZES)
 def test_sensitivities_of_a_group_add_up(sigma, size):
-    """Gaussian and Laplace noise count for that many units at once."""
+    """Gaussian and Laplace noise count for that many units at once.
+
+    Guarantee of accountants.group.group: The mechanism that `event` describes has the
+    returned event's profile for neighbours that differ in the whole group.
+    """
     assert group(Gaussian(sigma), size) == Gaussian(sigma / size)
     assert group(Laplace(sigma), size) == Laplace(sigma / size)
 

@@ -214,7 +214,11 @@ def test_composed_gaussians_are_bracketed(mu, z, count):
 @settings(max_examples=6)
 @given(RATES, st.floats(0.5, 4.0), DIRECTIONS, st.floats(-1, 4))
 def test_two_sampled_steps_are_bracketed(rate, sigma, direction, z):
-    """Against a 30-digit integral of one step's profile over the other's loss."""
+    """Against a 30-digit integral of one step's profile over the other's loss.
+
+    Guarantee of accountants.lattice.delta_bounds: lower <= delta <= upper for the composed
+    dominating pairs, rounding included.
+    """
     with mp.workdps(30):
         at = float(loss_at(rate, sigma, z)) * (1.5 if direction == REMOVE else -1.5)
         exact = two_steps(rate, sigma, direction, mp.mpf(at),
@@ -286,6 +290,9 @@ def test_the_larger_of_two_composed_directions_is_below_the_truth():
 
     An adversary that sees the first loss lets the second batch differ the other way round where
     that serves better. Composing the glued pair covers it, composing directions apart does not.
+
+    Guarantee of accountants.steps.Glued: h dominates Poisson samples and batches of a fixed
+    size, in both directions.
     """
     rate, sigma, epsilon = 0.1, 1.0, 0.0
     with mp.workdps(25):

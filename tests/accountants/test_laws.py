@@ -53,7 +53,11 @@ def range_of(spacing, lowest, highest):
 @settings(max_examples=15)
 @given(RATES, SIGMAS, SPACINGS, DIRECTIONS, st.floats(-2, 4), st.sampled_from([1, 1000]))
 def test_laws_lie_on_either_side_of_a_sampled_step(rate, sigma, spacing, direction, z, count):
-    """Cells split between their ends are above the profile, cells moved down are below it."""
+    """Cells split between their ends are above the profile, cells moved down are below it.
+
+    Guarantee of accountants.laws.upper_law: The composition's delta is never below the
+    truth.
+    """
     step = Binomial(rate, sigma, 1)
     ends = loss(mixture(step), np.array([-8.0, 8.0 + 1 / sigma, z]))[0]
     ends = ends if direction == REMOVE else -ends
@@ -71,7 +75,11 @@ def test_laws_lie_on_either_side_of_a_sampled_step(rate, sigma, spacing, directi
 @settings(max_examples=10)
 @given(SPACINGS, st.floats(0.1, 3.0), st.floats(-1.1, 1.1), st.sampled_from([1, 1000]))
 def test_laws_lie_on_either_side_of_laplace_and_claims(spacing, sigma, share, count):
-    """With atoms that fall anywhere between the nodes."""
+    """With atoms that fall anywhere between the nodes.
+
+    Guarantee of accountants.laws.lower_law: The composition's delta is never above the
+    truth.
+    """
     reach = 1 / sigma
     low, high = range_of(spacing, -reach, reach)
     epsilon = share * reach

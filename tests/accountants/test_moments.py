@@ -42,7 +42,11 @@ def test_moments_of_a_claim_leave_its_delta_apart():
 @settings(max_examples=10)
 @given(st.floats(-4, -0.1).map(lambda x: 10.0**x), st.floats(0.5, 5.0))
 def test_sampled_moments_agree_with_the_renyi_curves(rate, sigma):
-    """Two upper bounds of one number, found in different ways, lie close together."""
+    """Two upper bounds of one number, found in different ways, lie close together.
+
+    Guarantee of accountants.moments.log_moments: Moments and probability are those of one
+    law that dominates the step.
+    """
     usable = (rdp.ORDERS > 0.05) & (rdp.ORDERS < 8)
     for direction in (REMOVE, ADD):
         curve = rdp.subsampled(rate, sigma)[direction][usable]

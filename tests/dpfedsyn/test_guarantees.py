@@ -375,13 +375,13 @@ def filled(path: Path) -> str:
 EDITS = (
     "UPDATE charges SET mu2 = 0.001 WHERE seq = 2",
     "UPDATE charges SET round = 7 WHERE seq = 2",
-    "UPDATE charges SET digest = x'00' WHERE seq = 3",
+    "UPDATE charges SET digest = x'77' WHERE seq = 3",
     "DELETE FROM charges WHERE seq = 1",
     "DELETE FROM replies WHERE seq = 3",
     "UPDATE replies SET bytes = x'00' WHERE seq = 3",
     "UPDATE header SET text = replace(text, '1.0', '9.0')",
     "INSERT INTO charges SELECT 4, kind, grp, x'09', event, mu2, record_mu2, uses, round, "
-    "reply_sha256, mac FROM charges WHERE seq = 3",
+    "reply_sha256, mac, draws FROM charges WHERE seq = 3",
     "DELETE FROM charges WHERE seq = 3; DELETE FROM replies WHERE seq = 3",
 )
 
