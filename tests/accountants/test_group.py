@@ -31,8 +31,8 @@ SIZES = st.integers(1, 40)
 def test_sensitivities_of_a_group_add_up(sigma, size):
     """Gaussian and Laplace noise count for that many units at once.
 
-    Guarantee of accountants.group.group: The mechanism that `event` describes has the
-    returned event's profile for neighbours that differ in the whole group.
+    Guarantee of accountants.group.group: The mechanism that `event` describes for one
+    unit satisfies the result for the group.
     """
     assert group(Gaussian(sigma), size) == Gaussian(sigma / size)
     assert group(Laplace(sigma), size) == Laplace(sigma / size)

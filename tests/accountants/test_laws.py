@@ -55,8 +55,8 @@ def range_of(spacing, lowest, highest):
 def test_laws_lie_on_either_side_of_a_sampled_step(rate, sigma, spacing, direction, z, count):
     """Cells split between their ends are above the profile, cells moved down are below it.
 
-    Guarantee of accountants.laws.upper_law: The composition's delta is never below the
-    truth.
+    Guarantee of accountants.laws.upper_law: The composition's delta is at most that
+    of the composed laws.
     """
     step = Binomial(rate, sigma, 1)
     ends = loss(mixture(step), np.array([-8.0, 8.0 + 1 / sigma, z]))[0]
@@ -77,8 +77,8 @@ def test_laws_lie_on_either_side_of_a_sampled_step(rate, sigma, spacing, directi
 def test_laws_lie_on_either_side_of_laplace_and_claims(spacing, sigma, share, count):
     """With atoms that fall anywhere between the nodes.
 
-    Guarantee of accountants.laws.lower_law: The composition's delta is never above the
-    truth.
+    Guarantee of accountants.laws.lower_law: The composition's delta is at least that
+    of the composed laws.
     """
     reach = 1 / sigma
     low, high = range_of(spacing, -reach, reach)
