@@ -17,6 +17,7 @@ from dpfedsyn.budget import Budget
 from dpfedsyn.config import digest
 from dpfedsyn.data import Records, split
 from dpfedsyn.domain import Encoder
+from dpfedsyn.draws import most_answers
 from dpfedsyn.errors import ConfigError, LedgerMismatch
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.keys import SiloKey
@@ -182,7 +183,10 @@ def _ledger(
         answers_cap=budget.answers_mu**2,
         record_cap=None if budget.record_mu is None else budget.record_mu**2,
         keep_replies=plan.config.answers.keep_replies,
-        version=f"{__version__} {digest(plan.config)} {encoder.digest}",
+        version=(
+            f"{__version__} {digest(plan.config)} {encoder.digest} "
+            f"draws<={plan.draws(silo.name).total}"
+        ),
     )
     if path.exists():
         ledger = Ledger.open(path, key=key.chain)
@@ -226,6 +230,8 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
         mechanism=planning.mechanism(plan.config),
         record_parts=planning.moved_parts(plan.config),
         version=f"{encoder.digest}/{__version__}".encode(),
+        most_rows=plan.config.answers.rows,
+        most_answers=most_answers(plan.rounds),
     )
 
 

@@ -19,16 +19,16 @@ from accountants import Gaussian
 from accountants.ledger import Ledger, Ticket
 from dpfedsyn import messages
 from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
-from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, ReplyPruned
+from dpfedsyn.errors import BudgetExhausted, MechanismError, ProtocolMismatch, ReplyPruned
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.privatise import AnswerMechanism
+from dpfedsyn.privatise import AnswerLattice, AnswerMechanism
 
 Array = NDArray[np.float64]
 
 _LOG = logging.getLogger(__name__)
 
-# Noise outside of this range would take costs, or float32 answers, out of the floats.
+# Noise outside of this range would take costs out of the floats.
 LEAST_NOISE, MOST_NOISE = 1e-12, 1e12
 MOST_ROUNDS = 2**31
 
@@ -52,6 +52,8 @@ class Public:
     mechanism: AnswerMechanism
     record_parts: int | None  # parts that one record can move, for an ensemble's record level
     version: bytes  # schema hash and code version, bound into every digest
+    most_rows: int  # of one query, and
+    most_answers: int  # of all rounds: together they cap the draws of noise
 
 
 class Silo:
@@ -75,8 +77,9 @@ class Silo:
             Nothing about the records reaches the caller but the returned answer, and that is one
             Gaussian mechanism whose cost `AnswerMechanism.silo_mu2` states. Its charge and its
             bytes are durable before it is returned; the sum of all costs never exceeds the
-            ledger's cap, whatever the queries are. A query that was answered before gets the same
-            bytes again, at no cost; no noise is ever used for two different answers.
+            ledger's cap, whatever the queries are, and neither do the draws of noise exceed
+            theirs. A query that was answered before gets the same bytes again, at no cost; no
+            noise is ever used for two different answers.
 
         Raises:
             ProtocolMismatch: the query is not one this silo answers. BudgetExhausted: its cost
@@ -84,41 +87,44 @@ class Silo:
                 public settings and on the ledger only.
         """
         self._check(query)
+        mechanism = self.public.mechanism
+        lattice = mechanism.lattice(query.score_std, query.energy_std)
         digest = messages.digest(
             query,
             self.ledger.header.ledger_id.encode(),
             self._key.model_nonce,
             self.public.version,
-            repr(self.public.mechanism).encode(),
+            repr((mechanism, lattice)).encode(),
         )
         known = self.ledger.find(digest)
         if known is not None:
             return self._redeliver(known.reply, query)
         ticket = self._admit(digest, query)
+        answer = self._computed(query, lattice, self._key.noise(digest, ticket.seq))
+        self.ledger.commit(ticket, messages.encode_answer(answer))
+        return answer
+
+    def _computed(self, query: ScoreQuery, lattice: AnswerLattice, key: bytes) -> PrivateAnswer:
         x, labels = query.x.astype(np.float64), query.labels
         signal = signal_shares()[query.t]
         noise = np.stack([_predicted(model, x, signal, labels) for model in self._models])
-        scores, energies = self.public.mechanism.release(
-            noise,
-            energies_of(noise),
-            score_std=query.score_std,
-            energy_std=query.energy_std,
-            key=self._key.noise(digest, ticket.seq),
+        mechanism, energies = self.public.mechanism, lattice.energies
+        points, energy_points = mechanism.release(
+            noise, energies_of(noise), lattice=lattice, key=key
         )
-        mechanism = self.public.mechanism
-        answer = PrivateAnswer(
+        return PrivateAnswer(
             silo=self.public.name,
             round_number=query.round_number,
             t=query.t,
-            noise=scores,
-            energies=energies,
+            points=messages.narrowed(points),
+            energy_points=None if energy_points is None else messages.narrowed(energy_points),
             clip=mechanism.clip,
             energy_bound=mechanism.energy_bound,
-            score_std=query.score_std,
-            energy_std=query.energy_std,
+            spacing=lattice.scores.spacing / mechanism.parts,
+            energy_spacing=None if energies is None else energies.spacing / mechanism.parts,
+            score_std=lattice.scores.std / mechanism.parts,
+            energy_std=None if energies is None else energies.std / mechanism.parts,
         )
-        self.ledger.commit(ticket, messages.encode_answer(answer))
-        return answer
 
     def _redeliver(self, reply: bytes | None, query: ScoreQuery) -> PrivateAnswer:
         if reply is None:
@@ -131,6 +137,13 @@ class Silo:
 
     def _admit(self, digest: bytes, query: ScoreQuery) -> Ticket:
         mechanism, rows = self.public.mechanism, len(query.x)
+        answered, most = self.ledger.totals().uses.get("answer", 0), self.public.most_answers
+        if answered >= most:
+            raise BudgetExhausted(
+                f"{self.public.name}: {answered} of {most} answers were given; the next one's "
+                "noise would exceed the cap on draws that the claim's delta counts. Nothing was "
+                "charged and nothing released. Open a new budget, which composes with this one."
+            )
         noise = (rows, query.score_std, query.energy_std)
         mu2 = mechanism.silo_mu2(*noise)
         record_mu2 = None
@@ -156,8 +169,9 @@ class Silo:
             raise ProtocolMismatch(
                 f"{self.public.name}: a query with {fault}; nothing was answered or charged. "
                 f"Ask for run {self.public.run!r}, x (N, {self.public.dimension}) float32, "
-                f"labels (N,) int64, 0 <= t < {TRAINING_STEPS}, rounds from 0 and noise from "
-                f"{LEAST_NOISE:g} to {MOST_NOISE:g}."
+                f"labels (N,) int64, N <= {self.public.most_rows}, 0 <= t < {TRAINING_STEPS}, "
+                f"rounds from 0 and noise from {LEAST_NOISE:g} to {MOST_NOISE:g} that does not "
+                "vanish beside the bounds."
             )
 
     def _fault(self, query: ScoreQuery) -> str | None:
@@ -172,11 +186,15 @@ class Silo:
             return f"t = {query.t!r}"
         if not all(isinstance(s, float) and LEAST_NOISE <= s <= MOST_NOISE for s in stds):
             return f"noise {stds}"
+        try:
+            public.mechanism.lattice(query.score_std, query.energy_std)
+        except MechanismError as error:
+            return str(error)
         if not isinstance(x, np.ndarray) or x.dtype != np.float32:
             return f"x of type {getattr(x, 'dtype', type(x).__name__)}, not float32"
         if not isinstance(labels, np.ndarray) or labels.dtype != np.int64:
             return f"labels of type {getattr(labels, 'dtype', type(labels).__name__)}, not int64"
-        if x.ndim != 2 or x.shape[1] != public.dimension or len(x) == 0:
+        if x.ndim != 2 or x.shape[1] != public.dimension or not 0 < len(x) <= public.most_rows:
             return f"x of shape {x.shape}"
         if labels.shape != x.shape[:1]:
             return f"labels of shape {labels.shape}"

@@ -1,0 +1,61 @@
+"""How many draws of noise a silo's whole run may take: public, and fixed before it begins.
+
+Every draw may deviate a little from the Gaussian that is charged (see `dpfedsyn.lattice`). The cap
+on their number, times that deviation, is what delta has to carry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dpfedsyn.budget import Budget
+from dpfedsyn.moments import query_of
+from dpfedsyn.parameters import parameters
+from dpfedsyn.settings import Config
+
+ASKED_AGAIN = 2
+"""How often a silo may answer each planned round: once more, where a server asks other content."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Caps on one silo's draws of noise, by what they are added to."""
+
+    counts: int
+    moments: int
+    training: int
+    answers: int
+
+    @property
+    def total(self) -> int:
+        """All of them: what the claim's delta has to carry."""
+        return self.counts + self.moments + self.training + self.answers
+
+
+def most_answers(rounds: int) -> int:
+    """Return how many answers a silo gives at most in a run of so many rounds."""
+    return ASKED_AGAIN * rounds
+
+
+def draws(
+    config: Config, budget: Budget, *, dimension: int, classes: int, pose: int, rounds: int
+) -> Draws:
+    """Return the caps of one silo's run.
+
+    Args:
+        pose: coordinates of an image that move its pixels. rounds: of all passes together.
+
+    Guarantee:
+        No run draws more: planned mechanisms are charged once, DP-SGD for its planned steps, and a
+        silo refuses queries of more rows than `answers.rows` and answers beyond `most_answers`.
+    """
+    query = query_of(dimension, classes, config.base)
+    means = query.label_length if budget.means is not None else 0
+    moments = query.length if budget.moments is not None else 0
+    network = parameters(config.network, dimension, classes, pose)
+    return Draws(
+        counts=classes if budget.counts is not None else 0,
+        moments=means + moments,
+        training=network * budget.training.count if budget.training is not None else 0,
+        answers=most_answers(rounds) * config.answers.rows * (dimension + 1),
+    )
