@@ -154,12 +154,14 @@ def fine(stream: Words, count: int, cells: int) -> Integers:
     """
     if cells % 2 == 0 or not 1 <= cells < MOST_CELLS:
         raise AssertionError("a coarse cell has an odd number of fine cells, below 2^30")
-    middles = coarse(stream, count) * cells
-    draws, open_ = np.empty(count, dtype=np.int64), np.arange(count)
-    while len(open_) > 0:
-        proposed, accepted = _propose(stream, middles[open_], cells)
-        draws[open_[accepted]] = proposed[accepted]
-        open_ = open_[~accepted]
+    draws = np.empty(count, dtype=np.int64)
+    for start in range(0, count, _CHUNK):
+        middles = coarse(stream, min(_CHUNK, count - start)) * cells
+        open_ = np.arange(start, start + len(middles))
+        while len(open_) > 0:
+            proposed, accepted = _propose(stream, middles[open_ - start], cells)
+            draws[open_[accepted]] = proposed[accepted]
+            open_ = open_[~accepted]
     return draws
 
 

@@ -47,12 +47,14 @@ def within(ints: Integers, bound: float, spacing: float) -> NDArray[np.bool_]:
     """
     limit = math.floor((Fraction(bound) / Fraction(spacing)) ** 2)
     longest = math.isqrt(limit)
-    small: NDArray[np.bool_] = ((ints <= longest) & (ints >= -longest)).all(axis=1)
+    near = (ints <= longest) & (ints >= -longest)
+    small = np.asarray(near.all(axis=1), dtype=np.bool_)
     rows = np.where(small[:, None], ints, 0)
     if longest**2 * rows.shape[1] < 2**63:
-        return small & (np.einsum("nd,nd->n", rows, rows) <= limit)
-    exact = [sum(k * k for k in row) <= limit for row in rows.tolist()]
-    return small & np.array(exact, dtype=np.bool_)
+        squares = np.einsum("nd,nd->n", rows, rows)
+    else:
+        squares = np.array([sum(k * k for k in row) for row in rows.tolist()], dtype=object)
+    return small & np.asarray(squares <= limit, dtype=np.bool_)
 
 
 def checked(rows: NDArray[np.floating], bound: float, spacing: float) -> Integers:
