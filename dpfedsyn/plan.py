@@ -232,9 +232,9 @@ def _too_many_draws(plan: Plan) -> list[str]:
     if claims and config.privacy.overlap > 1:
         claims.append(("across silos", plan.across_silos().upper, plan.overlapping_draws))
     found = []
-    for name, epsilon, drawn in claims:
+    for name, claimed, drawn in claims:
         try:
-            delta_with_noise(config.privacy.delta, epsilon, drawn)
+            delta_with_noise(config.privacy.delta, claimed, drawn)
         except MechanismError as error:
             found.append(f"{name}: {error} Or lower answers.rows, the rounds or train.steps.")
     return found

@@ -137,10 +137,11 @@ def _claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
 def _deviation(plan: Plan) -> str:
     """What the drawn noise may deviate from a Gaussian's, and how delta carries it."""
     most = max((plan.draws(name).total for name in plan.budgets), default=0)
+    variation, advantage = lattice.total_variation(most), lattice.generator_advantage(most)
     return (
-        f"total variation at most {lattice.PER_DRAW:.3g} per draw, {lattice.total_variation(most):.2g} "
-        f"for all draws of a silo, and {lattice.generator_advantage(most):.2g} for the generator; "
-        "delta_with_noise = delta + (1 + e^epsilon) times their sum, once"
+        f"total variation at most {lattice.PER_DRAW:.3g} per draw, {variation:.2g} for all draws "
+        f"of a silo, and {advantage:.2g} for the generator; delta_with_noise = delta + "
+        "(1 + e^epsilon) times their sum, once"
     )
 
 

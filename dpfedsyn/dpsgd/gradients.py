@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 CANCELLATION = 1.0 / 32.0
-REACH = 2.0**7  # of a bound: what partial sums of one record's products may come to; see `total`
+REACH = 2.0**6  # of a bound: what partial sums of one record's products may come to; see `total`
 EXACT = 2.0**53  # up to here float64 holds every integer
 
 
@@ -47,10 +47,6 @@ class Whole:
         """Return scale_b gradient_b in whole numbers of the spacing, truncated toward zero."""
         rows = _kept(self.rows, finite)
         return Whole(_times(rows, scale / spacing).trunc_())
-
-    def reach(self) -> Tensor:
-        """Return (B,) zeros: gradients that are whole have no partial sums over draws."""
-        return torch.zeros(len(self.rows), dtype=torch.float64, device=self.rows.device)
 
     def total(self, kept: Tensor, bound: float) -> Tensor:
         """Return the exact sum over the kept records of gradients on a lattice, in int64."""
@@ -109,32 +105,38 @@ class Factored:
             bound: of a record's norm, in spacings.
         """
         g, a = _kept(self.backprops, finite), _kept(self.activations, finite)
-        bits = math.floor(math.log2(bound)) // 2 - 3
-        exponent = torch.frexp(a.abs().amax(dim=2, keepdim=True)).exponent
+        bits = activation_bits(bound)
+        largest = torch.linalg.vector_norm(a, ord=math.inf, dim=2, keepdim=True)
+        exponent = torch.frexp(largest).exponent
         unit = torch.ldexp(torch.ones_like(exponent, dtype=a.dtype), exponent - bits)
         return Factored(_times(g, scale / spacing).mul_(unit).round_(), a.div_(unit).round_())
-
-    def reach(self) -> Tensor:
-        """Return (B,) bounds on any partial sum of products in any entry of a record's gradient."""
-        return torch.stack([part.abs().amax(dim=2) for part in self.parts]).prod(dim=0).sum(dim=1)
 
     def total(self, kept: Tensor, bound: float) -> Tensor:
         """Return the exact sum over the kept records of gradients on a lattice, in int64.
 
         Args:
-            bound: of a record's norm, in spacings, with `reach` at most 2^7 times that.
+            bound: of a record's norm, in spacings; a kept record has squares <= bound^2.
 
         Guarantee:
             So many records at once that no partial sum of any entry leaves +-2^53: float64
             products of integers are then exact in any order, with fused multiplication or without.
+            For squares >= (S / 32)^2, and S bounds every partial sum of one record.
         """
         g, a = _kept(self.backprops, kept), _kept(self.activations, kept)
         total = torch.zeros((g.shape[2], a.shape[2]), dtype=torch.int64, device=g.device)
-        size = max(1, math.floor(EXACT / (REACH * bound)))
+        size = math.floor(EXACT / (REACH * bound))
         for start in range(0, len(g), size):
             piece = slice(start, start + size)
             total += (g[piece].flatten(0, 1).T @ a[piece].flatten(0, 1)).long()
         return total
+
+
+def activation_bits(bound: float) -> int:
+    """Return how many bits an activation keeps, given the bound of a record's norm in spacings.
+
+    A backprop keeps the rest: rounding both to nearest changes a norm by about 2^-bits of it.
+    """
+    return math.floor(math.log2(bound)) // 2 - 3
 
 
 def _sound(rows: Tensor) -> Tensor:

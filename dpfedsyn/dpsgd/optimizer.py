@@ -17,7 +17,7 @@ from opacus.optimizers import DPOptimizer
 from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
 from torch import Tensor
 
-from dpfedsyn.dpsgd.gradients import REACH, Gradients, gradients_of
+from dpfedsyn.dpsgd.gradients import Gradients, activation_bits, gradients_of
 from dpfedsyn.errors import MechanismError
 from dpfedsyn.lattice import Lattice, lattice_for
 from dpfedsyn.noise import Keystream
@@ -25,7 +25,6 @@ from dpfedsyn.noise import Keystream
 DECLARED_SLACK = 1e-6
 LEAST_NOISE_MULTIPLIER = 2.0**-30
 MOST_SUM = 2.0**61  # lattice points
-MARGIN = 2.0**-12  # of the clip: room for rounding factors to whole numbers, which may add length
 PROVEN = 1.0 - 2.0**-18  # of a squared norm: `squares` lies below it by at most 2^-20
 
 
@@ -58,12 +57,11 @@ def clipped_points(
         of a norm, of the clipping or of a sum over records is left to be charged.
     """
     bound, gradients = clip / spacing, [gradients_of(sample) for sample in samples]
-    scale, finite = clip_scales(gradients, clip)
-    scale = scale * (1.0 - MARGIN)
+    # Rounding factors to whole numbers may add a little length, for which there has to be room.
+    scale, finite = clip_scales(gradients, clip * (1.0 - 2.0 ** (2 - activation_bits(bound))))
     points = [part.on_lattice(scale, finite, spacing, bound) for part in gradients]
     squares = torch.stack([part.squares(finite) for part in points]).sum(dim=0)
-    reach = torch.stack([part.reach() for part in points]).amax(dim=0)
-    return points, finite & (squares <= bound**2 * PROVEN) & (reach <= REACH * bound)
+    return points, finite & (squares <= bound**2 * PROVEN)
 
 
 def gradient_lattice(noise_multiplier: float, clip: float) -> Lattice:
