@@ -25,6 +25,8 @@ from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
 
+ROUNDED_UP = 1.0 + 1e-9  # a silo's lattice may add so much noise to what was asked for
+
 EVERYBODY = ParticipationSettings(quorum=1.0)
 """Every silo has to answer every round."""
 
@@ -220,7 +222,6 @@ def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
     wrong = [
         name for name in ("round_number", "t") if getattr(answer, name) != getattr(query, name)
     ]
-    # A silo may add more noise than was asked for, and says how much.
     wrong += [] if _as_asked(query.score_std, answer.score_std, answer.spacing) else ["score_std"]
     energies = _as_asked(query.energy_std, answer.energy_std, answer.energy_spacing)
     wrong += [] if energies else ["energy_std"]
@@ -237,10 +238,11 @@ def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
 
 
 def _as_asked(asked: float | None, drawn: float | None, spacing: float | None) -> bool:
-    """Whether noise and spacing are numbers, and the noise at least what was asked for."""
+    """Whether noise and spacing are numbers, and the noise what was asked for or a hair more."""
     if asked is None or drawn is None or spacing is None:
         return asked is drawn is spacing is None
-    return _finite(drawn) and _finite(spacing) and asked <= drawn and 0.0 < spacing <= drawn
+    numbers = _finite(drawn) and _finite(spacing)
+    return numbers and asked <= drawn <= asked * ROUNDED_UP and spacing > 0.0
 
 
 def _finite(value: object) -> bool:
