@@ -106,16 +106,13 @@ def lattice_for(std: float, bound: float) -> Lattice:
     _finite(std, bound)
     most = Fraction(bound) / CELLS_PER_BOUND
     cells = math.ceil(Fraction(std) / (COARSE * most)) | 1
-    while cells < MOST_CELLS:
-        spacing = _rounded_up(Fraction(std) / (COARSE * cells))
-        if Fraction(spacing) <= most:
-            return _usable(Lattice(spacing, cells, std), bound)
-        cells += 2
-    raise MechanismError(
-        f"noise of std {std:g} on a bound of {bound:g}: a lattice that is fine enough for the "
-        f"bound would have over {MOST_CELLS} cells in a coarse one. Ask for less noise, below "
-        f"{bound * 2**20:g}; a budget that needs more buys nothing."
-    )
+    if cells >= MOST_CELLS:
+        raise MechanismError(
+            f"noise of std {std:g} on a bound of {bound:g}: a lattice that is fine enough for the "
+            f"bound would have over {MOST_CELLS} cells in a coarse one. Ask for less noise, below "
+            f"{bound * 2.0**20:g}; a budget that needs more buys nothing."
+        )
+    return _usable(Lattice(_rounded_up(Fraction(std) / (COARSE * cells)), cells, std), bound)
 
 
 def coarse(stream: Words, count: int) -> Integers:
@@ -179,7 +176,7 @@ def _propose(stream: Words, middles: Integers, cells: int) -> tuple[Integers, ND
     falls = (far - nearest).astype(np.float64) * (far + nearest) / (2.0 * std * std)
     ratios = 2.0**32 * np.exp(-falls)
     uniform = uniforms[unsure]
-    accepted[unsure] = uniform + 1 <= ratios - _DOUBT
+    accepted[unsure] = uniform < ratios
     for place in np.nonzero(np.abs(uniform + 0.5 - ratios) < _DOUBT + 0.5)[0]:
         further = int.from_bytes(stream.words(2).astype(">u8").tobytes(), "big")
         exact = int(uniform[place]) << RATIO_BITS - 32 | further
@@ -217,7 +214,7 @@ def delta_with_noise(delta: float, epsilon: float, draws: int) -> float:
     """
     growth = (1.0 + math.exp(min(epsilon, 700.0))) * (1.0 + 2.0**-40)
     tau = total_variation(draws)
-    if math.isnan(epsilon) or not (draws == 0 or growth * tau <= delta / 1000.0):
+    if not (draws == 0 or growth * tau <= delta / 1000.0):
         raise MechanismError(
             f"epsilon = {epsilon:g} for {draws} draws of noise: the sampler's total variation "
             f"adds (1 + e^epsilon) {tau:.2g} to delta, more than delta / 1000 = {delta / 1000:g}, "

@@ -49,11 +49,10 @@ def within(ints: Integers, bound: float, spacing: float) -> NDArray[np.bool_]:
     longest = math.isqrt(limit)
     near = (ints <= longest) & (ints >= -longest)
     small = np.asarray(near.all(axis=1), dtype=np.bool_)
-    rows = np.where(small[:, None], ints, 0)
-    if longest**2 * rows.shape[1] < 2**63:
-        squares = np.einsum("nd,nd->n", rows, rows)
+    if longest**2 * ints.shape[1] < 2**63:
+        squares = np.einsum("nd,nd->n", ints, ints)  # overflows only in rows that are not small
     else:
-        squares = np.array([sum(k * k for k in row) for row in rows.tolist()], dtype=object)
+        squares = np.array([sum(k * k for k in row) for row in ints.tolist()], dtype=object)
     return small & np.asarray(squares <= limit, dtype=np.bool_)
 
 

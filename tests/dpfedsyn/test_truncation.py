@@ -75,6 +75,8 @@ NEAR = st.integers(1, 3).flatmap(
 @example([[3, 4], [5, 1]], 5.0, 1.0)
 @example([[2**32, 2**32, 2**32, 2**32]], 1.0, 1.0)
 @example([[-(2**63)]], 5.0, 1.0)
+@example([[3_000_000_000] * 4, [2_000_000_000] * 4], 5e9, 1.0)
+@example([[3, 4], [3, 3]], 0.5, 0.1)
 @example([[3_037_000_499], [3_037_000_500]], 3_037_000_499.5, 1.0)
 def test_the_norm_check_is_that_of_the_integers(
     rows: list[list[int]], bound: float, spacing: float
