@@ -34,7 +34,8 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what
-        the rows add up to can only be less. With a noise seed there is no claim at all.
+        the rows add up to can only be less. With a noise seed there is no claim at all, nor where
+        delta could not carry what drawn noise deviates from a Gaussian's.
     """
     config, privacy = plan.config, plan.config.privacy
     void = void_because(config)
@@ -93,9 +94,8 @@ def void_because(config: Config) -> str | None:
 def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
     budget, totals, privacy = plan.budgets[name], ledger.totals(), plan.config.privacy
     private = void_because(plan.config) is None
-    upper = plan.epsilon(budget.record_claim())
-    claim = bound(upper) if private else None
-    drawn = plan.draws(name).total
+    at_cap = plan.epsilon(budget.record_claim())
+    carried = plan.delta_with_noise(at_cap.upper, plan.draws(name).total) if private else None
     charges = ledger.charges()
     spent = totals.answers_mu2
     spent_record = totals.record_mu2 if budget.record_mu is not None else spent
@@ -104,8 +104,8 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
         "delta": privacy.delta,
-        "delta_with_noise": plan.delta_with_noise(upper.upper, drawn) if private else None,
-        "epsilon": claim,
+        "delta_with_noise": carried,
+        "epsilon": None if carried is None else bound(at_cap),
         "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps",
         "readings": readings(
             plan, name, record=budget.record_claim(spent_record or 0.0), silo_mu2=spent
@@ -128,10 +128,15 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
 def _claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
     """An epsilon with the terms that it means nothing without; None where nothing is claimed."""
     privacy = plan.config.privacy
-    if not private:
+    claim = across(plan, epsilon)
+    if not private or claim["delta_with_noise"] is None:
         return None
-    terms = {"delta": privacy.delta, "unit": privacy.unit, "adjacency": privacy.adjacency}
-    return {**across(plan, epsilon), **terms}
+    return {
+        **claim,
+        "delta": privacy.delta,
+        "unit": privacy.unit,
+        "adjacency": privacy.adjacency,
+    }
 
 
 def _deviation(plan: Plan) -> str:
