@@ -21,7 +21,6 @@ from dpfedsyn.server import RoundInfo
 from dpfedsyn.settings import SamplerSettings
 from dpfedsyn.threads import one_per_silo
 
-
 SPACING = 2.0**-24  # of answers, which travel as integers
 
 

@@ -192,8 +192,8 @@ def test_noise_of_one_coordinate_is_what_unpacking_makes_of_the_vectors_noise() 
 
 
 def test_privatised_sums_carry_gaussian_noise_of_the_given_std() -> None:
-    """Guarantee of dpfedsyn.moments.privatise: With std = noise_multiplier * sensitivity this is
-    one Gaussian mechanism.
+    """Guarantee of dpfedsyn.moments.privatise: With lattice.std >= noise_multiplier * sensitivity
+    this is one Gaussian mechanism.
 
     60,000 draws; false alarm 2e-9, and noise of 0.97 times the std is rejected.
     """
