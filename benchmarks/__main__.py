@@ -12,11 +12,15 @@ from benchmarks import record
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=["run", "utility"], help="which question to answer")
+    parser.add_argument(
+        "name", choices=["noise", "run", "utility"], help="which question to answer"
+    )
     parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     wanted = parser.parse_args(arguments)
     match wanted.name:
+        case "noise":
+            from benchmarks.noise.benchmark import measure
         case "run":
             from benchmarks.run.benchmark import measure
         case "utility":

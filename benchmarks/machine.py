@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dpfedsyn import __version__
 
-PACKAGES = ("torch", "opacus", "numpy", "scipy", "scikit-learn", "pandas")
+PACKAGES = ("torch", "opacus", "numpy", "scipy", "scikit-learn", "pandas", "cryptography")
 
 
 def machine() -> dict[str, str | int | float]:

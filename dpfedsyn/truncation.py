@@ -16,26 +16,37 @@ Integers = NDArray[np.int64]
 
 MOST = 2.0**51  # spacings; beyond, a quotient's last bit is no longer below a quarter
 
+_CHUNK = 2**14  # values whose quotients fit into a core's cache
+
 
 def truncate(values: NDArray[np.floating], spacing: float) -> Integers:
     """Return values / g, truncated toward zero; non-finite values become 0.
 
-    Values beyond 2^51 spacings become +-2^51, which no `within` accepts.
+    Values beyond 2^51 spacings become +-2^51, more than a `Lattice` can hold.
 
     Guarantee:
         |k| g <= |value| in real numbers, for every float64 value and spacing: no norm grows.
         Division rounds a quotient just below an integer up to it; that case is seen by the exact
         remainder (fmod has no rounding) and taken back.
     """
-    known = np.where(np.isfinite(values), values, 0.0).astype(np.float64)
+    flat = np.asarray(values, dtype=np.float64).reshape(-1)
+    whole = np.empty(flat.shape, dtype=np.int64)
+    for start in range(0, len(flat), _CHUNK):
+        whole[start : start + _CHUNK] = _truncated(flat[start : start + _CHUNK], spacing)
+    return whole.reshape(values.shape)
+
+
+def _truncated(values: NDArray[np.float64], spacing: float) -> NDArray[np.float64]:
+    known = values if np.isfinite(values).all() else np.where(np.isfinite(values), values, 0.0)
     with np.errstate(over="ignore", under="ignore"):
-        quotients = np.clip(known / spacing, -MOST, MOST)
+        quotients = known / spacing
+    np.clip(quotients, -MOST, MOST, out=quotients)
     whole = np.trunc(quotients)
-    doubtful = np.nonzero((whole == quotients) & (whole != 0.0) & (np.abs(whole) < MOST))
-    sizes = np.abs(known[doubtful])
-    too_far = np.fmod(sizes, spacing) > 0.5 * spacing
-    whole[doubtful] -= np.where(too_far, np.sign(known[doubtful]), 0.0)
-    return whole.astype(np.int64)
+    doubtful = np.flatnonzero(whole == quotients)
+    remainders = np.fmod(np.abs(known[doubtful]), spacing)
+    rounded_up = (remainders > 0.5 * spacing) & (np.abs(whole[doubtful]) < MOST)
+    whole[doubtful] -= np.where(rounded_up, np.sign(known[doubtful]), 0.0)
+    return whole
 
 
 def within(ints: Integers, bound: float, spacing: float) -> NDArray[np.bool_]:
