@@ -88,9 +88,9 @@ def privatise(points: Points, lattice: Lattice, key: bytes) -> Points:
     """Return sums of records' vectors on a lattice with noise from the key's own stream.
 
     Guarantee:
-        With lattice.std >= noise_multiplier * sensitivity this is one Gaussian mechanism, up
-        to the sampler's certified total variation;
-        the std is never 0 on a private path because a budget always buys a finite noise multiplier.
+        With lattice.std >= noise_multiplier * sensitivity this is one Gaussian mechanism, up to the
+        sampler's certified total variation; the std is never 0 on a private path because a budget
+        always buys a finite noise multiplier.
     """
     return noised(points, lattice, Keystream(key))
 

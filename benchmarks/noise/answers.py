@@ -53,7 +53,9 @@ def opened(folder: Path, rows: int, dimension: int) -> Iterator[silo.Silo]:
     model = Known(rng.standard_normal((rows, dimension)))
     mechanism = AnswerMechanism(clip=CLIP, energy_bound=18.0)
     with Ledger.create(folder / "ledger.sqlite", header, key=key.chain) as ledger:
-        public = silo.Public("north", "run", dimension, 1, mechanism, None, b"schema/1")
+        public = silo.Public(
+            "north", "run", dimension, 1, mechanism, None, b"schema/1", rows, 2**31
+        )
         yield silo.Silo(public, [model], ledger, key)
 
 

@@ -65,9 +65,11 @@ def clipped_points(
 
 
 def gradient_lattice(noise_multiplier: float, clip: float) -> Lattice:
-    """Return the lattice of a step's summed gradients, a 2^27th of the clip or finer.
+    """Return the lattice of a step's summed gradients, with noise of at least the declared std.
 
-    It is as fine as the sampler's cells allow, and no finer than a 2^40th of the clip needs.
+    As fine as the sampler's cells allow: a 2^40th of the clip for noise of up to half a clip, a
+    2^26th for 5000 clips. Where gradients are products of factors, either factor gets about half of
+    these bits.
 
     Raises:
         MechanismError: noise of less than 2^-30 clips; sums would not fit their integers.
