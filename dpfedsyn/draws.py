@@ -1,41 +1,56 @@
-"""How many noise draws a run may make at most: public, and fixed before the first of them.
+"""How many draws of noise a silo's whole run may take: public, and fixed before it begins.
 
-A sampler that is not exactly Gaussian adds its distance from the Gaussian to delta with every
-draw, so the filter refuses draws beyond the number that a claim's delta was computed for.
+Every draw may deviate a little from the Gaussian that is charged (see `dpfedsyn.lattice`). The cap
+on their number, times that deviation, is what delta has to carry.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from dpfedsyn.architecture import Architecture
+from dpfedsyn.budget import Budget
 from dpfedsyn.moments import query_of
-from dpfedsyn.plan import Plan
+from dpfedsyn.parameters import parameters
+from dpfedsyn.settings import Config
+
+ASKED_AGAIN = 2
+"""How often a silo may answer each planned round: once more, where a server asks other content."""
 
 
-def cap(plan: Plan) -> int:
-    """Return the draws of a silo that trains as planned and is asked all rows in every round.
+@dataclass(frozen=True)
+class Draws:
+    """Caps on one silo's draws of noise, by what they are added to."""
+
+    counts: int
+    moments: int
+    training: int
+    answers: int
+
+    @property
+    def total(self) -> int:
+        """All of them: what the claim's delta has to carry."""
+        return self.counts + self.moments + self.training + self.answers
+
+
+def draws(
+    config: Config, budget: Budget, *, dimension: int, classes: int, pose: int, rounds: int
+) -> Draws:
+    """Return the caps of one silo's run.
+
+    Args:
+        pose: coordinates of an image that move its pixels. rounds: of all passes together.
 
     Guarantee:
-        A function of public settings; a run that goes as planned never reaches beyond it, whoever
-        is missing from its rounds.
+        No run draws more: planned mechanisms are charged once, DP-SGD for its planned steps, and
+        the ledger, whose header holds the sum, refuses whatever would draw beyond it.
     """
-    rounds = sum(len(part.kernels) for part in plan.passes)
-    return _training(plan) + rounds * plan.config.answers.rows * (plan.dimension + 1)
-
-
-def _training(plan: Plan) -> int:
-    """Draws of counts, moments and DP-SGD: one for each coordinate of what is released."""
-    config, classes = plan.config, plan.classes
-    if config.train.method != "dp-sgd":
-        return 0
-    query = query_of(plan.dimension, classes, config.base)
-    nobody, no_labels = np.zeros((0, plan.dimension)), np.zeros(0, dtype=np.int64)
-    total = classes
-    means = None
-    if config.base.residual_radius:
-        means = np.zeros((classes, plan.dimension))
-        total += query.label_sums(nobody, no_labels).size
-    total += query.sums(nobody, no_labels, means).size
-    network = Architecture(config.network, plan.dimension, classes, plan.encoder.geometry)
-    return total + config.train.steps * network.size
+    query = query_of(dimension, classes, config.base)
+    means = query.label_length if budget.means is not None else 0
+    moments = query.length if budget.moments is not None else 0
+    network = parameters(config.network, dimension, classes, pose)
+    return Draws(
+        counts=classes if budget.counts is not None else 0,
+        moments=means + moments,
+        training=network * budget.training.count if budget.training is not None else 0,
+        answers=ASKED_AGAIN * rounds * config.answers.rows * (dimension + 1),
+    )

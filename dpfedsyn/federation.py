@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from accountants.anchor import FileAnchor
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import __version__, draws, keys, partition, weights
+from dpfedsyn import __version__, keys, partition, weights
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.config import absolute, digest
@@ -187,7 +187,7 @@ def _ledger(
         record_cap=None if budget.record_mu is None else budget.record_mu**2,
         keep_replies=plan.config.answers.keep_replies,
         version=f"{__version__} {digest(plan.config)} {encoder.digest}",
-        draws_cap=draws.cap(plan),
+        draws_cap=plan.draws(silo.name).total,
     )
     kept = folder.anchor(silo.name, key.ledger_id, absolute(plan.config).privacy.anchors)
     anchor = FileAnchor(kept, key=key.chain)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from dpfedsyn.errors import ProtocolMismatch
 
-QUERY, ANSWER = b"dpfedsyn-query/1", b"dpfedsyn-answer/1"
-DTYPES = ("<f4",)  # of an answer's arrays
+QUERY, ANSWER = b"dpfedsyn-query/1", b"dpfedsyn-answer/2"
+DTYPES = ("<i2", "<i4", "<i8")  # of an answer's arrays
+
+Array = NDArray[np.float64]
+Points = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +44,55 @@ class ScoreQuery:
 
 @dataclass(frozen=True, eq=False)
 class PrivateAnswer:
-    """What a silo releases: noised predictions (N, d), noised energies (N,) or None, and the
-    public parameters that the noise was calibrated with."""
+    """What a silo releases: noised lattice points, and the public parameters of their noise.
+
+    Attributes:
+        points: (N, d) predicted noise in whole numbers of `spacing`. energy_points: (N,) energies
+            less B/2, in whole numbers of `energy_spacing`; None where none were asked for.
+        clip, energy_bound: C and B. score_std, energy_std: the noise that was drawn, per
+            coordinate; never less than was asked for.
+    """
 
     silo: str
     round_number: int
     t: int
-    noise: NDArray[np.float32]
-    energies: NDArray[np.float32] | None
+    points: Points
+    energy_points: Points | None
     clip: float
     energy_bound: float
+    spacing: float
+    energy_spacing: float | None
     score_std: float
     energy_std: float | None
+
+    @property
+    def noise(self) -> Array:
+        """The noised predictions (N, d)."""
+        return self.points.astype(np.float64) * self.spacing
+
+    @property
+    def energies(self) -> Array | None:
+        """The noised energies (N,), or None."""
+        if self.energy_points is None or self.energy_spacing is None:
+            return None
+        points = self.energy_points.astype(np.float64)
+        return points * self.energy_spacing + 0.5 * self.energy_bound
+
+    @property
+    def payload(self) -> int:
+        """Bytes of the arrays, without headers and transport."""
+        energies = 0 if self.energy_points is None else self.energy_points.nbytes
+        return self.points.nbytes + energies
+
+
+def narrowed(points: NDArray[np.int64]) -> Points:
+    """Return the same whole numbers in the smallest type of `DTYPES` that holds them all."""
+    least, most = int(points.min(initial=0)), int(points.max(initial=0))
+    for dtype in DTYPES[:-1]:
+        limits = np.iinfo(dtype)
+        if limits.min <= least and most <= limits.max:
+            return points.astype(dtype)
+    return points.astype(DTYPES[-1])
 
 
 def digest(query: ScoreQuery, *context: bytes) -> bytes:
@@ -74,10 +114,8 @@ def encode_query(query: ScoreQuery) -> bytes:
 
 def encode_answer(answer: PrivateAnswer) -> bytes:
     """Encode an answer."""
-    header = {k: v for k, v in _numbers(answer).items()}
-    empty = np.zeros(0, dtype=np.float32)
-    energies = empty if answer.energies is None else answer.energies
-    return _encode(ANSWER, header, answer.noise, energies)
+    energies = np.zeros(0, DTYPES[0]) if answer.energy_points is None else answer.energy_points
+    return _encode(ANSWER, _numbers(answer), answer.points, energies)
 
 
 def decode_answer(data: bytes) -> PrivateAnswer:
@@ -85,17 +123,20 @@ def decode_answer(data: bytes) -> PrivateAnswer:
     header, arrays = _decode(ANSWER, data)
     if len(arrays) != 2 or not isinstance(header, dict):
         raise ProtocolMismatch(f"an answer has a header and 2 arrays, not {len(arrays)}.")
-    noise, energies = arrays
+    points, energies = arrays
     try:
         return PrivateAnswer(
-            **header, noise=noise, energies=None if header["energy_std"] is None else energies
+            **header,
+            points=points,
+            energy_points=None if header["energy_std"] is None else energies,
         )
     except (TypeError, KeyError) as error:
-        raise ProtocolMismatch(f"an answer's header does not fit version 1 ({error}).") from None
+        raise ProtocolMismatch(f"an answer's header does not fit version 2 ({error}).") from None
 
 
 def _numbers(message: PrivateAnswer) -> dict[str, Any]:
-    return {k: v for k, v in asdict(message).items() if k not in ("noise", "energies")}
+    arrays = ("points", "energy_points")
+    return {f.name: getattr(message, f.name) for f in fields(message) if f.name not in arrays}
 
 
 def _prefixed(part: bytes) -> bytes:

@@ -1,27 +1,46 @@
 """Private counts and moments of one silo's records: two Gaussian mechanisms over clipped sums.
 
 The counts are released to the server (they make the mixing weights); the moments stay in the silo
-and become the analytic base of its diffusion model.
+and become the analytic base of its diffusion model. What is noised is a sum of integers: every
+record's own vector is brought onto a lattice first (see `dpfedsyn.lattice`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Adjacency
+from dpfedsyn.errors import MechanismError
+from dpfedsyn.lattice import Lattice, checked, lattice_for
 from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import BaseSettings
 
 Array = NDArray[np.float64]
+Points = NDArray[np.int64]
+Number = TypeVar("Number", np.float64, np.int64)
+
+NUMBERS_AT_ONCE = 2**22  # of records' vectors: a few dozen megabytes
+MOST_POINTS = 2**30  # from the radius of one record's vector to 0: 2^32 records do not overflow
 
 
 def label_counts(labels: NDArray[np.int64], classes: int) -> Array:
     """Return how many records carry each label, shape (classes,)."""
     return np.bincount(labels, minlength=classes).astype(np.float64)
+
+
+def count_points(labels: NDArray[np.int64], classes: int, spacing: float) -> Points:
+    """Return `label_counts` on the lattice, in whole numbers of its spacing.
+
+    Guarantee:
+        One record adds floor(1 / spacing) to one count: times the spacing, 1 at most.
+    """
+    (one,) = checked(np.ones((1, 1)), 1.0, spacing).ravel()
+    return np.bincount(labels, minlength=classes) * one
 
 
 def counts_sensitivity(adjacency: Adjacency) -> float:
@@ -54,6 +73,44 @@ def _tamed(rows: Array) -> tuple[Array, Array]:
     return rows, np.sqrt(np.einsum("nd,nd->n", rows, rows))
 
 
+def noised(points: Points, lattice: Lattice, stream: Keystream) -> Points:
+    """Return points + round(N(0, (std / spacing)^2)), of the same shape, from the stream.
+
+    Guarantee:
+        For whole numbers x, x + round(Z) = round(x + Z): the result is the ideal Gaussian
+        mechanism with the lattice's std, rounded afterwards, up to the sampler's certified total
+        variation. A sum beyond 64 bits is taken modulo 2^64, which is post-processing as well.
+    """
+    return points + lattice.noise(stream, points.size).reshape(points.shape)
+
+
+def privatise(points: Points, lattice: Lattice, key: bytes) -> Points:
+    """Return sums of records' vectors on a lattice with noise from the key's own stream.
+
+    Guarantee:
+        With lattice.std >= noise_multiplier * sensitivity this is one Gaussian mechanism, up to the
+        sampler's certified total variation; the std is never 0 on a private path because a budget
+        always buys a finite noise multiplier.
+    """
+    return noised(points, lattice, Keystream(key))
+
+
+def sums_lattice(std: float) -> Lattice:
+    """Return the lattice of sums over records of vectors of radius 1, for noise of at least `std`.
+
+    Raises:
+        MechanismError: so little noise that sums over many records could overflow.
+    """
+    lattice = lattice_for(std, 1.0)
+    if not lattice.spacing * MOST_POINTS >= 1.0:
+        raise MechanismError(
+            f"noise of standard deviation {std:g} on vectors of radius 1 needs a lattice of "
+            f"spacing {lattice.spacing:.3g}, on which the sums of 2^32 records would overflow. "
+            "Nothing was released. Lower privacy.epsilon, or this mechanism's share of it."
+        )
+    return lattice
+
+
 @dataclass(frozen=True)
 class MomentQuery:
     """Clipped first and second moments of one silo's records, each vector of radius 1.
@@ -72,6 +129,18 @@ class MomentQuery:
     residual_radius: float = 0.0  # public; 0: one query
     label_share: float = 0.0  # a_3^2 / (a_2^2 + a_3^2): second moments of single labels
 
+    @property
+    def label_length(self) -> int:
+        """Numbers in `label_sums`."""
+        return self.classes * self.dimension
+
+    @property
+    def length(self) -> int:
+        """Numbers in `sums`."""
+        first = 0 if self.residual_radius else self.label_length
+        labelled = self.classes if self.label_share > 0.0 else 0
+        return first + (1 + labelled) * self._products
+
     def sensitivity(self, adjacency: Adjacency) -> float:
         """L2 sensitivity of a summed vector: its radius, twice that when a record is replaced."""
         return 2.0 if adjacency is Adjacency.REPLACE else 1.0
@@ -83,7 +152,7 @@ class MomentQuery:
             One record adds a vector of norm at most 1, whatever it holds: it is clipped to R first.
         """
         scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius) / self.radius
-        return self._by_label(scaled, labels)
+        return _by_label(scaled, labels, self.classes).ravel()
 
     def sums(self, x: Array, labels: NDArray[np.int64], means: Array | None = None) -> Array:
         """Return the summed vector: of one query, or with `means` (classes, d) of the second.
@@ -95,7 +164,7 @@ class MomentQuery:
         scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius)
         if means is None:
             scaled = scaled / self.radius
-            first = [self._first * self._by_label(scaled, labels)]
+            first = [self._first * _by_label(scaled, labels, self.classes).ravel()]
         else:
             scaled = clip_rows(scaled - means[labels], self.residual_radius) / self.residual_radius
             first = []
@@ -104,6 +173,56 @@ class MomentQuery:
             each = [self._svec(scaled[labels == y].T @ scaled[labels == y]) for y in self._labels]
             blocks.append(self._third * np.concatenate(each))
         return np.concatenate(blocks)
+
+    def label_points(self, x: Array, labels: NDArray[np.int64], spacing: float) -> Points:
+        """Return `label_sums` on the lattice: whole numbers of its spacing.
+
+        Guarantee:
+            One record adds a vector whose norm, times the spacing, is at most 1; the sum over
+            records is one of integers, hence exact.
+        """
+        scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius) / self.radius
+        return _by_label(checked(scaled, 1.0, spacing), labels, self.classes).ravel()
+
+    def points(
+        self, x: Array, labels: NDArray[np.int64], spacing: float, means: Array | None = None
+    ) -> Points:
+        """Return `sums` on the lattice: whole numbers of its spacing.
+
+        Guarantee:
+            One record adds a vector whose norm, times the spacing, is at most 1, its own part of
+            every block together; the sum over records is one of integers, hence exact.
+        """
+        total = np.zeros(self.length, dtype=np.int64)
+        size = max(1, NUMBERS_AT_ONCE // (self.dimension + 2 * self._products))
+        for start in range(0, len(x), size):
+            piece = slice(start, start + size)
+            total += self._piece(x[piece], labels[piece], spacing, means)
+        return total
+
+    def _piece(
+        self, x: Array, labels: NDArray[np.int64], spacing: float, means: Array | None
+    ) -> Points:
+        """Sum some records' vectors, each (first moments, second moments, again of its label)."""
+        scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius)
+        if means is None:
+            scaled = scaled / self.radius
+            blocks = [self._first * scaled]
+        else:
+            scaled = clip_rows(scaled - means[labels], self.residual_radius) / self.residual_radius
+            blocks = []
+        first = sum(block.shape[1] for block in blocks)
+        rows, columns = np.triu_indices(self.dimension)
+        products = scaled[:, rows] * scaled[:, columns]
+        products *= np.where(rows == columns, 1.0, math.sqrt(2.0))
+        blocks.append(self._second * products)
+        if self.label_share > 0.0:
+            blocks.append(self._third * products)
+        points = checked(np.concatenate(blocks, axis=1), 1.0, spacing)
+        cuts = (first, first + len(rows))
+        own, shared, labelled = np.split(points, cuts, axis=1)
+        parts = [_by_label(own, labels, self.classes).ravel(), shared.sum(axis=0)]
+        return np.concatenate([*parts, _by_label(labelled, labels, self.classes).ravel()])
 
     def unpack(self, sums: Array) -> tuple[Array, Array]:
         """Return (sum of x per label (classes, d), sum of x x^T (d, d)), data units."""
@@ -131,6 +250,11 @@ class MomentQuery:
         return std * self._square / (math.sqrt(2.0) * self._third)
 
     @property
+    def _products(self) -> int:
+        """Numbers in one svec(x x^T)."""
+        return self.dimension * (self.dimension + 1) // 2
+
+    @property
     def _labels(self) -> range:
         return range(self.classes)
 
@@ -151,11 +275,6 @@ class MomentQuery:
         """The squared radius of the vectors whose products are summed."""
         return (self.residual_radius or self.radius) ** 2
 
-    def _by_label(self, scaled: Array, labels: NDArray[np.int64]) -> Array:
-        sums = np.zeros((self.classes, self.dimension))
-        np.add.at(sums, labels, scaled)
-        return sums.ravel()
-
     def _svec(self, matrix: Array) -> Array:
         rows, columns = np.triu_indices(self.dimension)
         vector: Array = matrix[rows, columns] * np.where(rows == columns, 1.0, math.sqrt(2.0))
@@ -163,7 +282,7 @@ class MomentQuery:
 
     def _matrix(self, vectors: Array, place: int) -> Array:
         """Return the matrix (d, d) of the svec at this place, in data units."""
-        length = self.dimension * (self.dimension + 1) // 2
+        length = self._products
         rows, columns = np.triu_indices(self.dimension)
         matrix = np.zeros((self.dimension, self.dimension))
         vector = vectors[place * length : (place + 1) * length]
@@ -183,11 +302,8 @@ def query_of(dimension: int, classes: int, base: BaseSettings) -> MomentQuery:
     )
 
 
-def privatise(sums: Array, std: float, key: bytes) -> Array:
-    """Return sums + N(0, std^2 I), the noise drawn from the key's own stream.
-
-    Guarantee:
-        With std = noise_multiplier * sensitivity this is one Gaussian mechanism; `std` is never 0
-        on a private path because a budget always buys a finite noise multiplier.
-    """
-    return sums + std * Keystream(key).normal(sums.shape)
+def _by_label(rows: NDArray[Number], labels: NDArray[np.int64], classes: int) -> NDArray[Number]:
+    """Sum rows (n, d) per label: (classes, d)."""
+    sums = np.zeros((classes, rows.shape[1]), dtype=rows.dtype)
+    np.add.at(sums, labels, rows)
+    return sums

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from dpfedsyn.base import AnalyticBase
 from dpfedsyn.noise import Keystream
+from dpfedsyn.parameters import TIME_FEATURES
 from dpfedsyn.settings import NetworkSettings
-
-TIME_FEATURES = 8
 
 
 class Network(nn.Module, ABC):

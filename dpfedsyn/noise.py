@@ -1,7 +1,6 @@
 """Keyed cryptographic randomness: one AES-256-CTR keystream per key, never repeated.
 
-Version 1 draws *float* Gaussians from the keystream. Floating point makes their law an
-approximation of the Gaussian (Mironov 2012); the privacy statement names this sampler.
+The noise that privacy rests on is drawn from these words by `dpfedsyn.lattice`.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 from scipy.special import ndtri
-
-SAMPLER = "float64 Gaussian (inverse CDF) from an AES-256-CTR keystream, one key per charge"
 
 _UNIT = 2.0**-52
 
@@ -29,10 +26,10 @@ class Keystream:
     def normal(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
         """Return independent N(0, 1) draws of the given shape: Phi^-1 of 52-bit uniforms.
 
-        Guarantee:
-            Every draw has a word of its own and is finite; the uniforms lie half a step off 0 and
-            1 (with 53 bits the greatest would round to 1), so that tails reach 8.21 standard
-            deviations, where the true law has 2e-16 left.
+        Not for noise that hides anything: floating point makes the law an approximation (Mironov
+        2012). Initial weights and the diffusion's own noise are drawn with it. Every draw has a
+        word of its own and is finite: the uniforms lie half a step off 0 and 1 (with 53 bits the
+        greatest would round to 1), so that tails reach 8.21 standard deviations.
         """
         uniforms = (self.words(int(np.prod(shape))) >> np.uint64(12)).astype(np.float64)
         uniforms += 0.5

@@ -9,7 +9,7 @@ from typing import Any
 from dpfedsyn.federation import Member
 from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.metrics.traffic import traffic
-from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.plan import Plan
 from dpfedsyn.weights import Mixture
 
 
@@ -28,7 +28,7 @@ def took_part(
         },
         "moved": {part.name: _moved(plan, rounds) for part, rounds in taken.items()},
         "traffic": {
-            part.name: {name: _sent(plan, part, members[name], name, rounds) for name in members}
+            part.name: {name: _sent(members[name], name, rounds) for name in members}
             for part, rounds in taken.items()
         },
     }
@@ -52,14 +52,7 @@ def _attendance(name: str, rounds: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _sent(
-    plan: Plan, part: PassPlan, member: Member, name: str, rounds: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _sent(member: Member, name: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     rows = [r["asked"][name] if name in r["answered"] else 0 for r in rounds]
-    sent = traffic(
-        rows,
-        plan.dimension,
-        energies=part.settings.energy == "released",
-        parameters=member.trained.models[0].parameters,
-    )
-    return asdict(sent)
+    payloads = [r["received"].get(name, 0) for r in rounds]
+    return asdict(traffic(rows, payloads, parameters=member.trained.models[0].parameters))

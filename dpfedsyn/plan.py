@@ -13,7 +13,9 @@ from dpfedsyn import domain, feasible, schedule
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.domain import Encoder
-from dpfedsyn.errors import BudgetExhausted, ConfigError
+from dpfedsyn.draws import Draws, draws
+from dpfedsyn.errors import BudgetExhausted, ConfigError, MechanismError
+from dpfedsyn.lattice import delta_with_noise
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import Config, SamplerSettings, SiloSettings
@@ -77,6 +79,37 @@ class Plan:
             raise BudgetExhausted(
                 f"The plan does not fit its budget; nothing was released.\n{faults}"
             )
+
+    @property
+    def rounds(self) -> int:
+        """Query rounds of all passes together."""
+        return sum(len(part.kernels) for part in self.passes)
+
+    def draws(self, name: str) -> Draws:
+        """Return the caps on a silo's draws of noise in the whole run."""
+        geometry = self.encoder.geometry
+        moving = 0 if geometry is None else int((~geometry.basis.any(axis=1)).sum())
+        return draws(
+            self.config,
+            self.budgets[name],
+            dimension=self.dimension,
+            classes=self.classes,
+            pose=moving,
+            rounds=self.rounds,
+        )
+
+    def delta_with_noise(self, epsilon: float, draws: int) -> float | None:
+        """Return delta' of a claim, or None where so many draws allow none at this epsilon."""
+        try:
+            return delta_with_noise(self.config.privacy.delta, epsilon, draws)
+        except MechanismError:
+            return None
+
+    @property
+    def overlapping_draws(self) -> int:
+        """Draws of noise that somebody's records in up to `overlap` silos can be behind."""
+        each = sorted(self.draws(name).total for name in self.budgets)
+        return sum(each[-self.config.privacy.overlap :])
 
     @cached_property
     def round_costs(self) -> tuple[float, ...]:
@@ -143,6 +176,7 @@ def make(config: Config) -> Plan:
     plan = Plan(config, encoder, budgets, passes(config), (), ())
     if any(part.settings.absorb and part.settings.energy == "l2" for part in plan.passes):
         notes.append(_INEXACT)
+    faults += _too_many_draws(plan)
     for name in budgets:
         text = _early_end(plan, name)
         if text:
@@ -189,6 +223,23 @@ def _round_down(value: float) -> str:
     return f"{math.floor(value / unit) * unit:.3g}"
 
 
+def _too_many_draws(plan: Plan) -> list[str]:
+    """Say which silos would draw more noise than a claim at their epsilon can carry."""
+    config, claims = plan.config, []
+    for name, budget in plan.budgets.items():
+        if budget.unprotected is None:
+            claims.append((name, config.epsilon(_silo(config, name)), plan.draws(name).total))
+    if claims and config.privacy.overlap > 1:
+        claims.append(("across silos", plan.across_silos().upper, plan.overlapping_draws))
+    found = []
+    for name, claimed, drawn in claims:
+        try:
+            delta_with_noise(config.privacy.delta, claimed, drawn)
+        except MechanismError as error:
+            found.append(f"{name}: {error} Or lower answers.rows, the rounds or train.steps.")
+    return found
+
+
 def _early_end(plan: Plan, name: str) -> str | None:
     """Say after how many rounds a silo's cap ends the run, if it does."""
     config, budget = plan.config, plan.budgets[name]
@@ -196,7 +247,7 @@ def _early_end(plan: Plan, name: str) -> str | None:
     cap = budget.answers_mu**2
     if whole <= cap * (1.0 + 1e-12):
         return None
-    rounds = sum(len(part.kernels) for part in plan.passes)
+    rounds = plan.rounds
     fitting = rounds_that_fit(plan, name)
     needed = math.sqrt(whole / cap)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from accountants import Bound, Event, gaussian
@@ -24,7 +25,7 @@ def table(plan: Plan) -> dict[str, Any]:
         "delta": privacy.delta,
         "epsilon": privacy.epsilon,
         "overlap": privacy.overlap,
-        "across_silos": bound(whole),
+        "across_silos": None if whole is None else across(plan, whole),
         "rounds": sum(len(part.kernels) for part in plan.passes),
         "rows": plan.config.answers.rows,
         "passes": [_pass(plan, part) for part in plan.passes],
@@ -32,6 +33,14 @@ def table(plan: Plan) -> dict[str, Any]:
         "epsilon_over_rounds": [_after(plan, solved, number) for number in _shown_rounds(plan)],
         "faults": list(plan.faults),
         "notes": list(plan.notes),
+    }
+
+
+def across(plan: Plan, whole: Bound) -> dict[str, Any]:
+    """Return the claim for somebody with records in up to `overlap` silos."""
+    return {
+        **_ends(whole),
+        "delta_with_noise": plan.delta_with_noise(whole.upper, plan.overlapping_draws),
     }
 
 
@@ -45,19 +54,25 @@ def _ends(value: Bound) -> dict[str, Any]:
 
 
 def readings(plan: Plan, name: str, *, record: Event, silo_mu2: float) -> dict[str, Any]:
-    """Return the three readings of one silo: record level, answers alone, silo level."""
-    budget = plan.budgets[name]
+    """Return the three readings of one silo: record level, answers alone, silo level.
+
+    `delta_with_noise` is delta', for noise that is drawn and not ideal; None where an epsilon is so
+    large that nothing is claimed at it.
+    """
+    budget, drawn = plan.budgets[name], plan.draws(name).total
     silo, reason = planning.silo_reading(plan, name, silo_mu2)
     privacy = plan.config.privacy
-    own = {"delta": privacy.delta, "unit": privacy.unit, "adjacency": privacy.adjacency}
-    whole = {"delta": privacy.delta, "unit": "silo", "adjacency": "replace"}
+
+    def reading(value: Bound, unit: str, adjacency: str) -> dict[str, Any]:
+        carried = plan.delta_with_noise(value.upper, drawn)
+        terms = {"delta": privacy.delta, "unit": unit, "adjacency": adjacency}
+        return {**_ends(value), **terms, "delta_with_noise": carried}
+
+    answers = plan.epsilon(budget.answers_claim(budget.at_record_level(silo_mu2)))
     return {
-        "record": {**_ends(plan.epsilon(record)), **own},
-        "answers": {
-            **_ends(plan.epsilon(budget.answers_claim(budget.at_record_level(silo_mu2)))),
-            **own,
-        },
-        "silo": None if silo is None else {**_ends(silo), **whole},
+        "record": reading(plan.epsilon(record), privacy.unit, privacy.adjacency),
+        "answers": reading(answers, privacy.unit, privacy.adjacency),
+        "silo": None if silo is None else reading(silo, "silo", "replace"),
         "silo_reason": reason,
     }
 
@@ -132,6 +147,7 @@ def _silo(plan: Plan, silo: SiloSettings) -> dict[str, Any]:
         "reference_size": silo.reference_size,
         "epsilon_target": plan.config.epsilon(silo),
         "rounds_that_fit": planning.rounds_that_fit(plan, silo.name),
+        "draws": asdict(plan.draws(silo.name)),
         "readings": readings(plan, silo.name, record=budget.record_claim(), silo_mu2=cap),
         "mechanisms": _mechanisms(plan, budget),
     }

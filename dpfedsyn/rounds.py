@@ -106,6 +106,7 @@ def _round_writer(
             "responsibilities": list(info.step.responsibilities),
             "asked": dict(info.asked),
             "answered": list(info.answered),
+            "received": dict(info.received),
             "unanswered": info.step.unanswered,
             "handed_over": info.handed_over,
             "silos": {name: _spent(plan, name, member) for name, member in members.items()},

@@ -25,6 +25,8 @@ from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
 
+ROUNDED_UP = 1.0 + 1e-9  # a silo's lattice may add so much noise to what was asked for
+
 EVERYBODY = ParticipationSettings(quorum=1.0)
 """Every silo has to answer every round."""
 
@@ -54,13 +56,14 @@ class RoundInfo:
 
     Attributes:
         step: what the step did. asked: rows that each silo was asked about.
-        answered: who answered in time.
+        answered: who answered in time. received: bytes of the arrays in each of their answers.
         handed_over: rows that changed hands before the round, since their silo has left.
     """
 
     step: StepInfo
     asked: Mapping[str, int]
     answered: tuple[str, ...]
+    received: Mapping[str, int]
     handed_over: int
 
 
@@ -160,7 +163,8 @@ def _round(
     asked = np.array([name in queries for name in names])
     after = participation.counted(after, asked, answers.present)
     rows_asked = {name: len(query.x) for name, query in queries.items()}
-    return after, RoundInfo(step, rows_asked, tuple(replies), handed_over)
+    received = {name: reply.payload for name, reply in replies.items()}
+    return after, RoundInfo(step, rows_asked, tuple(replies), received, handed_over)
 
 
 def ask(
@@ -215,21 +219,34 @@ def _gather(
 
 def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
     """Refuse an answer that is not one to this query; nothing is broadcast or filled up."""
-    public = ("round_number", "t", "score_std", "energy_std")
-    wrong = [name for name in public if getattr(answer, name) != getattr(query, name)]
-    wrong += ["noise"] if answer.noise.shape != query.x.shape else []
+    wrong = [
+        name for name in ("round_number", "t") if getattr(answer, name) != getattr(query, name)
+    ]
+    wrong += [] if _as_asked(query.score_std, answer.score_std, answer.spacing) else ["score_std"]
+    energies = _as_asked(query.energy_std, answer.energy_std, answer.energy_spacing)
+    wrong += [] if energies else ["energy_std"]
+    wrong += [] if answer.points.shape == query.x.shape else ["points"]
     expected = None if query.energy_std is None else query.labels.shape
-    given = None if answer.energies is None else answer.energies.shape
-    wrong += ["energies"] if given != expected else []
-    finite = np.isfinite(answer.noise).all() and (
-        answer.energies is None or np.isfinite(answer.energies).all()
-    )
-    wrong += [] if finite else ["values that are not finite"]
+    given = None if answer.energy_points is None else answer.energy_points.shape
+    wrong += [] if given == expected else ["energy_points"]
+    wrong += [] if _finite(answer.clip) and _finite(answer.energy_bound) else ["bounds"]
     if wrong:
         raise ProtocolMismatch(
             f"{answer.silo}: its answer in round {query.round_number} does not fit the query "
             f"({', '.join(wrong)}); it was not used. Let all silos run the server's version."
         )
+
+
+def _as_asked(asked: float | None, drawn: float | None, spacing: float | None) -> bool:
+    """Whether noise and spacing are numbers, and the noise what was asked for or a hair more."""
+    if asked is None or drawn is None or spacing is None:
+        return asked is drawn is spacing is None
+    numbers = _finite(drawn) and _finite(spacing)
+    return numbers and asked <= drawn <= asked * ROUNDED_UP and spacing > 0.0
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def rows_of(

@@ -20,16 +20,16 @@ from accountants import Gaussian
 from accountants.ledger import Ledger, Ticket
 from dpfedsyn import messages
 from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
-from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, ReplyPruned
+from dpfedsyn.errors import BudgetExhausted, MechanismError, ProtocolMismatch, ReplyPruned
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.privatise import AnswerMechanism
+from dpfedsyn.privatise import AnswerLattice, AnswerMechanism
 
 Array = NDArray[np.float64]
 
 _LOG = logging.getLogger(__name__)
 
-# Noise outside of this range would take costs, or float32 answers, out of the floats.
+# Noise outside of this range would take costs out of the floats.
 LEAST_NOISE, MOST_NOISE = 1e-12, 1e12
 MOST_ROUNDS = 2**31
 
@@ -77,9 +77,10 @@ class Silo:
             Nothing about the records reaches the caller but the returned answer, and that is one
             Gaussian mechanism whose cost `AnswerMechanism.silo_mu2` states. Its charge and its
             bytes are durable before it is returned; the sum of all costs never exceeds the
-            ledger's cap, whatever the queries are. A query that was answered before gets the same
-            bytes again, at no cost, also when it comes twice at once: queries are answered one at
-            a time. No noise is ever used for two different answers.
+            ledger's cap, whatever the queries are, and neither do the draws of noise exceed
+            theirs. A query that was answered before gets the same bytes again, at no cost, also
+            when it comes twice at once: queries are answered one at a time. No noise is ever used
+            for two different answers.
 
         Raises:
             ProtocolMismatch: the query is not one this silo answers. BudgetExhausted: its cost
@@ -91,41 +92,44 @@ class Silo:
             return self._answer(query)
 
     def _answer(self, query: ScoreQuery) -> PrivateAnswer:
+        mechanism = self.public.mechanism
+        lattice = mechanism.lattice(query.score_std, query.energy_std)
         digest = messages.digest(
             query,
             self.ledger.header.ledger_id.encode(),
             self._key.model_nonce,
             self.public.version,
-            repr(self.public.mechanism).encode(),
+            repr((mechanism, lattice)).encode(),
         )
         known = self.ledger.find(digest)
         if known is not None:
             return self._redeliver(known.reply, query)
         ticket = self._admit(digest, query)
+        answer = self._computed(query, lattice, self._key.noise(digest, ticket.seq))
+        self.ledger.commit(ticket, messages.encode_answer(answer))
+        return answer
+
+    def _computed(self, query: ScoreQuery, lattice: AnswerLattice, key: bytes) -> PrivateAnswer:
         x, labels = query.x.astype(np.float64), query.labels
         signal = signal_shares()[query.t]
         noise = np.stack([_predicted(model, x, signal, labels) for model in self._models])
-        scores, energies = self.public.mechanism.release(
-            noise,
-            energies_of(noise),
-            score_std=query.score_std,
-            energy_std=query.energy_std,
-            key=self._key.noise(digest, ticket.seq),
+        mechanism, energies = self.public.mechanism, lattice.energies
+        points, energy_points = mechanism.release(
+            noise, energies_of(noise), lattice=lattice, key=key
         )
-        mechanism = self.public.mechanism
-        answer = PrivateAnswer(
+        return PrivateAnswer(
             silo=self.public.name,
             round_number=query.round_number,
             t=query.t,
-            noise=scores,
-            energies=energies,
+            points=messages.narrowed(points),
+            energy_points=None if energy_points is None else messages.narrowed(energy_points),
             clip=mechanism.clip,
             energy_bound=mechanism.energy_bound,
-            score_std=query.score_std,
-            energy_std=query.energy_std,
+            spacing=lattice.scores.spacing / mechanism.parts,
+            energy_spacing=None if energies is None else energies.spacing / mechanism.parts,
+            score_std=lattice.scores.std / mechanism.parts,
+            energy_std=None if energies is None else energies.std / mechanism.parts,
         )
-        self.ledger.commit(ticket, messages.encode_answer(answer))
-        return answer
 
     def _redeliver(self, reply: bytes | None, query: ScoreQuery) -> PrivateAnswer:
         if reply is None:
@@ -164,8 +168,9 @@ class Silo:
             raise ProtocolMismatch(
                 f"{self.public.name}: a query with {fault}; nothing was answered or charged. "
                 f"Ask for run {self.public.run!r}, x (N, {self.public.dimension}) float32, "
-                f"labels (N,) int64, 0 <= t < {TRAINING_STEPS}, rounds from 0 and noise from "
-                f"{LEAST_NOISE:g} to {MOST_NOISE:g}."
+                f"labels (N,) int64, 0 <= t < {TRAINING_STEPS}, "
+                f"rounds from 0 and noise from {LEAST_NOISE:g} to {MOST_NOISE:g} that does not "
+                "vanish beside the bounds."
             )
 
     def _fault(self, query: ScoreQuery) -> str | None:
@@ -180,6 +185,10 @@ class Silo:
             return f"t = {_shown(query.t)}"
         if not all(isinstance(s, float) and LEAST_NOISE <= s <= MOST_NOISE for s in stds):
             return f"noise {', '.join(map(_shown, stds))}"
+        try:
+            public.mechanism.lattice(query.score_std, query.energy_std)
+        except MechanismError as error:
+            return str(error)
         if type(x) is not np.ndarray or x.dtype != np.float32:
             return f"x of type {getattr(x, 'dtype', type(x).__name__)}, not float32"
         if type(labels) is not np.ndarray or labels.dtype != np.int64:

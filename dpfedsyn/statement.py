@@ -10,10 +10,10 @@ from typing import Any
 
 from accountants import Bound
 from accountants.ledger import Ledger
-from dpfedsyn import __version__, noise
+from dpfedsyn import __version__, lattice
 from dpfedsyn.budget import NOT_PRIVATE
 from dpfedsyn.plan import Plan
-from dpfedsyn.plan_table import bound, readings, shares_mu2
+from dpfedsyn.plan_table import across, bound, readings, shares_mu2
 from dpfedsyn.settings import Config
 
 STATEMENT_VERSION = 1
@@ -34,7 +34,8 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what
-        the rows add up to can only be less. With a noise seed there is no claim at all.
+        the rows add up to can only be less. With a noise seed there is no claim at all, nor where
+        delta could not carry what drawn noise deviates from a Gaussian's.
     """
     config, privacy = plan.config, plan.config.privacy
     void = void_because(config)
@@ -50,7 +51,11 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
         "overlap": privacy.overlap,
         "across_silos": _claim(plan, plan.across_silos(), private),
         "implementation": {
-            "noise": noise.SAMPLER,
+            "noise": lattice.SAMPLER,
+            "noise_deviation": _deviation(plan),
+            "draws": _caps(plan),
+            "adjacency": f"{privacy.adjacency}, of training and claims; two models, whatever "
+            "the adjacency, of answers",
             "sampling": _sampling(config),
             "training": _training(plan),
             "accountant": "exact Gaussian composition; certified bracket for Poisson-sampled "
@@ -89,7 +94,8 @@ def void_because(config: Config) -> str | None:
 def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
     budget, totals, privacy = plan.budgets[name], ledger.totals(), plan.config.privacy
     private = void_because(plan.config) is None
-    claim = bound(plan.epsilon(budget.record_claim())) if private else None
+    at_cap = plan.epsilon(budget.record_claim())
+    carried = plan.delta_with_noise(at_cap.upper, plan.draws(name).total) if private else None
     charges = ledger.charges()
     spent = totals.answers_mu2
     spent_record = totals.record_mu2 if budget.record_mu is not None else spent
@@ -98,7 +104,8 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
         "delta": privacy.delta,
-        "epsilon": claim,
+        "delta_with_noise": carried,
+        "epsilon": None if carried is None else bound(at_cap),
         "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps",
         "readings": readings(
             plan, name, record=budget.record_claim(spent_record or 0.0), silo_mu2=spent
@@ -121,10 +128,36 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
 def _claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
     """An epsilon with the terms that it means nothing without; None where nothing is claimed."""
     privacy = plan.config.privacy
-    if not private:
+    claim = across(plan, epsilon)
+    if not private or claim["delta_with_noise"] is None:
         return None
-    terms = {"delta": privacy.delta, "unit": privacy.unit, "adjacency": privacy.adjacency}
-    return {"upper": epsilon.upper, "lower": epsilon.lower, **terms}
+    return {
+        **claim,
+        "delta": privacy.delta,
+        "unit": privacy.unit,
+        "adjacency": privacy.adjacency,
+    }
+
+
+def _deviation(plan: Plan) -> str:
+    """What the drawn noise may deviate from a Gaussian's, and how delta carries it."""
+    most = max((plan.draws(name).total for name in plan.budgets), default=0)
+    variation, advantage = lattice.total_variation(most), lattice.generator_advantage(most)
+    return (
+        f"total variation at most {lattice.PER_DRAW:.3g} per draw, {variation:.2g} for all draws "
+        f"of a silo, and {advantage:.2g} for the generator; delta_with_noise = delta + "
+        "(1 + e^epsilon) times their sum, once"
+    )
+
+
+def _caps(plan: Plan) -> str:
+    """How many draws of noise a silo takes at most, fixed before the run and refused beyond."""
+    caps = {
+        name: f"{name} {d.total:,} (counts {d.counts:,}, moments {d.moments:,}, DP-SGD "
+        f"{d.training:,}, answers {d.answers:,})"
+        for name, d in ((name, plan.draws(name)) for name in plan.budgets)
+    }
+    return "at most, per silo: " + "; ".join(caps.values())
 
 
 def _sampling(config: Config) -> str:
@@ -142,8 +175,8 @@ def _sampling(config: Config) -> str:
 def _training(plan: Plan) -> str:
     if plan.config.train.method == "dp-sgd":
         return (
-            "DP-SGD through Opacus: public divisor, float64 norms, sensitivity C (1 + 1e-6), "
-            "cryptographic noise"
+            "DP-SGD through Opacus: public divisor, norms and sums in integers, sensitivity "
+            "C (1 + 1e-6), noise of the same sampler"
         )
     if plan.config.train.method == "not-private":
         return "not private: one model per silo, trained without noise"
@@ -177,8 +210,6 @@ def _rollback(config: Config) -> str:
 def _caveats(plan: Plan) -> list[str]:
     config = plan.config
     caveats = [
-        "Noise is a floating-point Gaussian whose tails end at 8.2 standard deviations: neither "
-        "this nor the generator's advantage is added to delta, and draws are not capped.",
         "Defaults were chosen on development splits of the public hospital data in the package; "
         "on other records they are fixed beforehand and cost nothing.",
         "Test scores, distances and everything else under 'internal evaluation' are computed from "
@@ -186,8 +217,9 @@ def _caveats(plan: Plan) -> list[str]:
         "A record is named by its line in the silo's file, or by the schema's id column: the claim "
         "is about records that keep their names.",
         "A record's gradient is computed in float32 beside others: its last bits may depend on how "
-        "many records are in the batch. The declared slack of 1e-6 was not exceeded in tests, "
-        "but does not bound that for every device.",
+        "many records are in the batch. Clipping, sums and noise are exact; the declared slack of "
+        "1e-6 for those last bits was not exceeded in tests, but does not bound them for every "
+        "device.",
         _rollback(config),
         "The claim is of this run alone; another run on the same records composes with it "
         "(`dpfedsyn plan --after`).",

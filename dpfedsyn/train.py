@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,16 @@ from dpfedsyn.data import Records, parts
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.keys import SiloKey
-from dpfedsyn.moments import MomentQuery, counts_sensitivity, label_counts, privatise, query_of
+from dpfedsyn.moments import (
+    MomentQuery,
+    Points,
+    count_points,
+    counts_sensitivity,
+    label_counts,
+    privatise,
+    query_of,
+    sums_lattice,
+)
 from dpfedsyn.network import Denoiser
 from dpfedsyn.settings import Config, SiloSettings
 
@@ -130,42 +140,55 @@ def _charge_once(
 
 
 def _noisy_counts(preparation: Preparation) -> tuple[Array, float]:
-    event = preparation.budget.counts
+    event, labels = preparation.budget.counts, preparation.records.y
     assert event is not None
-    std = event.noise_multiplier * counts_sensitivity(preparation.adjacency)
     group = "R" if preparation.budget.counts_released else "A"
-    exact = label_counts(preparation.records.y, preparation.classes)
-    key, commit = _charge_once(preparation, "counts", 0, event, 1, group, exact.size)
-    noisy = commit(privatise(exact, std, key).tobytes())
-    assert noisy is not None
-    return np.frombuffer(noisy), std
+    std = event.noise_multiplier * counts_sensitivity(preparation.adjacency)
+
+    def counted(spacing: float) -> Points:
+        return count_points(labels, preparation.classes, spacing)
+
+    return _noisy(preparation, "counts", group, event, std, counted)
 
 
 def _noisy_moments(preparation: Preparation, counts: Array, counts_std: float) -> NoisyStatistics:
-    query, records = preparation.query, preparation.records
-    x = records.x.astype(np.float64)
-    statistics = NoisyStatistics(counts, counts_std, np.zeros(0), 0.0)
-    means = None
-    if preparation.budget.means is not None:
-        exact = query.label_sums(x, records.y)
-        noisy, std = _noisy(preparation, "means", preparation.budget.means, exact)
+    query, records, budget = preparation.query, preparation.records, preparation.budget
+    x, sensitivity = records.x.astype(np.float64), query.sensitivity(preparation.adjacency)
+    statistics, means = NoisyStatistics(counts, counts_std, np.zeros(0), 0.0), None
+    if budget.means is not None:
+        std = budget.means.noise_multiplier * sensitivity
+        noisy, std = _noisy(
+            preparation, "means", "A", budget.means, std, partial(query.label_points, x, records.y)
+        )
         statistics = replace(statistics, label_sums=noisy, label_sums_std=std)
         means = _means(preparation, statistics)
-    event = preparation.budget.moments
-    assert event is not None
-    noisy, std = _noisy(preparation, "moments", event, query.sums(x, records.y, means))
+    assert budget.moments is not None
+    std = budget.moments.noise_multiplier * sensitivity
+    summed = partial(query.points, x, records.y, means=means)
+    noisy, std = _noisy(preparation, "moments", "A", budget.moments, std, summed)
     return replace(statistics, sums=noisy, sums_std=std)
 
 
 def _noisy(
-    preparation: Preparation, kind: str, event: Gaussian, exact: Array
+    preparation: Preparation,
+    kind: str,
+    group: str,
+    event: Gaussian,
+    std: float,
+    summed: Callable[[float], Points],
 ) -> tuple[Array, float]:
-    """Charge one vector of sums of radius 1, and return it with its noise and the noise's std."""
-    std = event.noise_multiplier * preparation.query.sensitivity(preparation.adjacency)
-    key, commit = _charge_once(preparation, kind, 0, event, 1, "A", exact.size)
-    noisy = commit(privatise(exact, std, key).tobytes())
+    """Charge one vector of sums of radius 1, and return it with its noise and the noise's std.
+
+    Args:
+        summed: given the spacing of a lattice, the sums in whole numbers of it.
+    """
+    lattice = sums_lattice(std)
+    exact = summed(lattice.spacing)
+    key, commit = _charge_once(preparation, kind, 0, event, 1, group, exact.size)
+    noisy = commit(privatise(exact, lattice, key).tobytes())
     assert noisy is not None
-    return np.frombuffer(noisy), std
+    points = np.frombuffer(noisy, dtype=np.int64)
+    return points.astype(np.float64) * lattice.spacing, lattice.std
 
 
 def _exact_statistics(preparation: Preparation, records: Records) -> NoisyStatistics:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dpfedsyn.images import Geometry
-from dpfedsyn.network import TIME_FEATURES, Network
+from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
+from dpfedsyn.parameters import TIME_FEATURES
 
 GROUPS = 4
 LAYERS = 16  # about how many pictures of full size and `channels` a backward pass remembers

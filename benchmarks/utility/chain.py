@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import RoundInfo
 from dpfedsyn.settings import SamplerSettings
 from dpfedsyn.threads import one_per_silo
+
+SPACING = 2.0**-24  # of answers, which travel as integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +84,12 @@ def answerer(name: str, model: Denoiser, seed: int) -> Callable[[ScoreQuery], Pr
             silo=name,
             round_number=query.round_number,
             t=query.t,
-            noise=noisy.astype(np.float32),
-            energies=None,
-            clip=math.inf,
+            points=np.round(noisy / SPACING).astype(np.int64),
+            energy_points=None,
+            clip=0.0,  # there is none, and no energies
             energy_bound=0.0,
+            spacing=SPACING,
+            energy_spacing=None,
             score_std=query.score_std,
             energy_std=None,
         )

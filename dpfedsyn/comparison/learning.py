@@ -5,13 +5,14 @@ Without noise (`NO_NOISE`) everything here is exact: the non-private twin of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import Adjacency, Gaussian
+from accountants import Adjacency
 from dpfedsyn import dpsgd, plain_training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit, label_means
@@ -19,7 +20,15 @@ from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.data import Records
 from dpfedsyn.dpsgd import TrainingState
-from dpfedsyn.moments import counts_sensitivity, label_counts, privatise, query_of
+from dpfedsyn.moments import (
+    Points,
+    count_points,
+    counts_sensitivity,
+    label_counts,
+    privatise,
+    query_of,
+    sums_lattice,
+)
 from dpfedsyn.network import Denoiser
 from dpfedsyn.settings import SiloSettings
 from dpfedsyn.train import expected_batch_size
@@ -27,16 +36,18 @@ from dpfedsyn.train import expected_batch_size
 Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[np.float32]]
 
-UNCLIPPED = 1e12  # a gradient norm that none reaches
+UNCLIPPED = 1e4  # a gradient norm that none reaches
+NOISELESS = 2.0**-30  # a noise multiplier that nothing feels: a lattice needs some
 
 
 def noisy_counts(
     c: Comparison, records: Records, spent: Spending, *purpose: str
 ) -> tuple[Array, float]:
     """Return label counts (classes,) and the std of their noise."""
-    sensitivity = counts_sensitivity(Adjacency(c.config.privacy.adjacency))
-    std = _std(spent.counts, sensitivity)
-    return privatise(label_counts(records.y, c.classes), std, c.key("counts", *purpose)), std
+    if spent.counts is None:
+        return label_counts(records.y, c.classes), 0.0
+    std = spent.counts.noise_multiplier * counts_sensitivity(Adjacency(c.config.privacy.adjacency))
+    return _noisy(std, c.key("counts", *purpose), partial(count_points, records.y, c.classes))
 
 
 def fitted_base(
@@ -46,16 +57,20 @@ def fitted_base(
     query = query_of(c.encoder.dimension, c.classes, c.config.base)
     sensitivity = query.sensitivity(Adjacency(c.config.privacy.adjacency))
     two_valued, settings = c.encoder.two_valued, c.config.base
-    x = records.x.astype(np.float64)
+    x, y = records.x.astype(np.float64), records.y
     counts, counts_std = noisy_counts(c, records, spent, *purpose)
     statistics, means = NoisyStatistics(counts, counts_std, np.zeros(0), 0.0), None
     if query.residual_radius:
-        std = _std(spent.means, sensitivity)
-        sums = privatise(query.label_sums(x, records.y), std, c.key("means", *purpose))
+        sums, std = query.label_sums(x, y), 0.0
+        if spent.means is not None:
+            wanted, key = spent.means.noise_multiplier * sensitivity, c.key("means", *purpose)
+            sums, std = _noisy(wanted, key, partial(query.label_points, x, y))
         statistics = replace(statistics, label_sums=sums, label_sums_std=std)
         means = label_means(statistics, query, two_valued, settings, c.encoder.spectrum)
-    std = _std(spent.moments, sensitivity)
-    sums = privatise(query.sums(x, records.y, means), std, c.key("moments", *purpose))
+    sums, std = query.sums(x, y, means), 0.0
+    if spent.moments is not None:
+        wanted, key = spent.moments.noise_multiplier * sensitivity, c.key("moments", *purpose)
+        sums, std = _noisy(wanted, key, partial(query.points, x, y, means=means))
     statistics = replace(statistics, sums=sums, sums_std=std)
     return fit(statistics, query, two_valued, settings, c.encoder.spectrum), statistics
 
@@ -136,7 +151,7 @@ def block(
         x=records.x.astype(np.float64),
         labels=records.y,
         base=base,
-        noise_multiplier=spent.noise_multiplier,
+        noise_multiplier=spent.noise_multiplier or NOISELESS,
         expected_batch_size=batch,
         architecture=architecture(c),
         settings=settings,
@@ -164,5 +179,8 @@ def averaged(parameters: Sequence[Arrays], shares: Array) -> Arrays:
     }
 
 
-def _std(event: Gaussian | None, sensitivity: float) -> float:
-    return 0.0 if event is None else event.noise_multiplier * sensitivity
+def _noisy(std: float, key: bytes, summed: Callable[[float], Points]) -> tuple[Array, float]:
+    """Return sums on the lattice of this noise with it, in their own units, and its std."""
+    lattice = sums_lattice(std)
+    points = privatise(summed(lattice.spacing), lattice, key)
+    return points.astype(np.float64) * lattice.spacing, lattice.std

@@ -1,6 +1,12 @@
 """DP-SGD for the silo's network: the only part of dpfedsyn that knows Opacus."""
 
-from dpfedsyn.dpsgd.optimizer import DECLARED_SLACK, PublicRateOptimizer, clip_scales
+from dpfedsyn.dpsgd.optimizer import (
+    DECLARED_SLACK,
+    PublicRateOptimizer,
+    clip_scales,
+    clipped_points,
+    gradient_lattice,
+)
 from dpfedsyn.dpsgd.training import TrainingState, initial_state, train_block
 
 __all__ = [
@@ -8,6 +14,8 @@ __all__ = [
     "PublicRateOptimizer",
     "TrainingState",
     "clip_scales",
+    "clipped_points",
+    "gradient_lattice",
     "initial_state",
     "train_block",
 ]

@@ -1,10 +1,14 @@
-"""Per-record gradients, whole or as products of factors, with proven norms and sums in float64.
+"""Per-record gradients, whole or as products of factors, with proven norms and exact sums.
 
 A linear layer's gradient of one record is sum_m g_m a_m^T over the record's M draws. Its norm is
 known from two M by M Gram matrices and the sum over records is one matrix product, so it is never
 formed: ghost clipping (Li et al. 2022, section 4) with book-keeping (Bu et al. 2023). All values
 come from a float32 backward pass, so that float64 holds them, the products of four of them and the
 sums of those without over- or underflow.
+
+`on_lattice` turns gradients into whole numbers of a spacing. Factors become whole numbers each, so
+that a record's gradient is one of integers although it is never formed, and float64 holds their
+products and sums exactly: whatever the order in which a matrix product adds, the sum is the same.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import torch
 from torch import Tensor
 
 CANCELLATION = 1.0 / 32.0
+REACH = 2.0**6  # of a bound: what partial sums of one record's products may come to; see `total`
+EXACT = 2.0**53  # up to here float64 holds every integer
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +43,14 @@ class Whole:
         """Return the squared norms (B,) in float64; 0 for a record that is not finite."""
         return _kept(self._flat(), finite).square().sum(dim=1)
 
-    def total(self, scale: Tensor, finite: Tensor) -> Tensor:
-        """Return sum_b scale_b gradient_b over the finite records, in float64."""
-        return torch.einsum("i,i...", scale, _kept(self.rows, finite))
+    def on_lattice(self, scale: Tensor, finite: Tensor, spacing: float, bound: float) -> Whole:
+        """Return scale_b gradient_b in whole numbers of the spacing, truncated toward zero."""
+        rows = _kept(self.rows, finite)
+        return Whole(_times(rows, scale / spacing).trunc_())
+
+    def total(self, kept: Tensor, bound: float) -> Tensor:
+        """Return the exact sum over the kept records of gradients on a lattice, in int64."""
+        return _kept(self.rows, kept).long().sum(dim=0)
 
     def _flat(self) -> Tensor:
         # An empty batch has no row from which -1 could be inferred.
@@ -84,15 +95,48 @@ class Factored:
         lengths = diagonals.sqrt().sum(dim=1).square()
         return torch.maximum((left * right).sum(dim=(1, 2)), CANCELLATION**2 * lengths)
 
-    def total(self, scale: Tensor, finite: Tensor) -> Tensor:
-        """Return sum_b scale_b gradient_b over the finite records, (out, in), in float64.
+    def on_lattice(self, scale: Tensor, finite: Tensor, spacing: float, bound: float) -> Factored:
+        """Return factors in whole numbers, whose products are in whole numbers of the spacing.
 
-        The rounding is at most gamma_(B M + 1) sum_b scale_b S_b in L2 norm. A scale of clip / norm
-        makes that at most 32 gamma_(B M + 1) B clip: 1e-9 clip for 150 records of 8 draws.
+        An activation row is rounded to a power of two of its own, its backprop row to the spacing
+        over that power, so that either keeps about half of the bits between spacing and bound.
+
+        Args:
+            bound: of a record's norm, in spacings.
         """
         g, a = _kept(self.backprops, finite), _kept(self.activations, finite)
-        weighted = (scale[:, None, None] * g).flatten(0, 1)
-        return weighted.T @ a.flatten(0, 1)
+        bits = activation_bits(bound)
+        largest = torch.linalg.vector_norm(a, ord=math.inf, dim=2, keepdim=True)
+        exponent = torch.frexp(largest).exponent
+        unit = torch.ldexp(torch.ones_like(exponent, dtype=a.dtype), exponent - bits)
+        return Factored(_times(g, scale / spacing).mul_(unit).round_(), a.div_(unit).round_())
+
+    def total(self, kept: Tensor, bound: float) -> Tensor:
+        """Return the exact sum over the kept records of gradients on a lattice, in int64.
+
+        Args:
+            bound: of a record's norm, in spacings; a kept record has squares <= bound^2.
+
+        Guarantee:
+            So many records at once that no partial sum of any entry leaves +-2^53: float64
+            products of integers are then exact in any order, with fused multiplication or without.
+            For squares >= (S / 32)^2, and S bounds every partial sum of one record.
+        """
+        g, a = _kept(self.backprops, kept), _kept(self.activations, kept)
+        total = torch.zeros((g.shape[2], a.shape[2]), dtype=torch.int64, device=g.device)
+        size = math.floor(EXACT / (REACH * bound))
+        for start in range(0, len(g), size):
+            piece = slice(start, start + size)
+            total += (g[piece].flatten(0, 1).T @ a[piece].flatten(0, 1)).long()
+        return total
+
+
+def activation_bits(bound: float) -> int:
+    """Return how many bits an activation keeps, given the bound of a record's norm in spacings.
+
+    A backprop keeps the rest: rounding both to nearest changes a norm by about 2^-bits of it.
+    """
+    return math.floor(math.log2(bound)) // 2 - 3
 
 
 def _sound(rows: Tensor) -> Tensor:
@@ -106,6 +150,11 @@ def _kept(values: Tensor, finite: Tensor) -> Tensor:
         return values.double()
     mask = finite.reshape(-1, *([1] * (values.dim() - 1)))
     return torch.where(mask, values, torch.zeros((), dtype=values.dtype)).double()
+
+
+def _times(values: Tensor, scale: Tensor) -> Tensor:
+    """Return values (B, ...) times scale (B,)."""
+    return values * scale.reshape(-1, *([1] * (values.dim() - 1)))
 
 
 Gradients = Whole | Factored

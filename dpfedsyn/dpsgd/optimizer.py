@@ -2,11 +2,13 @@
 
 Opacus 1.6 divides by a batch size that it computes from the private record count, sums norms in
 float32 (which lets 1.0025 C through at a million parameters) and draws noise from a Mersenne
-Twister. Here the divisor is public, norms and sums are float64 and noise is cryptographic.
+Twister. Here the divisor is public, gradients are clipped and summed in integers, and the noise on
+them is exact and cryptographic.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +17,15 @@ from opacus.optimizers import DPOptimizer
 from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
 from torch import Tensor
 
-from dpfedsyn.dpsgd.gradients import Gradients, gradients_of
+from dpfedsyn.dpsgd.gradients import Gradients, activation_bits, gradients_of
+from dpfedsyn.errors import MechanismError
+from dpfedsyn.lattice import Lattice, lattice_for
 from dpfedsyn.noise import Keystream
 
 DECLARED_SLACK = 1e-6
+LEAST_NOISE_MULTIPLIER = 2.0**-30
+MOST_SUM = 2.0**61  # lattice points
+PROVEN = 1.0 - 2.0**-18  # of a squared norm: `squares` lies below it by at most 2^-20
 
 
 def clip_scales(samples: Sequence[Tensor | Gradients], clip: float) -> tuple[Tensor, Tensor]:
@@ -38,16 +45,63 @@ def clip_scales(samples: Sequence[Tensor | Gradients], clip: float) -> tuple[Ten
     return torch.clamp(clip / norms.clamp_min(1e-300), max=1.0), finite
 
 
+def clipped_points(
+    samples: Sequence[Tensor | Gradients], clip: float, spacing: float
+) -> tuple[list[Gradients], Tensor]:
+    """Return the records' clipped gradients in whole numbers of the spacing, and which count (B,).
+
+    Guarantee:
+        Of a record that counts, the integers k of all parameters together satisfy
+        sum k^2 <= (clip / spacing)^2: `squares` is evaluated on the integers themselves, lies below
+        the exact sum by at most 2^-20 of it, and has to lie below the limit by 2^-18. No rounding
+        of a norm, of the clipping or of a sum over records is left to be charged.
+    """
+    bound, gradients = clip / spacing, [gradients_of(sample) for sample in samples]
+    # Rounding factors to whole numbers may add a little length, for which there has to be room.
+    scale, finite = clip_scales(gradients, clip * (1.0 - 2.0 ** (2 - activation_bits(bound))))
+    points = [part.on_lattice(scale, finite, spacing, bound) for part in gradients]
+    squares = torch.stack([part.squares(finite) for part in points]).sum(dim=0)
+    return points, finite & (squares <= bound**2 * PROVEN)
+
+
+def gradient_lattice(noise_multiplier: float, clip: float) -> Lattice:
+    """Return the lattice of a step's summed gradients, with noise of at least the declared std.
+
+    As fine as the sampler's cells allow: a 2^40th of the clip for noise of up to half a clip, a
+    2^26th for 5000 clips. Where gradients are products of factors, either factor gets about half of
+    these bits.
+
+    Raises:
+        MechanismError: noise of less than 2^-30 clips; sums would not fit their integers.
+    """
+    std = noise_multiplier * clip * (1.0 + DECLARED_SLACK)
+    if not noise_multiplier >= LEAST_NOISE_MULTIPLIER:
+        raise MechanismError(
+            f"a noise multiplier of {noise_multiplier:g} leaves the lattice of the gradients too "
+            "fine for integers of 64 bits. Nothing was trained. Ask for at least "
+            f"{LEAST_NOISE_MULTIPLIER:.3g}."
+        )
+    bits = min(40, 39 - math.ceil(math.log2(noise_multiplier)))
+    return lattice_for(std, clip * 2.0 ** (20 - bits))
+
+
 class PublicRateOptimizer(DPOptimizer):
-    """`DPOptimizer` with a public divisor, float64 clipping and noise from a keystream.
+    """`DPOptimizer` with a public divisor, clipping and sums in integers, and a keystream's noise.
 
     Guarantee:
         One step is the Gaussian mechanism with sensitivity C (1 + 1e-6) under add-or-remove:
         grad = (sum of clipped per-record gradients + N(0, (noise_multiplier C (1 + 1e-6))^2)) /
-        expected_batch_size, whatever the records are. The divisor is public; an empty batch is
-        noise alone and is a step like any other. A record's gradient is what the backward pass
-        gives, whose float32 rounding may depend on the shape of the batch; the slack has to hold
-        that as well.
+        expected_batch_size, rounded afterwards, whatever the records are: gradients lie on a
+        lattice, where each has norm <= C in integers, their sum is exact and the noise is a rounded
+        Gaussian. The divisor is public; an empty batch is noise alone and is a step like any other.
+        A record's gradient is what the backward pass gives, whose float32 rounding may depend on
+        the shape of the batch: the slack is for that alone.
+
+    Attributes:
+        lattice: of the summed gradients: `p.summed_grad` counts its spacings, in int64.
+
+    Raises:
+        MechanismError: noise or batch so large, or noise so small, that integers could overflow.
     """
 
     def __init__(
@@ -65,7 +119,14 @@ class PublicRateOptimizer(DPOptimizer):
             expected_batch_size=expected_batch_size,
             loss_reduction="mean",
         )
+        self.lattice = gradient_lattice(noise_multiplier, clip)
         self.keystream: Keystream | None = None
+        if not expected_batch_size * clip <= MOST_SUM * self.lattice.spacing:
+            raise MechanismError(
+                f"a batch of {expected_batch_size:g} records: the sum of their gradients, each up "
+                f"to {clip / self.lattice.spacing:.3g} lattice points long, could leave 64 bits. "
+                "Nothing was trained. Lower train.sampling_rate."
+            )
 
     def use(self, keystream: Keystream) -> None:
         """Draw the noise of the coming steps from this stream."""
@@ -77,13 +138,14 @@ class PublicRateOptimizer(DPOptimizer):
         return 1
 
     def clip_and_accumulate(self) -> None:
-        """Clip each record's gradient and add it to `p.summed_grad`, in float64."""
+        """Clip each record's gradient and add it to `p.summed_grad`, in whole numbers."""
         samples = self.grad_samples
         for sample in samples:
             _check_processed_flag(sample.parts)
-        scale, finite = clip_scales(samples, self.max_grad_norm)
-        for parameter, sample in zip(self.params, samples, strict=True):
-            total, before = sample.total(scale, finite), parameter.summed_grad
+        spacing = self.lattice.spacing
+        points, kept = clipped_points(samples, self.max_grad_norm, spacing)
+        for parameter, part, sample in zip(self.params, points, samples, strict=True):
+            total, before = part.total(kept, self.max_grad_norm / spacing), parameter.summed_grad
             parameter.summed_grad = total if before is None else before + total
             _mark_as_processed(sample.parts)
 
@@ -95,10 +157,9 @@ class PublicRateOptimizer(DPOptimizer):
         """Add the step's noise, drawn once per logical batch from the keystream."""
         if self.keystream is None:
             raise AssertionError("a step without a keystream would be a step without noise")
-        std = self.noise_multiplier * self.max_grad_norm * (1.0 + DECLARED_SLACK)
         for parameter in self.params:
             _check_processed_flag(parameter.summed_grad)
-            noise = torch.from_numpy(self.keystream.normal(tuple(parameter.shape)))
-            noisy = parameter.summed_grad + std * noise.to(parameter.device)
-            parameter.grad = noisy.to(parameter.dtype).view_as(parameter)
+            noise = torch.from_numpy(self.lattice.noise(self.keystream, parameter.numel()))
+            noisy = parameter.summed_grad + noise.to(parameter.device).view_as(parameter)
+            parameter.grad = (noisy.double() * self.lattice.spacing).to(parameter.dtype)
             _mark_as_processed(parameter.summed_grad)

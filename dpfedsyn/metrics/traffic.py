@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dpfedsyn.errors import DataError
 
 NUMBER = 4
-"""Bytes of one float32, the only type in an answer."""
+"""Bytes of one float32, the type of a network's parameters."""
 
 
 @dataclass(frozen=True)
@@ -28,32 +28,27 @@ class Traffic:
     ratio: float
 
 
-def traffic(
-    rows_asked: Sequence[int], dimension: int, *, energies: bool, parameters: int
-) -> Traffic:
+def traffic(rows_asked: Sequence[int], payloads: Sequence[int], *, parameters: int) -> Traffic:
     """Count what a silo sends in one pass.
 
     Args:
         rows_asked: samples that the silo was asked about, per round; 0: it was not asked.
-        dimension: d, numbers in one sample's answer.
-        energies: whether each sample's answer carries its energy, one number more.
+        payloads: bytes of the arrays in its answer, per round.
         parameters: of the network, dim(theta).
 
     Raises:
-        DataError: a negative number of rows, or a dimension or network without numbers.
+        DataError: a negative number of rows or bytes, or a network without numbers.
     """
-    if dimension < 1 or parameters < 1 or any(rows < 0 for rows in rows_asked):
+    if parameters < 1 or any(count < 0 for count in (*rows_asked, *payloads)):
         raise DataError(
-            f"dimension {dimension}, {parameters} parameters and at least "
-            f"{min(rows_asked, default=0)} rows a round are no traffic; give a dimension and "
-            "parameters of at least 1, and rows of at least 0"
+            f"{parameters} parameters and at least {min((*rows_asked, *payloads), default=0)} rows "
+            "or bytes a round are no traffic; give parameters of at least 1, and rows and bytes of "
+            "at least 0"
         )
-    rows = sum(rows_asked)
-    answers = NUMBER * rows * (dimension + energies)
-    upload = NUMBER * parameters
+    answers, upload = sum(payloads), NUMBER * parameters
     return Traffic(
         rounds=sum(asked > 0 for asked in rows_asked),
-        rows=rows,
+        rows=sum(rows_asked),
         answers=answers,
         upload=upload,
         ratio=answers / upload,

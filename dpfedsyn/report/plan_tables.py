@@ -59,7 +59,12 @@ def _targets(plan: Json) -> Table:
         for silo in plan["silos"]
     )
     head = ("silo", *tables.CLAIM_HEAD[:2], "budget", *tables.CLAIM_HEAD[2:], "reference size")
-    return Table("Planned claim per silo", head, rows)
+    claims = [silo["readings"].get("record") or {} for silo in plan["silos"]]
+    note = wording.drawn([*claims, plan.get("across_silos") or {}], terms.delta)
+    if note:
+        drawn = max(sum(silo["draws"].values()) for silo in plan["silos"])
+        note = f"{note} Draws of noise are capped: {drawn:,} in a silo."
+    return Table("Planned claim per silo", head, rows, note)
 
 
 def _mechanisms(plan: Json) -> Table:

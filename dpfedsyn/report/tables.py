@@ -43,6 +43,9 @@ def guarantee(statement: Json) -> Table:
         label = f"across silos (overlap {statement.get('overlap', 1)})"
         rows.append((label, *_claim(private and across, wording.terms(silos[0]))))
     note = "Overlap m: a person may have data in up to m silos."
+    if silos:
+        claims = [*silos, statement.get("across_silos") or {}]
+        note = f"{note} {wording.drawn(claims, silos[0]['delta'])}".rstrip()
     if not private:
         note = "NON-PRIVATE: nothing is promised. " + NOT_PROMISED
     return Table("Guarantee per silo", ("silo", *CLAIM_HEAD), text(rows), note)

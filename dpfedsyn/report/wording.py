@@ -4,7 +4,7 @@ Only the standard library is used here: the command line imports this module for
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -106,6 +106,17 @@ def claim(bound: Json | None, of: Terms, reason: str | None = None) -> str:
     remark = "" if protects(bound) else ", no protection of its own"
     floor = "" if not lower else f", certified at least {number(lower, upward=False)}"
     return f"epsilon <= {number(upper)}{remark} ({of}{floor})"
+
+
+def drawn(claims: Iterable[Json], delta: float) -> str:
+    """Say how much of delta the noise takes for being drawn, and not ideal; nothing to say: ""."""
+    known = [c["delta_with_noise"] for c in claims if c.get("delta_with_noise") is not None]
+    if not known:
+        return ""
+    return (
+        f"Noise is drawn, not ideal: delta' = delta + (1 + e^epsilon) tau, at most "
+        f"{max(known) - delta:.1g} above delta."
+    )
 
 
 def odds(bound: Json | None) -> str:

@@ -1,4 +1,4 @@
-"""Ghost clipping: norms and sums without gradients, against the gradients themselves."""
+"""Ghost clipping: norms and exact sums without gradients, against the gradients themselves."""
 
 import math
 from fractions import Fraction
@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dpfedsyn.dpsgd import PublicRateOptimizer, clip_scales
+from dpfedsyn.dpsgd import PublicRateOptimizer, clip_scales, clipped_points, gradient_lattice
 from dpfedsyn.dpsgd.gradients import CANCELLATION, Factored, Whole
 from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.noise import Keystream
@@ -86,9 +86,14 @@ def noisy_factors(
     return sides[0].astype(np.float32), sides[1].astype(np.float32)
 
 
-@given(st.integers(0, 2**32 - 1), SIZES, st.sampled_from([1e-12, 1e-3, 1.0, 1e6, 1e25]))
+@given(
+    st.integers(0, 2**32 - 1),
+    SIZES,
+    st.sampled_from([1e-12, 1e-3, 1.0, 1e6, 1e25]),
+    st.sampled_from([0.5, 3.0, 5000.0]),
+)
 def test_ghost_norms_and_clipped_sums_are_those_of_the_gradients(
-    seed: int, sizes: tuple[int, int, int, int], scale: float
+    seed: int, sizes: tuple[int, int, int, int], scale: float, multiplier: float
 ) -> None:
     """To 1e-9 of the gradients formed one by one, for draws that do not cancel to a 32nd."""
     sides = noisy_factors(seed, sizes, scale)
@@ -102,27 +107,127 @@ def test_ghost_norms_and_clipped_sums_are_those_of_the_gradients(
     clip = 0.5 * float(norms.max())
     scales, finite = clip_scales([samples], clip)
     assert scales.numpy()[plain] == pytest.approx(np.minimum(1, clip / norms[plain]), rel=1e-9)
-    total = np.einsum("b,bij->ij", scales.numpy(), formed)
-    error = np.linalg.norm(samples.total(scales, finite).numpy() - total)
-    assert error <= 1e-12 * (scales.numpy() * lengths(sides)).sum()
+    spacing = gradient_lattice(multiplier, clip).spacing
+    (points,), kept = clipped_points([samples], clip, spacing)
+    total = np.einsum("b,bij->ij", scales.numpy() * kept.numpy(), formed)
+    error = np.linalg.norm(points.total(kept, clip / spacing).numpy() * spacing - total)
+    assert error <= (0.05 if multiplier > 10.0 else 1e-3) * (scales.numpy() * lengths(sides)).sum()
+    assert finite.all()
+    assert kept[torch.from_numpy(plain)].all()
+
+
+def exact_points(points: list[Factored | Whole], record: int) -> list[int]:
+    """One record's integers, multiplied and summed without any float."""
+    found: list[int] = []
+    for part in points:
+        sides = (
+            [[[int(v) for v in row] for row in side[record]] for side in part.parts[:2]]
+            if (isinstance(part, Factored))
+            else []
+        )
+        if isinstance(part, Whole):
+            found += [int(v) for v in part.rows[record].ravel().tolist()]
+            continue
+        for i in range(len(sides[0][0])):
+            for j in range(len(sides[1][0])):
+                found.append(sum(g[i] * a[j] for g, a in zip(*sides, strict=True)))
+    return found
+
+
+@given(factors(ODD), st.sampled_from([1e-3, 1.0, 50.0]), st.sampled_from([0.3, 1.0, 4000.0]))
+def test_a_record_that_counts_is_within_the_clip_in_integers(
+    sides: tuple[Floats, Floats], clip: float, multiplier: float
+) -> None:
+    """Guarantee of dpfedsyn.dpsgd.optimizer.clipped_points: Of a record that counts, the integers k
+    of all parameters together satisfy sum k^2 <= (clip / spacing)^2: no slack, in Python's own
+    integers; what does not count adds nothing, and the sum over the batch is the integers' own."""
+    samples, whole = factored(sides), Whole(np_sum(sides[0]))
+    spacing = gradient_lattice(multiplier, clip).spacing
+    points, kept = clipped_points([samples, whole], clip, spacing)
+    limit = (Fraction(clip) / Fraction(spacing)) ** 2
+    everyone = [0] * (sides[0].shape[2] * sides[1].shape[2] + sides[0].shape[2])
+    for record in range(len(sides[0])):
+        sound = all(bool(np.isfinite(side[record]).all()) for side in sides)
+        assert sound or not kept[record]
+        if kept[record]:
+            own = exact_points(points, record)
+            assert sum(k * k for k in own) <= limit
+            everyone = [one + k for one, k in zip(everyone, own, strict=True)]
+    totals = [part.total(kept, clip / spacing).ravel().tolist() for part in points]
+    assert totals[0] + totals[1] == everyone
+
+
+@pytest.mark.parametrize("grown", ["backprops", "activations", "rows"])
+def test_a_record_whose_integers_are_too_long_counts_as_zero(
+    grown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding that added a thousandth to a factor would pass the clip: the check in integers, not
+    the scale, decides, and the neighbour in the batch still counts."""
+    cls = Whole if grown == "rows" else Factored
+    real = cls.on_lattice
+
+    def longer(self: Any, *arguments: Any) -> Any:
+        points = real(self, *arguments)
+        getattr(points, grown)[0] *= 1.001
+        getattr(points, grown)[0].round_()
+        return points
+
+    rng = np.random.default_rng(5)
+    sides = [rng.standard_normal((2, 3, 6)).astype(np.float32) * 100 for _ in range(2)]
+    samples = [factored((sides[0], sides[1])), Whole(50.0 * np_sum(sides[0]))]
+    samples = samples[1:] if grown == "rows" else samples[:1]
+    spacing = gradient_lattice(1.0, 1.0).spacing
+    assert clipped_points(samples, 1.0, spacing)[1].tolist() == [True, True]
+    monkeypatch.setattr(cls, "on_lattice", longer)
+    points, kept = clipped_points(samples, 1.0, spacing)
+    assert kept.tolist() == [False, True]
+    total = points[0].total(kept, 1.0 / spacing)
+    assert total.ravel().tolist() == exact_points(points, 1)
+    assert total.any()
+
+
+@pytest.mark.parametrize("multiplier", [2.0**-30, 1.0, 5000.0])
+def test_sums_of_products_of_integers_are_exact_however_many_records(multiplier: float) -> None:
+    """Guarantee of dpfedsyn.dpsgd.gradients.Factored.total: So many records at once that no partial
+    sum of any entry leaves +-2^53: 50,001 equal records, as long as the clip lets them be, add up
+    to 50,001 times one, whose sums float64 would round."""
+    spacing = gradient_lattice(multiplier, 1.0).spacing
+    g, a = torch.full((1, 2, 1), 1e6 + 1.0), torch.full((1, 2, 3), 0.7)
+    g[0, 1], a[0, 1] = 3.0, 123.456
+    many = Factored(g.repeat(50_001, 1, 1), a.repeat(50_001, 1, 1))
+    points, kept = clipped_points([many], 1.0, spacing)
+    assert kept.all()
+    one = exact_points(points, 0)
+    total = points[0].total(kept, 1.0 / spacing)
+    assert total.ravel().tolist() == [50_001 * k for k in one]
+    at_once = points[0].parts[0].flatten(0, 1).T @ points[0].parts[1].flatten(0, 1)
+    assert multiplier > 1.0 or float(at_once.abs().max()) > 2.0**53
+
+
+def test_whole_gradients_are_truncated_toward_zero_and_never_away() -> None:
+    """2.9 spacings are 2, -2.9 are -2: no entry, hence no norm, grows."""
+    rows = torch.tensor([[2.9, -2.9, 0.4, -0.4, 3.0]], dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+    points = Whole(rows).on_lattice(one, torch.tensor([True]), 1.0, 100.0)
+    assert points.rows.tolist() == [[2.0, -2.0, 0.0, 0.0, 3.0]]
 
 
 @given(factors(ODD), st.sampled_from([1e-3, 1.0, 50.0]))
 def test_no_record_in_factors_adds_more_than_the_declared_norm(
     sides: tuple[Floats, Floats], clip: float
 ) -> None:
-    """Each record's clipped gradient has norm at most clip (1 + 1e-6), exactly 0 for NaN, also as
-    the difference that it makes to the sum over the batch."""
+    """Each record's clipped gradient moves the sum over the batch by clip at most, in integers, and
+    by nothing where it holds NaN; its scale keeps to clip (1 + 1e-6) by itself."""
     samples, whole = factored(sides), Whole(torch.from_numpy(sides[0]).double().sum(dim=1))
     scale, finite = clip_scales([samples, whole], clip)
-    everyone = [part.total(scale, finite) for part in (samples, whole)]
+    spacing = gradient_lattice(1.0, clip).spacing
+    everyone = summed([samples, whole], clip, spacing)
     for record in range(len(scale)):
         others = [np.delete(side, record, axis=0) for side in sides]
         left = [factored((others[0], others[1])), Whole(np_sum(others[0]))]
-        kept = clip_scales(left, clip)
-        moved = [one - part.total(*kept) for one, part in zip(everyone, left, strict=True)]
-        difference = math.sqrt(sum(float(part.square().sum()) for part in moved))
-        assert difference <= clip * DECLARED
+        moved = [a - b for a, b in zip(everyone, summed(left, clip, spacing), strict=True)]
+        square = Fraction(sum(k * k for k in moved))
+        assert square * Fraction(spacing) ** 2 <= Fraction(clip) ** 2
         sound = all(bool(np.isfinite(side[record]).all()) for side in sides)
         assert bool(finite[record]) == sound
         if sound:
@@ -131,7 +236,13 @@ def test_no_record_in_factors_adds_more_than_the_declared_norm(
             exact += sum(Fraction(value) ** 2 for value in bias)
             assert Fraction(float(scale[record])) ** 2 * exact <= Fraction(clip * DECLARED) ** 2
         else:
-            assert difference <= 1e-12 * clip
+            assert square == 0
+
+
+def summed(samples: list[Factored | Whole], clip: float, spacing: float) -> list[int]:
+    """All entries of a batch's clipped sums, in lattice points."""
+    points, kept = clipped_points(samples, clip, spacing)
+    return [int(k) for part in points for k in part.total(kept, clip / spacing).ravel()]
 
 
 def np_sum(backprops: Floats) -> Tensor:
@@ -174,10 +285,16 @@ def test_hooks_give_each_records_own_gradient(count: int) -> None:
     for record in range(count):
         alone = losses(network, x[record : record + 1]).sum()
         own = torch.autograd.grad(alone, list(network.parameters()))
-        single = torch.eye(count, dtype=torch.float64)[record]
         for gradient, sample in zip(own, samples, strict=True):
-            found = sample.total(single, everything(sample)).float()
+            found = formed(sample)[record].float()
             torch.testing.assert_close(found, gradient, rtol=1e-5, atol=1e-7)
+
+
+def formed(sample: Factored | Whole) -> Tensor:
+    """Every record's gradient (B, ...), formed."""
+    if isinstance(sample, Whole):
+        return sample.rows.double()
+    return torch.einsum("bmi,bmj->bij", *(part.double() for part in sample.parts))
 
 
 def test_a_second_backward_pass_before_a_step_is_refused() -> None:
@@ -206,7 +323,7 @@ def test_a_layer_that_mixes_records_is_refused() -> None:
         RecordGradients(nn.BatchNorm2d(4))
 
 
-def stepped(pieces: list[Tensor], noise: float = 0.0) -> list[Tensor]:
+def stepped(pieces: list[Tensor], noise: float) -> list[Tensor]:
     """Sums of clipped gradients over a batch that is cut into pieces, with the divisor applied."""
     network = layers(1)
     module = RecordGradients(network)
@@ -224,7 +341,7 @@ def stepped(pieces: list[Tensor], noise: float = 0.0) -> list[Tensor]:
     return [parameter.grad for parameter in parameters]
 
 
-@pytest.mark.parametrize("noise", [0.0, 5.0])
+@pytest.mark.parametrize("noise", [1e-6, 5.0])
 def test_a_batch_in_pieces_is_one_step_with_one_noise_and_one_divisor(noise: float) -> None:
     """Cut into 1, 2 or 5 pieces, the same records give the same noisy mean."""
     x = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(4))

@@ -52,7 +52,6 @@ from accountants.rows import Charge
 from accountants.totals import Spent, add
 from dpfedsyn import config as configuration
 from dpfedsyn.encoding import TableEncoder
-from dpfedsyn.noise import Keystream
 from dpfedsyn.schema import Schema
 
 SIDE = Adjacency.ADD_OR_REMOVE
@@ -117,26 +116,7 @@ def test_every_quoted_guarantee_is_still_made() -> None:
     assert named - set(made) == set()
 
 
-# --- dpfedsyn: noise and encoding
-
-
-def test_every_draw_of_noise_is_finite_and_its_tails_are_there(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Guarantee of dpfedsyn.noise.Keystream.normal: Every draw has a word of its own and is finite,
-    also for the smallest and the largest word, and the two tails are each other's mirror."""
-    ends = []
-    for word in (0, 2**64 - 1):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                Keystream, "words", lambda self, count, w=word: np.full(count, w, dtype=np.uint64)
-            )
-            ends.append(float(Keystream(KEY).normal((1,))[0]))
-    assert all(math.isfinite(end) for end in ends)
-    assert ends[0] == pytest.approx(-ends[1], rel=1e-3)
-    assert 8.0 < ends[1] < 8.6
-    draws = Keystream(KEY).normal((1000, 3))
-    assert len(np.unique(draws)) == 3000
+# --- dpfedsyn: encoding
 
 
 def test_a_rows_vector_depends_on_that_row_and_the_schema_alone() -> None:

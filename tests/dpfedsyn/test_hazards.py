@@ -27,7 +27,7 @@ from dpfedsyn import plan as planning
 from dpfedsyn.errors import DPError
 from dpfedsyn.keys import load as load_key
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.moments import MomentQuery, clip_rows, label_counts
+from dpfedsyn.moments import MomentQuery, clip_rows, label_counts, sums_lattice
 from dpfedsyn.plan import Plan
 from dpfedsyn.settings import Config
 from tests.dpfedsyn.test_privatise import is_noise
@@ -85,7 +85,8 @@ def watch(patch: pytest.MonkeyPatch) -> Audit:
         std = self.noise_multiplier * self.max_grad_norm * (1.0 + 1e-6)
         for parameter in self.params:
             noisy = parameter.grad.double().numpy() * self.expected_batch_size
-            seen.gradients.append((noisy - parameter.summed_grad.double().numpy()).ravel() / std)
+            exact = parameter.summed_grad.double().numpy() * self.lattice.spacing
+            seen.gradients.append((noisy - exact).ravel() / std)
         seen.batches.append(self.expected_batch_size)
         return result
 
@@ -181,7 +182,8 @@ def _moments_noise(seen: Audit, folder: Path) -> Array:
         )
         with Ledger.open(path / "ledger.sqlite", key=load_key(path / "key").chain) as ledger:
             replies = [c.reply for c in ledger.charges() if c.kind == "moments"]
-        released = [np.frombuffer(reply) for reply in replies] or [exact]
+        spacing = sums_lattice(std).spacing
+        released = [np.frombuffer(reply, np.int64) * spacing for reply in replies] or [exact]
         noises.append((released[0] - exact) / std)
     return np.concatenate(noises)
 
@@ -255,11 +257,10 @@ def test_the_default_path_has_every_noise_every_charge_and_every_use(
 def _without_score_noise(patch: pytest.MonkeyPatch) -> None:
     release = privatise.AnswerMechanism.release
 
-    def bare(self: Any, noise: Array, energies: Array, **rest: Any) -> Any:
-        return (
-            clip_rows(noise[0], self.clip).astype(np.float32),
-            release(self, noise, energies, **rest)[1],
-        )
+    def bare(self: Any, noise: Array, energies: Array, *, lattice: Any, **rest: Any) -> Any:
+        points = clip_rows(noise[0], self.clip) / lattice.scores.spacing
+        noisy = release(self, noise, energies, lattice=lattice, **rest)[1]
+        return points.astype(np.int64), noisy
 
     patch.setattr(privatise.AnswerMechanism, "release", bare)
 
@@ -267,20 +268,33 @@ def _without_score_noise(patch: pytest.MonkeyPatch) -> None:
 def _without_energy_noise(patch: pytest.MonkeyPatch) -> None:
     release = privatise.AnswerMechanism.release
 
-    def bare(self: Any, noise: Array, energies: Array, **rest: Any) -> Any:
-        scores = release(self, noise, energies, **rest)[0]
-        return scores, np.clip(energies[0], 0.0, self.energy_bound).astype(np.float32)
+    def bare(self: Any, noise: Array, energies: Array, *, lattice: Any, **rest: Any) -> Any:
+        scores = release(self, noise, energies, lattice=lattice, **rest)[0]
+        centred = np.clip(energies[0], 0.0, self.energy_bound) - 0.5 * self.energy_bound
+        return scores, (centred / lattice.energies.spacing).astype(np.int64)
 
     patch.setattr(privatise.AnswerMechanism, "release", bare)
 
 
 def _with_less_score_noise(patch: pytest.MonkeyPatch) -> None:
-    release = privatise.AnswerMechanism.release
+    lattice = privatise.AnswerMechanism.lattice
 
-    def less(self: Any, *arguments: Any, score_std: float, **rest: Any) -> Any:
-        return release(self, *arguments, score_std=0.97 * score_std, **rest)
+    def less(self: Any, score_std: float, energy_std: float | None) -> Any:
+        asked, drawn = (lattice(self, f * score_std, energy_std) for f in (1.0, 0.97))
+        return replace(drawn, scores=_Pretended(drawn.scores, asked.scores.std))
 
-    patch.setattr(privatise.AnswerMechanism, "release", less)
+    patch.setattr(privatise.AnswerMechanism, "lattice", less)
+
+
+@dataclass(frozen=True)
+class _Pretended:
+    """A lattice that claims more noise than it draws."""
+
+    drawn: Any
+    std: float
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.drawn, name)
 
 
 def _with_equal_noise_every_round(patch: pytest.MonkeyPatch) -> None:
@@ -312,8 +326,8 @@ def _bare_sums(kind: str) -> Any:
         plain = train.privatise
         counts = kind == "counts"
 
-        def bare(sums: Array, std: float, key: bytes) -> Array:
-            return sums if (sums.size <= 2) == counts else plain(sums, std, key)
+        def bare(points: Any, lattice: Any, key: bytes) -> Any:
+            return points if (points.size <= 2) == counts else plain(points, lattice, key)
 
         patch.setattr(train, "privatise", bare)
 
@@ -346,7 +360,8 @@ def _half_charged(patch: pytest.MonkeyPatch) -> None:
 def _bare_gradients(patch: pytest.MonkeyPatch) -> None:
     def bare(self: Any) -> None:
         for parameter in self.params:
-            parameter.grad = parameter.summed_grad.to(parameter.dtype).view_as(parameter)
+            exact = parameter.summed_grad.double() * self.lattice.spacing
+            parameter.grad = exact.to(parameter.dtype).view_as(parameter)
 
     patch.setattr(dpsgd.PublicRateOptimizer, "add_noise", bare)
 
@@ -512,7 +527,9 @@ FORBIDDEN_CALLS = {
 PRIVATE_PATH = ("silo.py", "privatise.py", "moments.py", "train.py", "noise.py", "keys.py",
                 "objective.py", "plain_training.py", "dpsgd/optimizer.py", "dpsgd/training.py",
                 "federation.py", "base.py", "unet.py", "architecture.py", "dpsgd/hooks.py",
-                "dpsgd/gradients.py")  # fmt: skip
+                "dpsgd/gradients.py", "lattice.py", "truncation.py",
+                "rounded_gaussian.py")  # fmt: skip
+FLOAT_NOISE = ("objective.py", "network.py", "unet.py")  # on which no promise rests
 
 
 def _dotted(node: ast.expr) -> str:
@@ -540,6 +557,21 @@ def test_the_private_path_draws_from_keystreams_only() -> None:
         assert not [f for f in FORBIDDEN_CALLS if f in used or f in imported], name
         assert not [call for call in used if "default_rng" in call or "np.random" in call], name
         assert not {"random", "secrets", "pickle", "time"} & imported, name
+
+
+def test_floating_point_gaussians_are_drawn_where_no_promise_rests_on_them_only() -> None:
+    """Initial weights and the noise that a record is taught to be rid of: nothing that is released,
+    summed over records or charged."""
+    root = Path(dpfedsyn.__file__).parent
+    drawing = [
+        str(path.relative_to(root))
+        for path in sorted(root.rglob("*.py"))
+        if any(
+            isinstance(node, ast.Attribute) and node.attr == "normal"
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    ]
+    assert drawing == sorted(FLOAT_NOISE)
 
 
 def test_answers_of_this_many_rows_promise_nothing_by_themselves() -> None:

@@ -37,18 +37,19 @@ def queries(draw: st.DrawFn) -> ScoreQuery:
 
 @st.composite
 def answers(draw: st.DrawFn) -> PrivateAnswer:
-    shape = draw(SHAPES)
-    floats = st.floats(width=32)
+    shape, dtype = draw(SHAPES), draw(st.sampled_from(messages.DTYPES))
     energy_std = draw(st.none() | STDS)
-    energies = draw(arrays.arrays(np.float32, shape[:1], elements=floats))
+    energies = draw(arrays.arrays(dtype, shape[:1]))
     return PrivateAnswer(
         silo=draw(TEXTS),
         round_number=draw(st.integers(1, 10**6)),
         t=draw(st.integers(0, 999)),
-        noise=draw(arrays.arrays(np.float32, shape, elements=floats)),
-        energies=None if energy_std is None else energies,
+        points=draw(arrays.arrays(dtype, shape)),
+        energy_points=None if energy_std is None else energies,
         clip=draw(STDS),
         energy_bound=draw(STDS),
+        spacing=draw(STDS),
+        energy_spacing=None if energy_std is None else draw(STDS),
         score_std=draw(STDS),
         energy_std=energy_std,
     )
@@ -67,13 +68,34 @@ ANSWER = PrivateAnswer(
     silo="s",
     round_number=1,
     t=5,
-    noise=np.arange(6, dtype=np.float32).reshape(2, 3),
-    energies=np.array([1.0, 2.0], dtype=np.float32),
+    points=np.arange(6, dtype=np.int16).reshape(2, 3),
+    energy_points=np.array([1, -2], dtype=np.int32),
     clip=6.0,
     energy_bound=18.0,
+    spacing=0.5,
+    energy_spacing=0.25,
     score_std=1.0,
     energy_std=2.0,
 )
+
+
+@given(arrays.arrays(np.int64, SHAPES), st.sampled_from([2**15, 2**31, 2**63]))
+def test_whole_numbers_travel_in_the_smallest_type_that_holds_them_all(
+    points: Any, limit: int
+) -> None:
+    """Nothing is lost, and no smaller type of the wire would hold them."""
+    points = points % (2 * limit) - limit if limit < 2**63 else points
+    found = messages.narrowed(points)
+    assert np.array_equal(found, points)
+    smaller = [dtype for dtype in messages.DTYPES if np.dtype(dtype).itemsize < found.itemsize]
+    assert not any(np.array_equal(points.astype(dtype), points) for dtype in smaller)
+
+
+def test_an_answer_in_its_own_units() -> None:
+    """Points times their spacing; energies about B / 2."""
+    assert ANSWER.noise.tolist() == [[0.0, 0.5, 1.0], [1.5, 2.0, 2.5]]
+    assert np.asarray(ANSWER.energies).tolist() == [9.25, 8.5]
+    assert replace(ANSWER, energy_points=None).energies is None
 
 
 def same(a: Any, b: Any) -> bool:
@@ -85,7 +107,7 @@ def same(a: Any, b: Any) -> bool:
 
 @given(answers())
 def test_an_answer_comes_back_bit_for_bit(answer: PrivateAnswer) -> None:
-    """Also NaN, infinities and negative zeros; energies that were not released stay None."""
+    """Of every type; energies that were not released stay None."""
     back = messages.decode_answer(messages.encode_answer(answer))
     for field in fields(PrivateAnswer):
         assert same(getattr(answer, field.name), getattr(back, field.name))
@@ -173,13 +195,13 @@ def refused_or_whole(data: bytes) -> bool:
         answer = messages.decode_answer(data)
     except ProtocolMismatch:
         return True
-    assert isinstance(answer.noise, np.ndarray)
+    assert isinstance(answer.points, np.ndarray)
     return False
 
 
 def test_every_truncation_is_refused() -> None:
     """Cut after any byte, the boundaries between fields included."""
-    for answer in (ANSWER, replace(ANSWER, energies=None, energy_std=None)):
+    for answer in (ANSWER, replace(ANSWER, energy_points=None, energy_std=None)):
         data = messages.encode_answer(answer)
         for length in range(len(data)):
             with pytest.raises(ProtocolMismatch):
@@ -224,7 +246,7 @@ def test_arbitrary_bytes_are_refused(data: bytes) -> None:
 
 def test_a_query_is_no_answer() -> None:
     """The magic tells them apart."""
-    with pytest.raises(ProtocolMismatch, match="not a dpfedsyn-answer/1 message"):
+    with pytest.raises(ProtocolMismatch, match="not a dpfedsyn-answer/2 message"):
         messages.decode_answer(messages.encode_query(QUERY))
 
 
@@ -234,10 +256,12 @@ HEADER = {
     "t": 5,
     "clip": 6.0,
     "energy_bound": 18.0,
+    "spacing": 0.5,
+    "energy_spacing": None,
     "score_std": 1.0,
     "energy_std": None,
 }
-FLOATS = {"dtype": "<f4", "shape": [1, 1]}
+INTEGERS = {"dtype": "<i4", "shape": [1, 1]}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
@@ -256,36 +280,38 @@ def crafted(header: Any, *described: tuple[Any, bytes]) -> bytes:
 @given(JSON)
 def test_a_header_of_any_content_is_refused(header: Any) -> None:
     """Of any JSON type; a missing or an additional key."""
-    empty = ({"dtype": "<f4", "shape": [0]}, b"")
-    assert refused_or_whole(crafted(header, (FLOATS, bytes(4)), empty))
-    assert not refused_or_whole(crafted(HEADER, (FLOATS, bytes(4)), empty))
+    empty = ({"dtype": "<i4", "shape": [0]}, b"")
+    assert refused_or_whole(crafted(header, (INTEGERS, bytes(4)), empty))
+    assert not refused_or_whole(crafted(HEADER, (INTEGERS, bytes(4)), empty))
     for key in HEADER:
         less = {k: v for k, v in HEADER.items() if k != key}
-        assert refused_or_whole(crafted(less, (FLOATS, bytes(4)), empty))
-    assert refused_or_whole(crafted({**HEADER, "more": header}, (FLOATS, bytes(4)), empty))
+        assert refused_or_whole(crafted(less, (INTEGERS, bytes(4)), empty))
+    assert refused_or_whole(crafted({**HEADER, "more": header}, (INTEGERS, bytes(4)), empty))
 
 
 @given(JSON, st.binary(max_size=16))
 def test_an_array_of_any_description_never_crashes(description: Any, raw: bytes) -> None:
     """Any JSON as the description, or as its dtype or its shape."""
-    empty = ({"dtype": "<f4", "shape": [0]}, b"")
+    empty = ({"dtype": "<i4", "shape": [0]}, b"")
     assert refused_or_whole(crafted(HEADER, (description, raw), empty))
-    refused_or_whole(crafted(HEADER, ({"dtype": "<f4", "shape": description}, raw), empty))
+    refused_or_whole(crafted(HEADER, ({"dtype": "<i4", "shape": description}, raw), empty))
     refused_or_whole(crafted(HEADER, ({"dtype": description, "shape": [1, 1]}, raw), empty))
 
 
 @pytest.mark.parametrize("shape", [[2**70, 1], [-1, 0], [[1], 1], "11", [1.5], {"a": 1}], ids=str)
 def test_an_impossible_shape_is_refused(shape: Any) -> None:
     """Too large for an index, ambiguous, or no list of whole numbers."""
-    empty = ({"dtype": "<f4", "shape": [0]}, b"")
-    described = ({"dtype": "<f4", "shape": shape}, bytes(4))
+    empty = ({"dtype": "<i4", "shape": [0]}, b"")
+    described = ({"dtype": "<i4", "shape": shape}, bytes(4))
     assert refused_or_whole(crafted(HEADER, described, empty))
 
 
-@pytest.mark.parametrize("dtype", ["<f8", "|O", "<a4", "(", "i4,i4", "<M8[s]", "<U1", None, ">f4"])
+@pytest.mark.parametrize(
+    "dtype", ["<f4", "<f8", "|O", "<a4", "(", "i4,i4", "<M8[s]", "<U1", None, ">i4"]
+)
 def test_an_array_of_another_type_is_refused(dtype: Any) -> None:
-    """Predictions and energies are little-endian float32, nothing else."""
-    empty = ({"dtype": "<f4", "shape": [0]}, b"")
+    """Predictions and energies are little-endian integers, nothing else."""
+    empty = ({"dtype": "<i4", "shape": [0]}, b"")
     for count in (1, 2):
         described = ({"dtype": dtype, "shape": [1, 1]}, bytes(4 * count))
         assert refused_or_whole(crafted(HEADER, described, empty))
@@ -294,7 +320,7 @@ def test_an_array_of_another_type_is_refused(dtype: Any) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_another_number_of_arrays_is_refused(count: int) -> None:
     """An answer has two."""
-    assert refused_or_whole(crafted(HEADER, *[(FLOATS, bytes(4))] * count))
+    assert refused_or_whole(crafted(HEADER, *[(INTEGERS, bytes(4))] * count))
 
 
 def test_a_header_nested_without_end_is_refused() -> None:

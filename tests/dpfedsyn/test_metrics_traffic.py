@@ -6,52 +6,55 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpfedsyn.errors import DataError
-from dpfedsyn.messages import PrivateAnswer, encode_answer
+from dpfedsyn.messages import PrivateAnswer, encode_answer, narrowed
 from dpfedsyn.metrics.traffic import Traffic, traffic
 
 
 def test_a_pass_by_hand() -> None:
-    """10 + 0 + 5 rows of 7 numbers and an energy: 480 bytes beside 4 * 60: two uploads."""
-    found = traffic([10, 0, 5], 7, energies=True, parameters=60)
-    assert found == Traffic(rounds=2, rows=15, answers=15 * 8 * 4, upload=240, ratio=2.0)
+    """10 + 0 + 5 rows whose arrays take 320 and 160 bytes: 480 beside 4 * 60, two uploads."""
+    found = traffic([10, 0, 5], [320, 0, 160], parameters=60)
+    assert found == Traffic(rounds=2, rows=15, answers=480, upload=240, ratio=2.0)
 
 
-def test_energies_cost_one_number_a_row() -> None:
-    """Without them the same pass sends 420 bytes."""
-    assert traffic([10, 0, 5], 7, energies=False, parameters=60).answers == 15 * 7 * 4
-
-
-@given(st.lists(st.integers(0, 500), max_size=9), st.integers(1, 99), st.booleans())
-def test_answers_add_up_over_rounds(rows: list[int], dimension: int, energies: bool) -> None:
-    """Bytes of a pass are the sum of the bytes of its rounds."""
-    whole = traffic(rows, dimension, energies=energies, parameters=10)
-    rounds = [traffic([r], dimension, energies=energies, parameters=10) for r in rows]
-    assert whole.answers == sum(r.answers for r in rounds)
-    assert whole.rounds == sum(r.rounds for r in rounds)
+@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 10**6)), max_size=9))
+def test_answers_add_up_over_rounds(rounds: list[tuple[int, int]]) -> None:
+    """Rows and bytes of a pass are the sums over its rounds."""
+    whole = traffic([r for r, _ in rounds], [b for _, b in rounds], parameters=10)
+    each = [traffic([r], [b], parameters=10) for r, b in rounds]
+    assert whole.answers == sum(one.answers for one in each)
+    assert (whole.rounds, whole.rows) == tuple(
+        sum(getattr(one, name) for one in each) for name in ("rounds", "rows")
+    )
     assert whole.ratio == pytest.approx(whole.answers / 40)
 
 
 @pytest.mark.parametrize("energies", [False, True])
 @pytest.mark.parametrize("rows", [1, 100])
-def test_the_payload_is_that_of_an_encoded_answer(rows: int, energies: bool) -> None:
-    """A message is its arrays and less than 1,000 bytes around them, however many rows."""
+@pytest.mark.parametrize(("largest", "width"), [(2**15 - 1, 2), (2**15, 4), (2**31, 8)])
+def test_the_payload_is_that_of_an_encoded_answer(
+    rows: int, energies: bool, largest: int, width: int
+) -> None:
+    """A message is its arrays and less than 1,000 bytes around them, however many rows; a number
+    takes as few bytes as hold it."""
     answer = PrivateAnswer(
         silo="north",
         round_number=3,
         t=500,
-        noise=np.zeros((rows, 20), dtype=np.float32),
-        energies=np.zeros(rows, dtype=np.float32) if energies else None,
+        points=narrowed(np.full((rows, 20), largest)),
+        energy_points=narrowed(np.full(rows, largest)) if energies else None,
         clip=1.0,
         energy_bound=1.0,
+        spacing=1.0,
+        energy_spacing=1.0 if energies else None,
         score_std=1.0,
         energy_std=1.0 if energies else None,
     )
-    payload = traffic([rows], 20, energies=energies, parameters=1).answers
-    assert 0 < len(encode_answer(answer)) - payload < 1000
+    assert answer.payload == width * rows * (20 + energies)
+    assert 0 < len(encode_answer(answer)) - answer.payload < 1000
 
 
 def test_traffic_without_numbers_is_refused() -> None:
-    """Negative rows, and a dimension or network of nothing."""
-    for rows, dimension, parameters in (([-1], 2, 3), ([1], 0, 3), ([], 2, 0)):
+    """Negative rows or bytes, and a network of nothing."""
+    for rows, payloads, parameters in (([-1], [2], 3), ([1], [-1], 3), ([], [], 0)):
         with pytest.raises(DataError, match="are no traffic; give"):
-            traffic(rows, dimension, energies=False, parameters=parameters)
+            traffic(rows, payloads, parameters=parameters)

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,20 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from accountants import Adjacency
-from dpfedsyn.moments import MomentQuery, clip_rows, counts_sensitivity, label_counts, privatise
+from dpfedsyn import moments
+from dpfedsyn.errors import MechanismError
+from dpfedsyn.lattice import Lattice
+from dpfedsyn.moments import (
+    MomentQuery,
+    clip_rows,
+    count_points,
+    counts_sensitivity,
+    label_counts,
+    noised,
+    privatise,
+    sums_lattice,
+)
+from dpfedsyn.noise import Keystream
 from tests.dpfedsyn.test_privatise import is_noise, reals
 
 Array = NDArray[np.float64]
@@ -178,13 +192,14 @@ def test_noise_of_one_coordinate_is_what_unpacking_makes_of_the_vectors_noise() 
 
 
 def test_privatised_sums_carry_gaussian_noise_of_the_given_std() -> None:
-    """Guarantee of dpfedsyn.moments.privatise: With std = noise_multiplier * sensitivity this is
-    one Gaussian mechanism.
+    """Guarantee of dpfedsyn.moments.privatise: With lattice.std >= noise_multiplier * sensitivity
+    this is one Gaussian mechanism.
 
     60,000 draws; false alarm 2e-9, and noise of 0.97 times the std is rejected.
     """
-    sums = np.linspace(-5, 5, 60_000)
-    noise = privatise(sums, 0.8, KEY) - sums
+    lattice = sums_lattice(0.8)
+    sums = np.linspace(-5e6, 5e6, 60_000).astype(np.int64)
+    noise = (privatise(sums, lattice, KEY) - sums) * lattice.spacing
     assert is_noise(noise, 0.8)
     assert not is_noise(noise, 0.97 * 0.8)
 
@@ -194,8 +209,106 @@ def test_noise_belongs_to_its_key() -> None:
 
     10,000 draws, |r| < 6 / sqrt(n): false alarm below 1e-8.
     """
-    zeros, sums = np.zeros(10_000), np.full(10_000, 3.0)
-    first = privatise(zeros, 1.0, KEY)
-    assert privatise(sums, 1.0, KEY) == pytest.approx(first + 3.0, abs=1e-12)
-    other = privatise(zeros, 1.0, b"o" * 32)
+    zeros, lattice = np.zeros(10_000, dtype=np.int64), sums_lattice(1.0)
+    first = privatise(zeros, lattice, KEY)
+    assert np.array_equal(privatise(zeros + 3, lattice, KEY), first + 3)
+    other = privatise(zeros, lattice, b"o" * 32)
     assert abs(np.corrcoef(first, other)[0, 1]) < 6.0 / math.sqrt(10_000)
+
+
+QUERIES = {"joint": QUERY, "of labels": LABELLED, "about means": CENTRED}
+
+
+def means_of(query: MomentQuery) -> Array | None:
+    return MEANS if query.residual_radius else None
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+@given(x=arrays(np.float64, (1, 4), elements=reals()), label=st.integers(0, 2),
+       std=st.sampled_from([1e-5, 0.7, 300.0]))  # fmt: skip
+def test_one_record_adds_integers_of_norm_at_most_one(
+    query: MomentQuery, x: Array, label: int, std: float
+) -> None:
+    """Guarantee of dpfedsyn.moments.MomentQuery.points: One record adds a vector whose norm, times
+    the spacing, is at most 1, its own part of every block together: in integers, without slack.
+    Guarantee of dpfedsyn.moments.MomentQuery.label_points: One record adds a vector whose norm,
+    times the spacing, is at most 1; and
+    Guarantee of dpfedsyn.moments.count_points: One record adds floor(1 / spacing) to one count."""
+    spacing, labels = sums_lattice(std).spacing, np.array([label])
+    assert spacing <= 2.0**-20
+    limit = 1 / Fraction(spacing) ** 2
+    for added in (
+        query.points(x, labels, spacing, means_of(query)),
+        query.label_points(x, labels, spacing),
+        count_points(labels, 3, spacing),
+    ):
+        assert added.dtype == np.int64
+        assert sum(int(k) ** 2 for k in added) <= limit
+    assert count_points(labels, 3, spacing)[label] == int(1 / Fraction(spacing))
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+@pytest.mark.parametrize("at_once", [1, 50, 2**22])
+def test_sums_on_the_lattice_are_those_of_the_vectors_however_they_are_cut(
+    query: MomentQuery, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every record's truncation takes less than a spacing from a coordinate, in every block; pieces
+    of a few records change no bit, and without records there are zeros of the same length."""
+    monkeypatch.setattr(moments, "NUMBERS_AT_ONCE", at_once)
+    rng, spacing = np.random.default_rng(7), sums_lattice(0.7).spacing
+    x, labels = 2.0 * rng.standard_normal((23, 4)), rng.integers(0, 3, 23)
+    found = query.points(x, labels, spacing, means_of(query))
+    exact = query.sums(x, labels, means_of(query))
+    assert found.shape == exact.shape == (query.length,)
+    assert np.abs(found * spacing - exact).max() <= 23 * spacing
+    alone = [
+        query.points(x[k : k + 1], labels[k : k + 1], spacing, means_of(query)) for k in range(23)
+    ]
+    assert np.array_equal(found, np.sum(alone, axis=0))
+    of_labels = query.label_points(x, labels, spacing)
+    assert np.abs(of_labels * spacing - query.label_sums(x, labels)).max() <= 23 * spacing
+    assert len(of_labels) == query.label_length
+    assert np.array_equal(query.points(x[:0], labels[:0], spacing, means_of(query)), 0 * found)
+
+
+def test_a_records_vector_is_truncated_toward_zero() -> None:
+    """Away from zero it could be longer than what is charged."""
+    x, labels = np.array([[1.0, -1.0, 0.3, 0.0]]), np.array([0])
+    found = QUERY.label_points(x, labels, 0.01).reshape(3, 4)
+    assert found[0].tolist() == [26, -26, 7, 0]  # of 26.3, -26.3 and 7.9
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+def test_a_vector_whose_integers_are_too_long_is_dropped(
+    query: MomentQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the clip fails the check in integers holds: such a record adds zeros, and nothing of
+    its neighbour's is lost."""
+    x, labels = np.array([[5.0, -1.0, 0.3, 0.0], MEANS[1] + 0.2]), np.array([0, 1])
+    monkeypatch.setattr(moments, "clip_rows", lambda rows, radius: rows)
+    for summed in (query.label_points, partial(query.points, means=means_of(query))):
+        found = summed(x, labels, 2.0**-20)
+        assert found.any()
+        assert np.array_equal(found, summed(x[1:], labels[1:], 2.0**-20))
+
+
+def test_noise_on_integers_is_rounded_gaussian_noise_to_the_last_bit() -> None:
+    """Guarantee of dpfedsyn.moments.noised: For whole numbers x, x + round(Z) = round(x + Z): the
+    draws of the stream, added; also beyond 64 bits, modulo 2^64."""
+    lattice = Lattice(0.5, 3, 1536.0)
+    points = np.array([[2**63 - 1, 0], [-(2**63), 5]])
+    draws = lattice.noise(Keystream(KEY), 4)
+    found = noised(points, lattice, Keystream(KEY))
+    wanted = [
+        (int(p) + int(z) + 2**63) % 2**64 - 2**63 for p, z in zip(points.flat, draws, strict=True)
+    ]
+    assert found.ravel().tolist() == wanted
+
+
+def test_noise_that_sums_could_not_hold_is_refused() -> None:
+    """From the noise alone, which is public; the message names the mend."""
+    with pytest.raises(MechanismError, match=r"2\^32 records would overflow.*privacy.epsilon"):
+        sums_lattice(1e-7)
+    for std in (1e-6, 1.0, 1e5):
+        lattice = sums_lattice(std)
+        assert Fraction(lattice.spacing) * 1024 * lattice.cells >= Fraction(std) == lattice.std

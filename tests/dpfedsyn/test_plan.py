@@ -148,7 +148,15 @@ def rounds_answered(plan: Plan, name: str) -> int:
         budget.answers_mu**2, record_cap, 3, "1",
     )  # fmt: skip
     rows, moved = plan.config.answers.rows, planning.moved_parts(plan.config)
-    public = Public(name, plan.config.name, plan.dimension, plan.classes, mechanism, moved, b"v")
+    public = Public(
+        name,
+        plan.config.name,
+        plan.dimension,
+        plan.classes,
+        mechanism,
+        moved,
+        b"v",
+    )
     models = [Constant(0.0) for _ in range(mechanism.parts)]
     x, labels = np.zeros((rows, plan.dimension), np.float32), np.zeros(rows, np.int64)
     answered = 0

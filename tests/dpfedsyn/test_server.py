@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dpfedsyn import messages, schedule, server
 from dpfedsyn.engine.local import LocalEngine
@@ -18,6 +19,8 @@ from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import Pass, PassResult
 from dpfedsyn.settings import SamplerSettings
 from dpfedsyn.weights import Mixture
+
+Array = NDArray[np.float64]
 
 NAMES = ("a", "b", "c")
 ROWS, D, ROUNDS = 40, 2, 6
@@ -34,6 +37,26 @@ SETTINGS = {
     "mix": SamplerSettings(kernel="ancestral", energy="path", step="mix", levels=ROUNDS),
     "anchored": SamplerSettings(kernel="ancestral", energy="path", step="anchored", levels=ROUNDS),
 }
+
+
+def answered(
+    name: str, query: ScoreQuery, noise: Array, energies: Array | None, *, bound: float = 18.0
+) -> PrivateAnswer:
+    """An answer of these predictions and energies, less half their bound, on a fine lattice."""
+    spacing = 2.0**-20
+    return PrivateAnswer(
+        silo=name,
+        round_number=query.round_number,
+        t=query.t,
+        points=np.round(noise / spacing).astype(np.int64),
+        energy_points=None if energies is None else np.round(energies / spacing).astype(np.int64),
+        clip=6.0,
+        energy_bound=bound,
+        spacing=spacing,
+        energy_spacing=None if energies is None else spacing,
+        score_std=query.score_std,
+        energy_std=query.energy_std,
+    )
 
 
 @dataclass
@@ -62,18 +85,8 @@ class Federation:
         energies = None
         if query.energy_std is not None:
             f = 0.5 * (exact**2).sum(axis=1) + self.energy.get(name, 0.0)
-            energies = (f + query.energy_std * stream.normal(f.shape)).astype(np.float32)
-        answer = PrivateAnswer(
-            silo=name,
-            round_number=query.round_number,
-            t=query.t,
-            noise=noise.astype(np.float32),
-            energies=energies,
-            clip=6.0,
-            energy_bound=18.0,
-            score_std=query.score_std,
-            energy_std=query.energy_std,
-        )
+            energies = f - 9.0 + query.energy_std * stream.normal(f.shape)
+        answer = answered(name, query, noise, energies)
         return self.change(answer)
 
 
@@ -334,14 +347,21 @@ def test_missing_answer_names_the_silo_and_keeps_the_samples(tmp_path: Path) -> 
 
 
 WRONG: dict[str, dict[str, Any]] = {
-    "one row for all": {"noise": np.zeros((1, D), np.float32)},
-    "one vector": {"noise": np.zeros(D, np.float32)},
-    "not finite": {"noise": np.full((ROWS, D), np.nan, np.float32)},
-    "one energy for all": {"energies": np.zeros(1, np.float32)},
-    "no energies": {"energies": None},
+    "one row for all": {"points": np.zeros((1, D), np.int16)},
+    "one vector": {"points": np.zeros(D, np.int16)},
+    "no finite spacing": {"spacing": np.inf},
+    "a spacing in words": {"spacing": "1"},
+    "no spacing": {"energy_spacing": None},
+    "a spacing of nothing": {"energy_spacing": 0.0},
+    "no finite bound": {"energy_bound": np.nan},
+    "a bound in words": {"clip": "6"},
+    "one energy for all": {"energy_points": np.zeros(1, np.int16)},
+    "no energies": {"energy_points": None},
     "another round": {"round_number": 99},
     "another level": {"t": 3},
     "another noise": {"score_std": 9.0},
+    "less noise": {"score_std": 0.0},
+    "noise of no type": {"score_std": None},
     "another noise on energies": {"energy_std": 9.0},
 }
 
@@ -352,6 +372,15 @@ def test_answer_to_another_question_is_refused(change: dict[str, Any], tmp_path:
     engine = Federation(change=lambda answer: replace(answer, **change))
     with pytest.raises(ProtocolMismatch):
         take(DEFAULT, engine, tmp_path)
+
+
+def test_noise_that_the_lattice_rounded_up_is_taken_as_drawn(tmp_path: Path) -> None:
+    """An answer says how much noise it has; a rounding more than was asked for is no mismatch."""
+
+    def change(answer: PrivateAnswer) -> PrivateAnswer:
+        return replace(answer, score_std=answer.score_std * (1.0 + 1e-12))
+
+    take(DEFAULT, Federation(change=change), tmp_path)
 
 
 # --- every signal is used -------------------------------------------------------------------------
@@ -416,8 +445,8 @@ def test_rows_of_a_label_move_at_the_weights_of_that_label(tmp_path: Path) -> No
 
     def samples(name: str, shift: float) -> np.ndarray:
         def change(answer: PrivateAnswer) -> PrivateAnswer:
-            moved = answer.noise + np.float32(shift if answer.silo == name else 0.0)
-            return replace(answer, noise=moved)
+            moved = round(shift / answer.spacing) if answer.silo == name else 0
+            return replace(answer, points=answer.points + moved)
 
         saved = tmp_path / f"{name}{shift}.npz"
         one_round = replace(plan(DEFAULT), kernels=plan(DEFAULT).kernels[:1])

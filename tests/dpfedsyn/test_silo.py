@@ -25,6 +25,7 @@ from dpfedsyn.errors import (
     ReplyPruned,
 )
 from dpfedsyn.keys import SiloKey
+from dpfedsyn.lattice import Lattice
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.noise import Keystream
 from dpfedsyn.privatise import AnswerMechanism
@@ -58,12 +59,13 @@ def silo(
     record_cap: float | None = None,
     moved: int | None = None,
     keep: int = 3,
+    draws_cap: int | None = None,
 ) -> Iterator[Silo]:
     """A silo over the ledger in this folder: a new one, or the one that is there."""
     path = folder / "ledger.sqlite"
     header = Header(
         key.ledger_id, "north", "run", "record", "add-or-remove", 1e-5, (), cap, record_cap, keep,
-        "1",
+        "1", draws_cap,
     )  # fmt: skip
     create = not path.exists()
     ledger = (
@@ -128,7 +130,7 @@ def test_a_repeated_query_gets_the_same_bytes_for_one_charge(tmp_path: Path) -> 
         first = one.answer(query())
         again = [one.answer(query()) for _ in range(3)]
         assert all(same(first, other) for other in again)
-        assert again[0].noise.dtype == first.noise.dtype
+        assert again[0].points.dtype == first.points.dtype
         assert len(one.ledger.charges()) == model.calls == 1
 
 
@@ -182,8 +184,8 @@ def test_other_content_is_another_charge_with_noise_of_its_own(
             answers[content] = one.answer(asked)
         charges = one.ledger.charges()
         assert len(charges) == len(answers) == len({charge.digest for charge in charges})
-        noises = np.concatenate([answer.noise.ravel() for answer in answers.values()])
-        assert len(np.unique(noises)) == noises.size
+        noises = [answer.points.tobytes() for answer in answers.values()]
+        assert len(set(noises)) == len(noises)
 
 
 def test_the_digest_binds_ledger_model_schema_and_mechanism() -> None:
@@ -332,7 +334,7 @@ def test_a_model_that_predicts_no_numbers_answers_like_a_model_of_zeros(
         (tmp_path / name).mkdir()
         with silo(tmp_path / name, model) as one:
             answers.append(one.answer(query(energy_std=0.01)))
-    assert np.array_equal(answers[0].noise, answers[1].noise)
+    assert np.array_equal(answers[0].points, answers[1].points)
     for answer in answers:
         assert answer.energies is not None
         assert np.isfinite(answer.energies).all()
@@ -381,6 +383,7 @@ BAD: dict[str, st.SearchStrategy[Any]] = {
     "t": st.sampled_from([-1, 1000, 2**70, 0.5, math.nan, math.inf, "3", None, 1j]),
     "x": st.one_of(
         arrays(np.float64, (5, 2)),
+        st.just(np.zeros((20_001, 2), np.float32)),
         arrays(np.float32, st.sampled_from([(), (5,), (5, 3), (4, 2), (5, 2, 1), (0, 2)])),
         st.sampled_from([math.nan, math.inf]).map(
             lambda bad: np.array([[0, bad]] * 5, dtype=np.float32)
@@ -445,8 +448,8 @@ def test_no_query_can_make_the_ledger_unreadable(tmp_path: Path) -> None:
         lambda data: data[:-1],
         lambda data: data + b"\0",
         lambda data: b"",
-        lambda data: data.replace(b"dpfedsyn-answer/1", b"dpfedsyn-answer/2"),
-        lambda data: data.replace(b'"<f4"', b'"<O4"'),
+        lambda data: data.replace(b"dpfedsyn-answer/2", b"dpfedsyn-answer/1"),
+        lambda data: data.replace(b'"<i2"', b'"<f2"'),
         lambda data: data.replace(b'"clip"', b'"clap"'),
         lambda data: data[: data.index(b'{"dtype"') - 8],
     ],
@@ -488,3 +491,71 @@ def test_a_model_that_fails_answers_like_a_model_that_knows_nothing(
         expected = knowing_nothing.answer(query())
         assert knowing_nothing.ledger.totals() == charged
     assert same(seen, expected)
+
+
+def test_the_draws_of_noise_are_capped_by_the_ledger_and_repeats_are_free(tmp_path: Path) -> None:
+    """Guarantee of dpfedsyn.draws.draws: No run draws more: a ledger refuses what would draw beyond
+    its cap, also after it was opened again, however cheap it is; what was answered is redelivered.
+    """
+    quiet, model = {"score_std": 1e9, "energy_std": 1e9}, Constant(0.0)
+    one_query = len(query().x) * (2 + 1)
+    for number in (1, 2):
+        with silo(tmp_path, model, draws_cap=2 * one_query + 2) as one:
+            one.answer(query(round_number=number, **quiet))
+    with silo(tmp_path, model) as one:
+        assert one.ledger.totals().draws == 2 * one_query
+        with pytest.raises(BudgetExhausted, match=r"^north: .*draws"):
+            one.answer(query(round_number=3, **quiet))
+        assert model.calls == len(one.ledger.charges()) == 2
+        one.answer(query(round_number=1, **quiet))
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_wire_carries_integers_their_spacing_and_the_noise_that_was_drawn(
+    tmp_path: Path, parts: int
+) -> None:
+    """Points are whole and their spacing is a 1024th of the sum's noise, over the parts; the server
+    gets predictions and energies by multiplying alone, and noise of at least what it asked for."""
+    models = [Constant(1.0) for _ in range(parts)]
+    std, energy_std = 0.1 + 2**-30, 0.3
+    with silo(tmp_path, *models, mechanism=replace(ONE, parts=parts)) as one:
+        answer = one.answer(query(score_std=std, energy_std=energy_std))
+    assert answer.points.dtype == np.dtype("<i2")
+    assert answer.energy_points is not None
+    assert answer.energy_spacing is not None
+    assert answer.energy_std is not None
+    assert std <= answer.score_std <= std * (1 + 1e-15)
+    assert energy_std <= answer.energy_std <= energy_std * (1 + 1e-15)
+    assert answer.spacing == pytest.approx(answer.score_std / 1024, rel=1e-15)
+    assert answer.energy_spacing == pytest.approx(answer.energy_std / 1024, rel=1e-15)
+    assert np.array_equal(answer.noise, answer.points * answer.spacing)
+    assert np.array_equal(
+        np.asarray(answer.energies), answer.energy_points * answer.energy_spacing + 9
+    )
+    assert np.abs(answer.noise - 1.0).max() < 13 * std
+    assert np.abs(np.asarray(answer.energies) - 1.0).max() < 13 * energy_std
+
+
+def test_noise_that_vanishes_beside_the_bounds_is_refused(tmp_path: Path) -> None:
+    """Its lattice would not fit 64 bits; the refusal speaks of public settings alone."""
+    with silo(tmp_path, mechanism=AnswerMechanism(6e6, 18e6)) as one:
+        words = refused(one, query(score_std=1e-9))
+        assert "too fine for integers" in words
+        assert "too fine for integers" in refused(one, query(energy_std=1e-9))
+
+
+def test_the_digest_binds_the_lattice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same query on another lattice is another charge with other noise."""
+    digests, real = [], AnswerMechanism.lattice
+
+    def finer(self: AnswerMechanism, score_std: float, energy_std: float | None) -> Any:
+        lattice = real(self, score_std, energy_std)
+        return replace(lattice, scores=Lattice(score_std / 3072, 3, score_std))
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with silo(tmp_path / name) as one:
+            one.answer(query(score_std=3.0))
+            digests.append(one.ledger.charges()[0].digest)
+        monkeypatch.setattr(AnswerMechanism, "lattice", finer)
+    assert digests[0] != digests[1]

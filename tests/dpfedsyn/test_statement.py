@@ -12,7 +12,7 @@ import pytest
 from accountants import Gaussian, epsilon, overlap, verify
 from accountants.ledger import Header, Ledger
 from dpfedsyn import config as configuration
-from dpfedsyn import noise, run, statement
+from dpfedsyn import lattice, run, statement
 from dpfedsyn import plan as planning
 from dpfedsyn.keys import load, repeatable
 from dpfedsyn.plan import Plan
@@ -85,6 +85,36 @@ def test_every_epsilon_stands_with_delta_unit_and_adjacency(made: dict[str, Any]
     assert made["across_silos"]["upper"] == max(s["epsilon"]["upper"] for s in made["silos"])
 
 
+def test_delta_carries_the_draws_of_noise_once(made: dict[str, Any]) -> None:
+    """delta' = delta + (1 + e^epsilon) tau for the cap on a silo's draws, beside every claim and
+    every reading; a thousandth of delta at most, and none where epsilon is too large for it."""
+    plan = planning.make(small())
+    for silo in made["silos"]:
+        drawn, upper = plan.draws(silo["name"]).total, silo["epsilon"]["upper"]
+        assert silo["delta_with_noise"] == lattice.delta_with_noise(1e-5, upper, drawn)
+        tau = lattice.total_variation(drawn) + lattice.generator_advantage(drawn)
+        excess = silo["delta_with_noise"] - 1e-5
+        assert (1.0 + math.exp(upper)) * tau <= excess <= 1e-8
+        assert silo["readings"]["record"]["delta_with_noise"] <= silo["delta_with_noise"]
+        assert silo["readings"]["answers"]["upper"] > 1e4
+        assert silo["readings"]["answers"]["delta_with_noise"] is None
+    assert made["across_silos"]["delta_with_noise"] == max(
+        silo["delta_with_noise"] for silo in made["silos"]
+    )
+
+
+def test_nothing_is_claimed_where_delta_cannot_carry_the_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guarantee of dpfedsyn.statement.make: ... nor where delta could not carry what drawn noise
+    deviates from a Gaussian's: no epsilon is printed, not a smaller one."""
+    plan = plan_of("answers-only")
+    monkeypatch.setattr(Plan, "delta_with_noise", lambda self, epsilon, draws: None)
+    void = make(plan, tmp_path)
+    assert void["across_silos"] is None
+    assert [silo["epsilon"] for silo in void["silos"]] == [None] * 4
+
+
 def test_what_was_charged_is_what_the_ledgers_rows_say(folder: Path, made: dict[str, Any]) -> None:
     """Kinds, answers, mu and the chain's head come from the verified ledgers, not from the plan."""
     for silo in made["silos"]:
@@ -133,16 +163,24 @@ def test_a_noise_seed_voids_the_statement(tmp_path: Path) -> None:
 
 
 def test_the_implementation_is_named_and_its_limits_too(made: dict[str, Any]) -> None:
-    """Noise sampler, sampling, training, accountant and adversary; float noise is a caveat."""
+    """Noise sampler with its deviation and caps, sampling, training, accountant and adversary;
+    float32 gradients are a caveat, and float noise is none any more."""
     implementation = made["implementation"]
-    assert implementation["noise"] == noise.SAMPLER
+    assert implementation["noise"] == lattice.SAMPLER
+    assert "rounded Gaussian on a lattice" in implementation["noise"]
     assert "AES-256-CTR" in implementation["noise"]
+    assert f"{lattice.PER_DRAW:.3g} per draw" in implementation["noise_deviation"]
+    assert "(1 + e^epsilon)" in implementation["noise_deviation"]
+    for name, drawn in ((n, planning.make(small()).draws(n)) for n in ("cleveland", "va")):
+        assert f"{name} {drawn.total:,} (counts 2," in implementation["draws"]
+    assert "add-or-remove, of training and claims" in implementation["adjacency"]
     assert "Poisson at the public rate 0.25" in implementation["sampling"]
     assert "Opacus" in implementation["training"]
     assert "C (1 + 1e-6)" in implementation["training"]
     assert "malicious server" in implementation["adversary"]
     assert "computational" in implementation["adversary"]
-    assert any("floating-point Gaussian" in caveat for caveat in made["caveats"])
+    assert any("computed in float32" in caveat for caveat in made["caveats"])
+    assert not any("floating-point Gaussian" in caveat for caveat in made["caveats"])
     assert any("no silo-level claim" in caveat for caveat in made["caveats"])
     assert set(made["software"]) == {"dpfedsyn", "torch", "opacus", "numpy", "cryptography"}
 
@@ -178,7 +216,9 @@ def test_how_a_run_ended_and_what_overlaps_are_part_of_it(tmp_path: Path) -> Non
     claims = [budget.record_claim() for budget in plan.budgets.values()]
     bound = overlap(claims, 2, delta=1e-5, adjacency="add-or-remove")
     terms = {"delta": 1e-5, "unit": "record", "adjacency": "add-or-remove"}
-    assert made["across_silos"] == {"upper": bound.upper, "lower": bound.lower, **terms}
+    carried = plan.delta_with_noise(bound.upper, 2 * plan.draws("va").total)
+    claim = {"upper": bound.upper, "lower": bound.lower, "delta_with_noise": carried}
+    assert made["across_silos"] == {**claim, **terms}
     assert made["across_silos"]["upper"] > 8.0
 
 

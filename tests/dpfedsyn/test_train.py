@@ -229,9 +229,9 @@ def test_every_mechanism_of_a_silo_has_a_noise_key_of_its_own(
     keys: list[bytes] = []
     plain, block, initial = training.privatise, dpsgd.train_block, dpsgd.initial_state
 
-    def privatise(sums: Any, std: float, key: bytes) -> Any:
+    def privatise(points: Any, lattice: Any, key: bytes) -> Any:
         keys.append(key)
-        return plain(sums, std, key)
+        return plain(points, lattice, key)
 
     def train_block(*arguments: Any, key: bytes, **rest: Any) -> Any:
         keys.append(key)
