@@ -10,6 +10,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from benchmarks import machine
@@ -116,4 +117,4 @@ def _text(value: Any) -> str:
             return "yes" if value else "no"
         case float():
             return f"{value:.4g}"
-    return str(value)
+    return escape(str(value))
