@@ -85,7 +85,7 @@ def ledger_cost(folder: Path, rows: int, dimension: int, count: int) -> tuple[fl
     charged, bare = [], []
     with opened(folder, rows, dimension) as one, (folder / "bare").open("wb") as file:
         for query in queries(rows, dimension, count):
-            bare.append(_timed(lambda: [_append(file) for _ in range(2)]))
+            bare.append(_timed(lambda: _append(file, times=2)))
             watch = Stopwatch()
             with watch.timing(LEDGER):
                 one.answer(query)
@@ -93,10 +93,11 @@ def ledger_cost(folder: Path, rows: int, dimension: int, count: int) -> tuple[fl
     return median(charged), median(bare)
 
 
-def _append(file: Any) -> None:
-    file.write(bytes(4096))
-    file.flush()
-    os.fsync(file.fileno())
+def _append(file: Any, *, times: int) -> None:
+    for _ in range(times):
+        file.write(bytes(4096))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _timed(work: Callable[[], object]) -> float:
