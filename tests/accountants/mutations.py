@@ -8,6 +8,10 @@ KNOTS = ("test_knots.py",)
 FILTER = ("test_filter.py",)
 SEARCH = ("test_search.py",)
 ROUNDING = ("test_rounding.py",)
+CERTIFICATE = ("test_certificate.py",)
+COARSE = ("test_certificate.py::test_coarse_contours_know_how_coarse_they_are",)
+LATER = ("test_certificate.py::test_no_later_frequency_is_above_the_bound",)
+LATTICE = ("test_lattice.py::test_roundings_of_the_last_sums_go_outward",)
 EXACT = ("test_exact.py::test_corners_and_published_runs_hold_the_exact_value",)
 
 MUTATIONS = (
@@ -20,8 +24,8 @@ MUTATIONS = (
         "np.maximum(value - error, floor", "np.maximum(value, floor", GAUSSIAN,
     ),
     Mutation(
-        "gaussian.epsilon_bounds: upper end without the error of delta", "gaussian.py",
-        "return value + error > delta", "return value > delta", GAUSSIAN,
+        "gaussian.epsilon_bounds: both ends without the error of delta", "gaussian.py",
+        "        return value - error, value + error\n", "        return value, value\n", GAUSSIAN,
     ),
     Mutation(
         "gaussian.mu: without the error of delta", "gaussian.py",
@@ -82,8 +86,8 @@ MUTATIONS = (
         "np.minimum(result * (1 + _WORST_ROUNDING), 1.0)", "np.minimum(result, 1.0)", ROUNDING,
     ),
     Mutation(
-        "search.smallest: the last point that fails instead of the first that meets", "search.py",
-        "    return high\n", "    return low\n", SEARCH,
+        "search.crossing: the last point that fails instead of the first that meets", "search.py",
+        "    return low, high\n", "    return high, low\n", SEARCH,
     ),
     Mutation(
         "filter.rounded_up: to nearest", "filter.py",
@@ -91,8 +95,59 @@ MUTATIONS = (
         FILTER,
     ),
     Mutation(
-        "accountant._upper: one direction only", "accountant.py",
-        "upper = max(_upper(parts, side, delta) for side in DIRECTIONS)",
-        "upper = _upper(parts, 1, delta)", EXACT,
+        "accountant._epsilon: one direction only", "accountant.py",
+        "lower, upper = epsilon_bounds(parts, REMOVE, delta)",
+        "lower, upper = epsilon_bounds(parts, ADD, delta)", EXACT,
+    ),
+    Mutation(
+        "contour.Contour.bounds: aliases stay in the lower end", "contour.py",
+        "return lower - self._aliases(mu2, epsilon), np", "return lower, np", COARSE,
+    ),
+    Mutation(
+        "contour.Contour._aliases: those from the left left out", "contour.py",
+        "bound: Array = (left + right) * ONE_MORE", "bound: Array = right * ONE_MORE", COARSE,
+    ),
+    Mutation(
+        "contour.Contour._aliases: those from the right left out", "contour.py",
+        "bound: Array = (left + right) * ONE_MORE", "bound: Array = left + 0 * right", COARSE,
+    ),
+    Mutation(
+        "contour.Contour.bounds: what lies beyond the last frequency left out", "contour.py",
+        "cut = np.exp(self.beyond - falling[:, -1])", "cut = 0 * np.exp(-falling[:, -1])", COARSE,
+    ),
+    Mutation(
+        "tilted.log_moments: quadrature error left out", "tilted.py",
+        "upper: Array = value + error - np.log1p(-np.minimum(lost, 0.5))",
+        "upper: Array = value + error", CERTIFICATE,
+    ),
+    Mutation(
+        "tilted._log_growth: without the growth in the frequency", "tilted.py",
+        "growth = 0.5 * a * a + reach * a / sigma", "growth = 0.5 * a * a", CERTIFICATE,
+    ),
+    Mutation(
+        "tail._by_parts: a fifth of the boundary terms", "tail.py",
+        "height = (f + _variation(f, rise))", "height = 0.2 * (f + _variation(f, rise))", LATER,
+    ),
+    Mutation(
+        "tail._by_parts: a tenth of the mass left out", "tail.py",
+        "left = 1.0 - right * (1 - 1e-9) + 1e-12", "left = 0.9 - right * (1 - 1e-9)", LATER,
+    ),
+    Mutation(
+        "tail._regions: more variance than there is", "tail.py",
+        "variance = 0.99 * (", "variance = 1.6 * (", LATER,
+    ),
+    Mutation(
+        "tail.Tail.log_beyond: at one frequency instead of from it on", "tail.py",
+        "beyond = np.maximum.accumulate(best[::-1])[::-1]", "beyond = best", LATER,
+    ),
+    Mutation(
+        "lattice._up: not outward", "lattice.py",
+        "def _up(value: float) -> float:\n    return value * (1 + _SUM)",
+        "def _up(value: float) -> float:\n    return value", LATTICE,
+    ),
+    Mutation(
+        "lattice._down: not outward", "lattice.py",
+        "def _down(value: float) -> float:\n    return value * (1 - _SUM)",
+        "def _down(value: float) -> float:\n    return value", LATTICE,
     ),
 )  # fmt: skip

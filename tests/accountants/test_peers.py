@@ -96,6 +96,7 @@ def test_microsoft_s_bracket_holds_the_exact_value_and_meets_ours(name, run):
     assert lower <= found.upper
 
 
+@pytest.mark.filterwarnings("ignore:Optimal order is the:UserWarning")
 @settings(max_examples=10)
 @given(RUNS, st.floats(-9, -3).map(lambda x: 10.0**x))
 def test_opacus_renyi_uppers_are_not_below_our_lowers(run, at):
