@@ -57,6 +57,9 @@ def run(finished: tuple[Path, str]) -> Path:
 def test_the_run_folder_is_complete(run: Path) -> None:
     """Every file that the documentation names is there, and no draft is left over."""
     here = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    anchors = {path.rpartition("-")[0] for path in here if path.startswith("anchors/")}
+    assert anchors == {f"anchors/{s}" for s in SILOS}
+    here = {path for path in here if not path.startswith("anchors/")}
     silos = {f"silos/{s}/{f}" for s in SILOS for f in ("ledger.sqlite", "key", "model.npz")}
     assert here == silos | {
         "config.toml",
@@ -256,8 +259,9 @@ def test_a_finished_run_is_not_mixed_with_another(run: Path) -> None:
 def test_zeroing_the_network_changes_the_answers(run: Path, tmp_path: Path) -> None:
     """The same query, charge and noise key: only the network is gone, and the answers move.
 
-    Noise that is equal on both sides cancels, so what is left is the network's own part; with the
-    network in place the answer is the same twice.
+    Noise that is equal on both sides cancels, so what is left is the network's own part, in steps of
+    a lattice that is as coarse as the noise is large; with the network in place the answer is the
+    same twice.
     """
     answers = []
     for name, zeroed in (("whole", False), ("again", False), ("without", True)):
@@ -266,7 +270,7 @@ def test_zeroing_the_network_changes_the_answers(run: Path, tmp_path: Path) -> N
         answers.append(_one_more_answer(folder, zeroed=zeroed))
     whole, again, without = answers
     assert np.array_equal(whole.noise, again.noise)
-    assert np.median(np.abs(whole.noise - without.noise).max(axis=1)) > 1e-4
+    assert np.mean(whole.noise != without.noise) > 1e-3
 
 
 def _one_more_answer(folder: Path, *, zeroed: bool) -> PrivateAnswer:
