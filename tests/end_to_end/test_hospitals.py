@@ -259,8 +259,8 @@ def test_a_finished_run_is_not_mixed_with_another(run: Path) -> None:
 def test_zeroing_the_network_changes_the_answers(run: Path, tmp_path: Path) -> None:
     """The same query, charge and noise key: only the network is gone, and the answers move.
 
-    Noise that is equal on both sides cancels, so what is left is the network's own part, in steps of
-    a lattice that is as coarse as the noise is large; with the network in place the answer is the
+    Noise that is equal on both sides cancels, so what is left is the network's own part, in steps
+    of a lattice as coarse as the noise is large; with the network in place the answer is the
     same twice.
     """
     answers = []
