@@ -1,6 +1,6 @@
 """Kill small runs by SIGKILL at random moments, resume each until it is done, and tell it all.
 
-    python kills.py FOLDER KILLS SEED > told.json
+    python -m tests.end_to_end.kills FOLDER KILLS SEED > told.json
 
 Every life of a run is a forked child, so that torch is imported once; the parent runs none of it.
 Runs alternate between repeatable noise, whose results can be compared byte for byte, and secret

@@ -16,8 +16,8 @@ SEED = 20261125
 
 def told(folder: Path, kills: int) -> dict[str, Any]:
     """Kill runs so many times, in a process of its own, and return all that was seen."""
-    script = str(Path(__file__).with_name("kills.py"))
-    done = python(script, str(folder), str(kills), str(SEED), cwd=Path(__file__).parents[2])
+    command = ("-m", "tests.end_to_end.kills", str(folder), str(kills), str(SEED))
+    done = python(*command, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
