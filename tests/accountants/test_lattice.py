@@ -7,7 +7,7 @@ from fractions import Fraction
 import mpmath as mp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from accountants import (
@@ -89,8 +89,14 @@ def two_steps(rate, sigma, direction, epsilon, profile):
             return density * profile(epsilon - at)
         return mp.npdf(z) * profile(epsilon + at)
 
-    knots = sorted({mp.mpf(-12), mp.mpf(0), shift, shift + 12, shift / 2, mp.mpf(-4), shift + 4})
-    return mp.quad(integrand, knots)
+    # The profile of a sampled step turns sharply at log(1 - rate): ever shorter pieces towards it.
+    u = mp.exp(epsilon if direction == REMOVE else -epsilon) / (1 - mp.mpf(rate))
+    knots = {mp.mpf(k) / 2 for k in range(-24, math.ceil(2 * (12 + shift)) + 1)}
+    if u > 1 - rate:
+        turn = (mp.log((u - 1 + rate) / rate) + shift * shift / 2) / shift
+        near = {turn, *(turn + side * mp.mpf(2) ** -k for side in (-1, 1) for k in range(14))}
+        knots |= {z for z in near if min(knots) < z < max(knots)}
+    return mp.quad(integrand, sorted(knots), maxdegree=5)
 
 
 # One step of every kind, against its closed form.
@@ -212,6 +218,8 @@ def test_composed_gaussians_are_bracketed(mu, z, count):
 
 
 @settings(max_examples=6)
+@example(0.1, 0.5, REMOVE, 2.0)
+@example(0.1, 1.0, REMOVE, 2.0)
 @given(RATES, st.floats(0.5, 4.0), DIRECTIONS, st.floats(-1, 4))
 def test_two_sampled_steps_are_bracketed(rate, sigma, direction, z):
     """Against a 30-digit integral of one step's profile over the other's loss.
