@@ -17,12 +17,12 @@ from accountants.bound import Bound
 from accountants.errors import AccountingError, UnsupportedEvent
 from accountants.events import Adjacency, Event
 from accountants.parts import Parts, cascaded, parts_of
-from accountants.plain import ADD, DIRECTIONS, REMOVE, delta_bounds, epsilon_bounds, moments
+from accountants.plain import delta_bounds, epsilon_bounds, moments
 from accountants.profile import delta_product, delta_upper, has_product, readings
 from accountants.search import crossing
+from accountants.steps import ADD, DIRECTIONS, REMOVE
 
 _MOST_SUBSETS = 256
-_ROUNDING = 1e-15  # of a sum of squares, correctly rounded, and its square root
 
 
 def epsilon(
@@ -37,7 +37,7 @@ def epsilon(
         (epsilon, delta)-DP for any epsilon below lower. `upper` is infinite where nothing finite
         is known.
     Raises:
-        UnsupportedEvent: no valid bound is known, such as sampling under `replace`.
+        UnsupportedEvent: no valid bound is known, such as for shuffled batches.
         AccountingError: delta outside (0, 1), or no event.
     """
     gaussian.check_delta(delta)

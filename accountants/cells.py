@@ -17,11 +17,10 @@ from scipy.special import erf, erfcx, ndtr
 
 from accountants.events import ApproximateDP, Laplace
 from accountants.mixture import Mixture, loss, mixture, position
-from accountants.steps import Glued, Step
+from accountants.steps import ADD, REMOVE, Glued, Step
 
 Array = NDArray[np.float64]
 
-REMOVE, ADD = 0, 1
 UNIT = 2.0**-52
 _TINY = 1e-300  # stands for what underflow took
 

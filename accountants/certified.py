@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from accountants.contour import Contour, Offer, contour
 from accountants.parts import Sampled
-from accountants.saddle import PER_OCTAVE, Places, best, conversion, table, wall
+from accountants.rdp import conversion
+from accountants.saddle import PER_OCTAVE, Places, best, table, wall
 
 Array = NDArray[np.float64]
 

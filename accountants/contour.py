@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants.parts import Sampled
-from accountants.saddle import conversion
+from accountants.rdp import conversion
 from accountants.tail import tail_of
 from accountants.tilted import ONE_MORE, ULP, Tilted, tilt
 
@@ -29,9 +29,8 @@ Array = NDArray[np.float64]
 
 _MOST_FREQUENCIES = 20_000
 _MOST_PRODUCT = 200_000_000  # frequencies times quadrature nodes
-_LONGER: Array = 1.08 ** np.arange(
-    100, dtype=np.float64
-)  # lengths that are tried, from the shortest possible on
+# Lengths that are tried, from the shortest possible on.
+_LONGER: Array = 1.08 ** np.arange(100, dtype=np.float64)
 _LIMIT = 700.0
 
 

@@ -77,7 +77,7 @@ def delta_bounds(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, A
     """Certified (lower, upper) delta at each real epsilon, one direction.
 
     Args:
-        parts: without cascades and unbounded releases. direction: `cells.REMOVE` or `cells.ADD`.
+        parts: without cascades and unbounded releases. direction: `steps.REMOVE` or `steps.ADD`.
         epsilon: (n,), finite.
     Returns:
         Two arrays of epsilon's shape; each entry depends on its own epsilon alone.

@@ -14,14 +14,11 @@ from numpy.typing import NDArray
 
 from accountants import certified, gaussian, lattice, rdp
 from accountants.moments import log_moments
-from accountants.parts import Parts, Sampled
+from accountants.parts import Parts
 from accountants.search import crossing
-from accountants.steps import Step
+from accountants.steps import ADD, REMOVE, Step
 
 Array = NDArray[np.float64]
-
-REMOVE, ADD = 0, 1
-DIRECTIONS = (REMOVE, ADD)
 
 _ROUNDING = 1e-15  # of a sum of squares, correctly rounded, and its square root
 _LOOSE = 1e-3  # relative width of delta above which other engines are asked
@@ -148,8 +145,8 @@ def _always(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]
 def moments(parts: Parts, direction: int) -> Array:
     """Upper log moments on `rdp.ORDERS`, cascades apart; infinite where a loss may be infinite."""
     total = rdp.gaussian(parts.mu2)
-    if parts.sampled:
-        total = total + _sampled_moments(parts.sampled)[direction]
+    for (rate, sigma), count in parts.sampled:
+        total = total + count * rdp.subsampled(rate, sigma)[direction]
     for step, count in parts.others:
         total = total + count * _step_moments(step, direction)
     return total
@@ -159,16 +156,6 @@ def moments(parts: Parts, direction: int) -> Array:
 def _step_moments(step: Step, direction: int) -> Array:
     logs, infinite = log_moments(step, direction, rdp.ORDERS)
     return logs if infinite == 0.0 else np.full_like(logs, np.inf)
-
-
-@lru_cache(maxsize=64)
-def _sampled_moments(sampled: Sampled) -> tuple[Array, Array]:
-    """log moments of all sampled steps, (remove, add)."""
-    curves = [rdp.subsampled(rate, sigma) for (rate, sigma), _ in sampled]
-    counts = [count for _, count in sampled]
-    remove = sum((n * c[REMOVE] for n, c in zip(counts, curves, strict=True)), np.zeros(1))
-    add = sum((n * c[ADD] for n, c in zip(counts, curves, strict=True)), np.zeros(1))
-    return remove, add
 
 
 def _gaussian(mu2: float, epsilon: Array) -> tuple[Array, Array]:

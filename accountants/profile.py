@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from accountants import knots, rdp
 from accountants.knots import Knots
 from accountants.parts import Parts
-from accountants.plain import REMOVE, behind, delta_bounds, moments
+from accountants.plain import behind, delta_bounds, moments
+from accountants.steps import REMOVE
 
 Array = NDArray[np.float64]
 

@@ -29,12 +29,6 @@ def thetas(first: int, last: int) -> Array:
     return places
 
 
-def conversion(t: Array) -> Array:
-    """log of t^t / (t + 1)^(t + 1) (Canonne, Kamath & Steinke 2020, Proposition 12)."""
-    logs: Array = t * np.log(t) - (t + 1) * np.log1p(t)
-    return logs
-
-
 def table(sampled: Sampled, direction: int, place: int) -> tuple[int, Array, Array]:
     """Return (first place, thetas, upper K) of a place's block and of those that it needs beside.
 

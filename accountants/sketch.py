@@ -14,11 +14,10 @@ from scipy.special import erf, logsumexp
 
 from accountants.events import ApproximateDP, Laplace
 from accountants.mixture import loss, mixture
-from accountants.steps import Counted, Glued, Step
+from accountants.steps import ADD, REMOVE, Counted, Glued, Step
 
 Array = NDArray[np.float64]
 
-REMOVE, ADD = 0, 1
 TILTS: Array = 2.0 ** np.arange(-40, 40, 0.25)
 TAIL = 45.0  # nats: what is cut or wraps around has a share of about e^-45 of the tilted law
 _MOST_NODES = 2**20  # of one step's law; what it cuts is a wider bracket, not a wrong one

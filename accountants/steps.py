@@ -9,6 +9,9 @@ from typing import TypeAlias
 
 from accountants.events import ApproximateDP, Laplace
 
+REMOVE, ADD = 0, 1  # the two directions of neighbouring: P has one unit more than Q, or one less
+DIRECTIONS = (REMOVE, ADD)
+
 
 @dataclass(frozen=True)
 class Glued:

@@ -14,7 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants.tilted import ONE_MORE, REMOVE, laws_of
+from accountants.steps import REMOVE
+from accountants.tilted import ONE_MORE, laws_of
 
 Array = NDArray[np.float64]
 

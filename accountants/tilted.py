@@ -20,9 +20,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from accountants.steps import REMOVE
 
-REMOVE, ADD = 0, 1
+Array = NDArray[np.float64]
 
 ULP = 2.0**-53
 _STRIP: Array = np.linspace(0.03, 0.99, 33)  # a / (pi sigma)
@@ -136,7 +136,6 @@ def log_moments(
     return upper
 
 
-@lru_cache(maxsize=256)
 def tilt(rate: float, sigma: float, direction: int, theta: float, reach: float) -> Tilted | None:
     """Return the step tilted by theta, good for |w| <= reach; None where nodes do not suffice.
 

@@ -2,7 +2,7 @@
 
 The counts are released to the server (they make the mixing weights); the moments stay in the silo
 and become the analytic base of its diffusion model. What is noised is a sum of integers: every
-record's own vector is brought onto a lattice first (see `dpfedsyn.lattice`).
+record's own vector is brought onto a lattice first; `dpfedsyn.sums` adds the noise.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Adjacency
-from dpfedsyn.errors import MechanismError
-from dpfedsyn.lattice import Lattice, checked, lattice_for
-from dpfedsyn.noise import Keystream
+from dpfedsyn.lattice import checked
 from dpfedsyn.settings import BaseSettings
 
 Array = NDArray[np.float64]
@@ -25,7 +23,6 @@ Points = NDArray[np.int64]
 Number = TypeVar("Number", np.float64, np.int64)
 
 NUMBERS_AT_ONCE = 2**22  # of records' vectors: a few dozen megabytes
-MOST_POINTS = 2**30  # from the radius of one record's vector to 0: 2^32 records do not overflow
 
 
 def label_counts(labels: NDArray[np.int64], classes: int) -> Array:
@@ -71,44 +68,6 @@ def _tamed(rows: Array) -> tuple[Array, Array]:
     largest = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
     rows = np.where(largest > 1e100, rows / np.where(largest > 0.0, largest, 1.0) * 1e100, rows)
     return rows, np.sqrt(np.einsum("nd,nd->n", rows, rows))
-
-
-def noised(points: Points, lattice: Lattice, stream: Keystream) -> Points:
-    """Return points + round(N(0, (std / spacing)^2)), of the same shape, from the stream.
-
-    Guarantee:
-        For whole numbers x, x + round(Z) = round(x + Z): the result is the ideal Gaussian
-        mechanism with the lattice's std, rounded afterwards, up to the sampler's certified total
-        variation. A sum beyond 64 bits is taken modulo 2^64, which is post-processing as well.
-    """
-    return points + lattice.noise(stream, points.size).reshape(points.shape)
-
-
-def privatise(points: Points, lattice: Lattice, key: bytes) -> Points:
-    """Return sums of records' vectors on a lattice with noise from the key's own stream.
-
-    Guarantee:
-        With lattice.std >= noise_multiplier * sensitivity this is one Gaussian mechanism, up to the
-        sampler's certified total variation; the std is never 0 on a private path because a budget
-        always buys a finite noise multiplier.
-    """
-    return noised(points, lattice, Keystream(key))
-
-
-def sums_lattice(std: float) -> Lattice:
-    """Return the lattice of sums over records of vectors of radius 1, for noise of at least `std`.
-
-    Raises:
-        MechanismError: so little noise that sums over many records could overflow.
-    """
-    lattice = lattice_for(std, 1.0)
-    if not lattice.spacing * MOST_POINTS >= 1.0:
-        raise MechanismError(
-            f"noise of standard deviation {std:g} on vectors of radius 1 needs a lattice of "
-            f"spacing {lattice.spacing:.3g}, on which the sums of 2^32 records would overflow. "
-            "Nothing was released. Lower privacy.epsilon, or this mechanism's share of it."
-        )
-    return lattice
 
 
 @dataclass(frozen=True)

@@ -247,14 +247,13 @@ def _early_end(plan: Plan, name: str) -> str | None:
     cap = budget.answers_mu**2
     if whole <= cap * (1.0 + 1e-12):
         return None
-    rounds = plan.rounds
     fitting = rounds_that_fit(plan, name)
     needed = math.sqrt(whole / cap)
     return (
         f"{name}: its cap of epsilon = {config.epsilon(_silo(config, name)):g} (delta "
         f"{config.privacy.delta:g}, unit {config.privacy.unit}, {config.privacy.adjacency}) holds "
-        f"{fitting} of {rounds} rounds; the silo refuses the next one and the run ends partial. "
-        f"To fit all, lower answers.mu to {_round_down(config.answers.mu / needed)} "
+        f"{fitting} of {plan.rounds} rounds; the silo refuses the next one and the run ends "
+        f"partial. To fit all, lower answers.mu to {_round_down(config.answers.mu / needed)} "
         f"(noise x {needed:.2f})."
     )
 

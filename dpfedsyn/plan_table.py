@@ -26,7 +26,7 @@ def table(plan: Plan) -> dict[str, Any]:
         "epsilon": privacy.epsilon,
         "overlap": privacy.overlap,
         "across_silos": None if whole is None else across(plan, whole),
-        "rounds": sum(len(part.kernels) for part in plan.passes),
+        "rounds": plan.rounds,
         "rows": plan.config.answers.rows,
         "passes": [_pass(plan, part) for part in plan.passes],
         "silos": [_silo(plan, silo) for silo in solved],

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from dpfedsyn.errors import MechanismError
 from dpfedsyn.lattice import Lattice, checked, coarse_lattice
-from dpfedsyn.moments import clip_rows, noised
+from dpfedsyn.moments import clip_rows
 from dpfedsyn.noise import Keystream
+from dpfedsyn.sums import noised
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]

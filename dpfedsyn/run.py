@@ -116,7 +116,7 @@ def _tables(encoder: Encoder, results: Mapping[str, PassResult]) -> dict[str, Sy
 
 def _outcome(plan: planning.Plan, results: Mapping[str, PassResult]) -> statement.Outcome:
     taken = sum(result.state.round_number for result in results.values())
-    planned = sum(len(part.kernels) for part in plan.passes)
+    planned = plan.rounds
     refusals = [result.refusal for result in results.values() if result.refusal is not None]
     if refusals:
         reason = f"stopped at the cap after {taken} of {planned} rounds: {refusals[0]}"

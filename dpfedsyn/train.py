@@ -27,18 +27,10 @@ from dpfedsyn.data import Records, parts
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.keys import SiloKey
-from dpfedsyn.moments import (
-    MomentQuery,
-    Points,
-    count_points,
-    counts_sensitivity,
-    label_counts,
-    privatise,
-    query_of,
-    sums_lattice,
-)
+from dpfedsyn.moments import MomentQuery, count_points, counts_sensitivity, label_counts, query_of
 from dpfedsyn.network import Denoiser
 from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.sums import Points, privatise, sums_lattice
 
 Array = NDArray[np.float64]
 OnStep = Callable[[], None]

@@ -20,17 +20,10 @@ from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.data import Records
 from dpfedsyn.dpsgd import TrainingState
-from dpfedsyn.moments import (
-    Points,
-    count_points,
-    counts_sensitivity,
-    label_counts,
-    privatise,
-    query_of,
-    sums_lattice,
-)
+from dpfedsyn.moments import count_points, counts_sensitivity, label_counts, query_of
 from dpfedsyn.network import Denoiser
 from dpfedsyn.settings import SiloSettings
+from dpfedsyn.sums import Points, privatise, sums_lattice
 from dpfedsyn.train import expected_batch_size
 
 Array = NDArray[np.float64]

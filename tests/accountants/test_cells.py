@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.special import erfcx, ndtr
 
 from accountants import ApproximateDP, Laplace
-from accountants.cells import ADD, REMOVE, cells
+from accountants.cells import cells
 from accountants.mixture import loss, mixture, position
-from accountants.steps import Binomial, Glued
+from accountants.steps import ADD, REMOVE, Binomial, Glued
 
 RATES = st.floats(-6, -0.01).map(lambda x: 10.0**x) | st.just(1.0)
 SIGMAS = st.floats(-0.6, 1.5).map(lambda x: 10.0**x)

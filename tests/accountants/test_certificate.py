@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from accountants import certified, tilted
 from accountants.contour import Offer, contour
-from accountants.saddle import best, conversion, table, thetas
+from accountants.rdp import conversion
+from accountants.saddle import best, table, thetas
+from accountants.steps import ADD, REMOVE
 from accountants.tail import tail_of
-from accountants.tilted import ADD, REMOVE, log_moments, tilt
+from accountants.tilted import log_moments, tilt
 
 RATES = st.floats(1e-4, 0.99)
 SIGMAS = st.floats(0.4, 8.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accountants import certified, gaussian, lattice, plain, rdp
 from accountants.parts import Parts
-from accountants.plain import ADD, REMOVE
+from accountants.steps import ADD, REMOVE
 
 PARTS = st.builds(
     lambda rate, sigma, steps, mu2: Parts(mu2, (((rate, sigma), steps),)),

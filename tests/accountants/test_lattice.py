@@ -25,9 +25,9 @@ from accountants import (
     group,
     lattice,
 )
-from accountants.cells import ADD, REMOVE
 from accountants.mixture import mixture
 from accountants.parts import Parts, parts_of
+from accountants.steps import ADD, REMOVE
 
 RATES = st.floats(-6, -0.01).map(lambda x: 10.0**x)
 SIGMAS = st.floats(-0.5, 1.3).map(lambda x: 10.0**x)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accountants import ApproximateDP, Laplace, laws
-from accountants.cells import ADD, REMOVE, Cells, cells
+from accountants.cells import Cells, cells
 from accountants.laws import lower_law, upper_law
 from accountants.mixture import loss, mixture
-from accountants.steps import Binomial, Glued
+from accountants.steps import ADD, REMOVE, Binomial, Glued
 
 RATES = st.floats(-5, -0.05).map(lambda x: 10.0**x)
 SIGMAS = st.floats(-0.3, 1.0).map(lambda x: 10.0**x)

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accountants import ApproximateDP, Laplace, moments, rdp
-from accountants.cells import ADD, REMOVE
 from accountants.moments import log_moments
-from accountants.steps import Binomial, Glued
+from accountants.steps import ADD, REMOVE, Binomial, Glued
 
 ORDERS = np.array([1e-3, 0.1, 1.0, 3.7, 20.0])
 

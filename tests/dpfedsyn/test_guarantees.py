@@ -46,9 +46,9 @@ from accountants.errors import LedgerCorrupt, LedgerError
 from accountants.filter import GaussianFilter
 from accountants.ledger import Header, Ledger, Planned
 from accountants.parts import parts_of
-from accountants.plain import ADD, REMOVE
 from accountants.profile import cascade
 from accountants.rows import Charge
+from accountants.steps import ADD, REMOVE
 from accountants.totals import Spent, add
 from dpfedsyn import config as configuration
 from dpfedsyn.encoding import TableEncoder

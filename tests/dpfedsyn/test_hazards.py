@@ -27,9 +27,10 @@ from dpfedsyn import plan as planning
 from dpfedsyn.errors import DPError
 from dpfedsyn.keys import load as load_key
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.moments import MomentQuery, clip_rows, label_counts, sums_lattice
+from dpfedsyn.moments import MomentQuery, clip_rows, label_counts
 from dpfedsyn.plan import Plan
 from dpfedsyn.settings import Config
+from dpfedsyn.sums import sums_lattice
 from tests.dpfedsyn.test_privatise import is_noise
 
 Array = NDArray[np.float64]
@@ -524,8 +525,9 @@ FORBIDDEN_CALLS = {
     "BatchNorm1d": "mixes records", "nn.BatchNorm2d": "mixes records",
     "make_private": "rate from the private count",
 }  # fmt: skip
-PRIVATE_PATH = ("silo.py", "privatise.py", "moments.py", "train.py", "noise.py", "keys.py",
-                "objective.py", "plain_training.py", "dpsgd/optimizer.py", "dpsgd/training.py",
+PRIVATE_PATH = ("silo.py", "privatise.py", "moments.py", "sums.py", "train.py", "noise.py",
+                "keys.py", "objective.py", "plain_training.py", "dpsgd/optimizer.py",
+                "dpsgd/training.py",
                 "federation.py", "base.py", "unet.py", "architecture.py", "dpsgd/hooks.py",
                 "dpsgd/gradients.py", "lattice.py", "truncation.py",
                 "rounded_gaussian.py")  # fmt: skip

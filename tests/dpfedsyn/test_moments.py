@@ -16,17 +16,9 @@ from accountants import Adjacency
 from dpfedsyn import moments
 from dpfedsyn.errors import MechanismError
 from dpfedsyn.lattice import Lattice
-from dpfedsyn.moments import (
-    MomentQuery,
-    clip_rows,
-    count_points,
-    counts_sensitivity,
-    label_counts,
-    noised,
-    privatise,
-    sums_lattice,
-)
+from dpfedsyn.moments import MomentQuery, clip_rows, count_points, counts_sensitivity, label_counts
 from dpfedsyn.noise import Keystream
+from dpfedsyn.sums import noised, privatise, sums_lattice
 from tests.dpfedsyn.test_privatise import is_noise, reals
 
 Array = NDArray[np.float64]
@@ -192,7 +184,7 @@ def test_noise_of_one_coordinate_is_what_unpacking_makes_of_the_vectors_noise() 
 
 
 def test_privatised_sums_carry_gaussian_noise_of_the_given_std() -> None:
-    """Guarantee of dpfedsyn.moments.privatise: With lattice.std >= noise_multiplier * sensitivity
+    """Guarantee of dpfedsyn.sums.privatise: With lattice.std >= noise_multiplier * sensitivity
     this is one Gaussian mechanism.
 
     60,000 draws; false alarm 2e-9, and noise of 0.97 times the std is rejected.
@@ -293,7 +285,7 @@ def test_a_vector_whose_integers_are_too_long_is_dropped(
 
 
 def test_noise_on_integers_is_rounded_gaussian_noise_to_the_last_bit() -> None:
-    """Guarantee of dpfedsyn.moments.noised: For whole numbers x, x + round(Z) = round(x + Z): the
+    """Guarantee of dpfedsyn.sums.noised: For whole numbers x, x + round(Z) = round(x + Z): the
     draws of the stream, added; also beyond 64 bits, modulo 2^64."""
     lattice = Lattice(0.5, 3, 1536.0)
     points = np.array([[2**63 - 1, 0], [-(2**63), 5]])
