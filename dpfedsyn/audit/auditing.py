@@ -81,6 +81,10 @@ class Audit:
             raise AuditError(f"delta = {delta}: pass one in (0, 1).")
         return self._evidence.epsilon_lower(self.claim, self.adjacency, delta)
 
+    def reached(self, alpha: float) -> bool:
+        """Whether the wealth ever reached 1 / alpha: a violation at this level."""
+        return self.log_wealth >= -math.log(alpha)
+
     def power_at(self, noise_ratio: float) -> float:
         """Chance that this many calls find `noise_ratio` times the claimed noise, score known.
 
