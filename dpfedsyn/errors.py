@@ -9,6 +9,7 @@
     ├─ DataError            (2)  file, row and column that the public schema refuses
     ├─ MechanismError       (2)  a release that has no finite sensitivity
     ├─ RunError             (2)  a run folder that cannot be used as asked
+    ├─ AttackError          (2)  an attack that could not be carried out: it says nothing
     └─ FederationError      (1)  SiloUnavailable · ProtocolMismatch
 
 A message says the fact, the consequence and the mend. What a silo tells the server depends on
@@ -31,6 +32,7 @@ from accountants.errors import (
 
 __all__ = [
     "AccountingError",
+    "AttackError",
     "BudgetExhausted",
     "CalibrationFailed",
     "ConfigError",
@@ -71,6 +73,12 @@ class MechanismError(DPError):
 
 class RunError(DPError):
     """A run folder that does not fit what was asked of it."""
+
+    exit_code = 2
+
+
+class AttackError(DPError):
+    """An attack that was not carried out: its environment is absent, failed or took too long."""
 
     exit_code = 2
 
