@@ -53,8 +53,9 @@ class Allowed:
         if self.void is not None:
             return 1.0
         rates = np.concatenate([[0.0], _GRID, [1.0]])
-        heights = [self.true_positive_rate(rate) for rate in rates[1:].tolist()]
-        return float(min(1.0, np.diff(rates) @ heights))  # the rate grows: its right end is above
+        # The true-positive rate grows, so its value at the right end of a step lies above it.
+        heights = np.array([self.true_positive_rate(rate) for rate in rates[1:].tolist()])
+        return min(1.0, float((np.diff(rates) * heights).sum()))
 
 
 def allowed(plan: Plan, silos: tuple[str, ...]) -> Allowed:
