@@ -1,8 +1,8 @@
 """Tables of attacks on the synthetic tables, from attacks.json alone."""
 
+import math
 from collections.abc import Sequence
 
-from dpfedsyn.report import wording
 from dpfedsyn.report.tables import Table, text
 from dpfedsyn.report.wording import Json
 
@@ -26,7 +26,7 @@ def membership(results: Json) -> Table:
     ]  # fmt: skip
     allowed, records = found["allowed"], found["records"]
     most = (allowed["auc"], allowed["auc"], *(allowed["rates"][str(rate)] for rate in rates))
-    rows.append(("the claim allows at most", *map(wording.number, most)))
+    rows.append(("the claim allows at most", *map(_upward, most)))
     head = (
         "attack",
         "AUC",
@@ -79,6 +79,11 @@ def remarks(found: Json) -> list[str]:
 
 def _share(share: Json) -> str:
     return f"{share['value']:.3f} ({_range((share['low'], share['high']))})"
+
+
+def _upward(bound: float) -> str:
+    """Three decimals of an upper bound, rounded up."""
+    return f"{math.ceil(1000 * bound) / 1000:.3f}"
 
 
 def _rate(rate: Json) -> str:
