@@ -74,6 +74,13 @@ def test_the_share_found_is_covered_and_rates_need_records(name: str) -> None:
         assert rate["found"]["high"] >= low
 
 
+def test_a_score_that_only_ties_with_the_threshold_finds_nobody() -> None:
+    """Equal scores say nothing: no record is found, at no rate."""
+    found = success(np.ones(200), np.ones(1000), STRICT, rng(0))
+    assert [rate["found"]["value"] for rate in found["rates"]] == [0.0, 0.0, 0.0]
+    assert found["auc"]["value"] == 0.5
+
+
 def test_the_density_ratio_discounts_what_the_population_explains() -> None:
     """A record in a dense place is near to synthetic rows anyway: the reference takes that off."""
     random = rng(0)

@@ -60,7 +60,7 @@ def stand_in(tmp_path: Path, body: str) -> Path:
 
 @pytest.fixture(scope="module")
 def target() -> Target:
-    """Made-up records of the hospitals' schema: 60 used, two of them twice, 40 held out."""
+    """Made-up records of the hospitals' schema: 30 used, each twice, and 40 held out."""
     planned = plan.make(config.load("hospitals", ["evaluate.enabled=false"]))
     random = np.random.Generator(np.random.Philox(2))
 
@@ -69,8 +69,8 @@ def target() -> Target:
         made = planned.encoder.decode(x, random.integers(0, 2, n))
         return Records(made.x, made.y, tuple(map(str, range(n))))
 
-    used = records(60)
-    twice = used.take(np.array([*range(60), 0, 1]))
+    used = records(30)
+    twice = used.take(np.array([*range(30), *range(30)]))
     synthetic = {"default": records(70), "best": records(30)}
     return Target(("va",), planned, twice, records(20), records(20), synthetic)
 
@@ -90,9 +90,9 @@ def test_files_are_private_complete_and_gone(target: Target, tmp_path: Path) -> 
     assert Path(told["used"]).is_relative_to(run)
     # As many used as held-out rows, each distinct one once, all columns with public bounds.
     assert [len(told["rows"][name]) - 1 for name in ("used", "held_out", "synthetic")] == [
-        40, 40, 30,
+        30, 30, 30,
     ]  # fmt: skip
-    assert len(set(told["rows"]["used"])) == 41
+    assert len(set(told["rows"]["used"])) == 31
     assert told["columns"]["age"] == [20, 90]
     assert told["columns"]["sex"] is None
     assert told["columns"]["num"] is None
