@@ -58,9 +58,9 @@ def attack(
         began = perf_counter()
         if make_env and python is not None:
             raise typer.BadParameter("--make-env makes the interpreter that --python would name.")
+        attacked = target.read(folder, silo=silo, seed=seed)
         if make_env:
             environment.make(environment.default_folder(), timeout=timeout)
-        attacked = target.read(folder, silo=silo, seed=seed)
         asked = make_env or python is not None
         found = attacks(attacked, folder, python, asked=asked, timeout=timeout, seed=seed)
         found["seconds"] = round(perf_counter() - began, 1)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dpfedsyn.errors import AttackError
@@ -88,7 +89,8 @@ def call(command: Sequence[str], *, timeout: float) -> None:
     try:
         output, _ = child.communicate(timeout=timeout)
     except BaseException as stopped:
-        os.killpg(child.pid, signal.SIGKILL)  # not yet waited for, so the group is still its own
+        with suppress(ProcessLookupError):  # it may have ended in this moment
+            os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
         if isinstance(stopped, subprocess.TimeoutExpired):
             raise AttackError(

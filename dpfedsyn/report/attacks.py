@@ -35,7 +35,7 @@ def membership(results: Json) -> Table:
     )
     note = (
         f"Shares with 95 % intervals. {records['used']} used records against {records['control']} "
-        f"held-out ones; the attacker knows {records['reference']} others. Found at r false: "
+        f"held-out ones; the attacker knows {records['reference']} others. Found at r % false: "
         "used records above a score that held-out ones exceed at rate r at most. Intervals are "
         "over records, as if drawn independently, and one in twenty misses; AUC's is approximate. "
         + (f"Nothing is claimed: {allowed['void']}" if allowed["void"] else "")
