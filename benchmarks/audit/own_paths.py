@@ -203,7 +203,7 @@ def audit_silo(answers: Answers, *, calls: int = CALLS, seed: int = 0) -> Audit:
 
 @dataclass(frozen=True)
 class LedgerFindings:
-    """What was wrong between what a silo sent and what lay on its disk when it was sent."""
+    """What was wrong between what a silo sent and what its ledger held when it was sent."""
 
     faults: tuple[str, ...]
 

@@ -19,18 +19,18 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 
-from accountants import Adjacency, Event, delta
+from accountants import Adjacency
 from accountants.gaussian import epsilon as gaussian_epsilon
 from dpfedsyn.audit import one_run_bounds as bounds
+from dpfedsyn.audit.claims import LOSSES, Claim, curve_of
 from dpfedsyn.audit.one_run_bounds import Guesses
 from dpfedsyn.errors import AuditError
 
 Array = NDArray[np.float64]
 
 LEAST_CANARIES = 8
-_LINES = np.concatenate([np.linspace(0.0, 4.0, 81), np.linspace(4.25, 40.0, 144)])
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def one_run(
     flips: CoinFlips,
     scores: CanaryScores,
     *,
-    claim: Event | None = None,
+    claim: Claim | None = None,
     adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE,
     guesses: int | None = None,
     confidence: float = 0.95,
@@ -165,17 +165,18 @@ class OneRun:
         return gaussian_epsilon(self.mu_lower, delta) if self.mu_lower > 0.0 else 0.0
 
     def p_value(
-        self, claim: Event, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE
+        self, claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE
     ) -> float:
         """Bound on the probability of so many right guesses if the claim is true.
 
         Guarantee:
             A run that keeps the claim gives a value <= alpha with probability at most alpha, for
             every alpha: its trade-off function is at least that of the claim's (epsilon, delta)
-            pairs, at 225 epsilons from 0 to 40.
+            pairs, at many epsilons.
         """
-        pairs = np.array([delta(claim, e, adjacency=adjacency).upper for e in _LINES])
-        return bounds.p_value(self.guesses, bounds.lines_inverse(_LINES, pairs))
+        tails = curve_of(claim, adjacency).tails[len(LOSSES) : -1]  # (1 - c) delta / 2, c >= 1/2
+        deltas = np.minimum(2.0 * tails / expit(-LOSSES) * (1.0 + 1e-12), 1.0)
+        return bounds.p_value(self.guesses, bounds.lines_inverse(LOSSES, deltas))
 
     def __str__(self) -> str:
         """Say what was seen, and what it bounds."""
@@ -188,15 +189,14 @@ class OneRun:
 
 
 def planned_guesses(
-    canaries: int, claim: Event, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE
+    canaries: int, claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE
 ) -> int:
     """Return the number of guesses that serves an ideal run best that is as private as the claim.
 
     From the number of canaries and the claim alone: nothing of a run enters. The ideal run gives
-    scores N(0, 1) and N(mu, 1), with the mu of the claim's advantage (delta at epsilon = 0).
+    scores N(0, 1) and N(mu, 1), with the mu of the claim's best guess of one coin.
     """
-    advantage = min(delta(claim, 0.0, adjacency=adjacency).upper, 1.0 - 1e-12)
-    mu = 2.0 * float(ndtri(0.5 * (1.0 + advantage)))
+    mu = 2.0 * float(ndtri(min(curve_of(claim, adjacency).accuracy, 1.0 - 1e-12)))
     tried = sorted({max(2, 2 * math.floor(0.5 * canaries * 0.7**k)) for k in range(20)})
     found = [(bounds.mu_lower(_expected(canaries, made, mu), 0.95), made) for made in tried]
     return max(found)[1]
