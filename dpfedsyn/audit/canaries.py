@@ -34,7 +34,9 @@ from dpfedsyn.settings import NetworkSettings, TrainSettings
 
 FAR = 1e3  # clips: how long the canary's gradient is before it is clipped
 MOST_CALLS = 2_000
-_DISTANCE = 1e6  # of a crafted record from what the base expects: its gradient is thousands of clips
+_DISTANCE = (
+    1e6  # of a crafted record from what the base expects: its gradient is thousands of clips
+)
 _ADAM_KEEPS = 0.1  # of a gradient, in a first moment of Adam's that was zero
 
 Step = Callable[[bool, np.random.Generator], float]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from accountants import Event, Gaussian, PoissonSampled, Repeated
 from dpfedsyn import dpsgd
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.audit.one_run import CanaryScores, CoinFlips, OneRun, flip, one_run
+from dpfedsyn.audit.one_run import CanaryScores, OneRun, flip, one_run
 from dpfedsyn.base import AnalyticBase
 from dpfedsyn.errors import AuditError
 from dpfedsyn.noise import Keystream
@@ -97,7 +97,8 @@ def audit_last_iterate(
     )
     key = rng.bytes(32)
     lowered = [
-        _losses(architecture, weights, x, labels, key) for weights in (before.weights, after.weights)
+        _losses(architecture, weights, x, labels, key)
+        for weights in (before.weights, after.weights)
     ]
     scores = CanaryScores.of(flips.ids, lowered[0] - lowered[1])
     claim = Repeated(

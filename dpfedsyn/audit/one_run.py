@@ -164,9 +164,7 @@ class OneRun:
         """`mu_lower` as epsilon at `delta`: for runs whose trade-off function is a Gaussian's."""
         return gaussian_epsilon(self.mu_lower, delta) if self.mu_lower > 0.0 else 0.0
 
-    def p_value(
-        self, claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE
-    ) -> float:
+    def p_value(self, claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE) -> float:
         """Bound on the probability of so many right guesses if the claim is true.
 
         Guarantee:

@@ -114,7 +114,7 @@ def test_training_at_its_claim_is_consistent_and_half_of_its_noise_is_caught(rat
 
 
 def test_an_audit_of_training_attains_its_claim() -> None:
-    """The canary moves a step by the whole clip: at mu = 2 half of epsilon is shown by 600 steps."""
+    """The canary moves a step by the whole clip: at mu = 2 half of it is shown by 600."""
     found = audit_training(SETTINGS, noise_multiplier=0.5, max_calls=600)
     assert 1.0 <= found.mu_lower <= 2.0
 

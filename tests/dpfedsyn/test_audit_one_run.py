@@ -30,9 +30,7 @@ def ids(count: int) -> list[str]:
     return [f"canary {k}" for k in range(count)]
 
 
-def ideal(
-    count: int, mu: float, rng: np.random.Generator, **options: Any
-) -> OneRun:
+def ideal(count: int, mu: float, rng: np.random.Generator, **options: Any) -> OneRun:
     """One ideal run: scores N(mu, 1) of who joined, N(0, 1) of the others."""
     flips = flip(ids(count), rng)
     joined = np.array([flips.included[name] for name in flips.ids])
@@ -62,7 +60,10 @@ def naive(guesses: Guesses, epsilon: float, delta: float) -> float:
 def test_the_tail_bound_is_the_theorems(guesses: Guesses, epsilon: float, delta: float) -> None:
     """Guarantee of dpfedsyn.audit.one_run_bounds.p_value_approximate: Never below the theorem's
     bound, and it grows with epsilon and delta; equal to it where 2 m delta <= 1."""
-    found, exact = bounds.p_value_approximate(guesses, epsilon, delta), naive(guesses, epsilon, delta)
+    found, exact = (
+        bounds.p_value_approximate(guesses, epsilon, delta),
+        naive(guesses, epsilon, delta),
+    )
     assert found >= exact * (1.0 - 1e-9)
     if 2 * guesses.canaries * delta <= 1.0:
         assert found == pytest.approx(exact, rel=1e-8, abs=1e-300)
@@ -103,7 +104,7 @@ def test_a_run_that_tells_everything_with_probability_delta_is_covered() -> None
 def least_by_linear_program(
     guesses: Guesses, chance: float, epsilons: NDArray[Any], deltas: NDArray[Any]
 ) -> float:
-    """Least total probability of right counts under the constraints of `least_mass`, by a solver."""
+    """Least total probability of counts under the constraints of `least_mass`, by a solver."""
     m, r, v = guesses.canaries, guesses.made, guesses.correct
     counts = np.arange(r + 1)
     rows, limits = [-(counts >= v).astype(float)], [-chance]
@@ -197,9 +198,7 @@ def test_bounds_of_ideal_runs_lie_below_the_truth(mu: float) -> None:
     `confidence` over coins and run. 300 runs; false alarm 1e-6; raw counts are rejected."""
     assert not too_often(share_above(mu, lambda run: run.mu_lower), 300)
     epsilon = gaussian.epsilon(mu, DELTA)
-    above = share_above(
-        mu, lambda run: mu + 1.0 if run.epsilon_lower(DELTA) > epsilon else 0.0
-    )
+    above = share_above(mu, lambda run: mu + 1.0 if run.epsilon_lower(DELTA) > epsilon else 0.0)
     assert not too_often(above, 300)
     assert too_often(share_above(mu, raw), 300)
 
