@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 from scipy.special import ndtr, ndtri
 
-from accountants import ApproximateDP, Gaussian, gaussian
+from accountants import Gaussian, gaussian
 from dpfedsyn.audit import one_run_bounds as bounds
 from dpfedsyn.audit.one_run import CanaryScores, CoinFlips, OneRun, flip, one_run, planned_guesses
 from dpfedsyn.audit.one_run_bounds import Guesses
@@ -237,11 +237,11 @@ def test_the_number_of_guesses_follows_from_the_claim_alone() -> None:
 
 def test_a_run_without_noise_is_contradicted_and_a_constant_one_is_not() -> None:
     """Everything right: far above the claim. Scores that are all the same show nothing."""
-    claim = ApproximateDP(1.0, DELTA)
+    claim = Gaussian(1.0)
     rng = np.random.default_rng(3)
-    open_run = ideal(200, 1e6, rng, claim=claim)
+    open_run = ideal(1000, 1e6, rng, guesses=1000)
     assert open_run.guesses.correct == open_run.guesses.made
-    assert open_run.p_value(claim) < 1e-3
+    assert open_run.p_value(claim) < 1e-6
     assert open_run.epsilon_lower(DELTA) > 1.0
     flips = flip(ids(200), rng)
     silent = one_run(flips, CanaryScores.of(flips.ids, [0.0] * 200))
