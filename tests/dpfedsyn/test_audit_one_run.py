@@ -239,7 +239,7 @@ def test_a_run_without_noise_is_contradicted_and_a_constant_one_is_not() -> None
     """Everything right: far above the claim. Scores that are all the same show nothing."""
     claim = Gaussian(1.0)
     rng = np.random.default_rng(3)
-    open_run = ideal(1000, 1e6, rng, guesses=1000)
+    open_run = ideal(1000, 1e6, rng, guesses=800)
     assert open_run.guesses.correct == open_run.guesses.made
     assert open_run.p_value(claim) < 1e-6
     assert open_run.epsilon_lower(DELTA) > 1.0
