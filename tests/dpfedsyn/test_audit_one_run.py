@@ -183,6 +183,15 @@ def test_a_claim_that_holds_is_rarely_contradicted(mu: float) -> None:
     assert OneRun(Guesses(count, count, count), 0.95).p_value(claim) < 0.05
 
 
+@pytest.mark.parametrize("correct", [80, 90, 100])
+def test_lines_of_a_claim_are_hardly_weaker_than_its_curve(correct: int) -> None:
+    """A Gaussian claim by its (epsilon, delta) pairs: never below its exact curve's p-value."""
+    guesses = Guesses(200, 100, correct)
+    exact = bounds.p_value(guesses, bounds.gaussian_inverse(1.25))
+    found = OneRun(guesses, 0.95).p_value(Gaussian(0.8))
+    assert exact * (1.0 - 1e-4) <= found <= exact * 1.02
+
+
 # --- one run
 
 
