@@ -19,6 +19,7 @@ from accountants.gaussian import epsilon as gaussian_epsilon
 from benchmarks.audit import mutations
 from benchmarks.audit.mutations import Mutation, applied
 from benchmarks.audit.own_answers import (
+    CALLS,
     CLIP,
     Answers,
     LedgerFindings,
@@ -65,25 +66,34 @@ def audit_opacus(*, noise_ratio: float = 1.0, seed: int = 0) -> Audit:
 
 @dataclass(frozen=True)
 class OwnPath:
-    """One audit of one path, and a mistake that it must flag; without one it must find nothing."""
+    """One audit of one path, and a mistake that it must flag; without one it must find nothing.
+
+    Attributes:
+        audited: audits the path with at most so many calls.
+    """
 
     mutation: Mutation
-    audited: Callable[[], Audit | LedgerFindings]
+    audited: Callable[[int], Audit | LedgerFindings]
 
-    def verdict(self, *, mistaken: bool) -> Verdict:
+    def verdict(self, *, mistaken: bool, calls: int = CALLS) -> Verdict:
         """Return the audit's verdict, with or without the mistake."""
         with applied(self.mutation if mistaken else None):
-            return self.audited().verdict
+            return self.audited(calls).verdict
 
 
-def _silo(answers: Answers) -> Callable[[], Audit]:
-    return lambda: audit_silo(answers)
+def _silo(answers: Answers) -> Callable[[int], Audit]:
+    return lambda calls: audit_silo(answers, calls=calls)
 
 
-def _training(noise: float, **changes: Any) -> Callable[[], Audit]:
-    others = changes.pop("others", 0)
+def _ledger(calls: int) -> LedgerFindings:
+    return audit_ledger(opposite(2), rounds=min(calls, 4))
+
+
+def _training(noise: float, *, others: int = 0, **changes: Any) -> Callable[[int], Audit]:
     settings = train_settings(**changes)
-    return lambda: audit_training(settings, noise_multiplier=noise, others=others)
+    return lambda calls: audit_training(
+        settings, noise_multiplier=noise, others=others, max_calls=calls
+    )
 
 
 PATHS: tuple[OwnPath, ...] = (
@@ -95,15 +105,15 @@ PATHS: tuple[OwnPath, ...] = (
     OwnPath(mutations.CENTRED_SENSITIVITY, _silo(opposite(1))),
     OwnPath(mutations.PARTS_DIVIDED_TWICE, _silo(ensemble(3))),
     OwnPath(mutations.KEY_REUSED, _silo(opposite(1))),
-    OwnPath(mutations.NOT_COMMITTED, lambda: audit_ledger(opposite(2))),
-    OwnPath(mutations.CHARGED_WITHOUT_REPLY, lambda: audit_ledger(opposite(2))),
-    OwnPath(mutations.RECOMPUTED, lambda: audit_ledger(opposite(2))),
+    OwnPath(mutations.NOT_COMMITTED, _ledger),
+    OwnPath(mutations.CHARGED_WITHOUT_REPLY, _ledger),
+    OwnPath(mutations.RECOMPUTED, _ledger),
     OwnPath(mutations.STEP_NOISE_HALVED, _training(1.0)),
     OwnPath(mutations.GRADIENT_CLIP_REMOVED, _training(1.0)),
     OwnPath(mutations.DRAWS_AS_RECORDS, _training(1.0)),
     OwnPath(mutations.STEP_KEY_REUSED, _training(1.0)),
     OwnPath(mutations.DIVISOR_FROM_DATA, _training(1.0, others=7)),
-    OwnPath(mutations.FIXED_BATCHES, _training(0.4, others=7, sampling_rate=0.5)),
+    OwnPath(mutations.FIXED_BATCHES, _training(0.25, others=2, sampling_rate=0.5)),
     OwnPath(mutations.EMPTY_STEPS_SKIPPED, _training(1.0, sampling_rate=0.5)),
 )
 

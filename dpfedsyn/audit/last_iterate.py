@@ -72,7 +72,7 @@ def audit_last_iterate(
         so that each bound holds with probability `confidence`.
 
     Raises:
-        AuditError: too few canaries.
+        AuditError: too few canaries, or so little noise that the claim allows everything.
     """
     if dimension < 2:
         raise AuditError(f"dimension = {dimension}: canaries need directions. Give 2 or more.")
