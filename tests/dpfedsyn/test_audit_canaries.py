@@ -58,13 +58,13 @@ def test_an_optimizer_that_adds_what_it_claims_is_consistent_and_half_of_it_is_c
 ) -> None:
     """Guarantee of dpfedsyn.audit.canaries.audit_optimizer: For an optimizer that keeps the claim
     the verdict is a violation with probability at most `alpha`, 1e-6 here; half of the noise is
-    caught within 1,000 steps, Opacus's as ours."""
+    caught within 1,000 steps, 3,000 where half of them are sampled, Opacus's as ours."""
     noise = claim.noise_multiplier if isinstance(claim, Gaussian) else claim.event.noise_multiplier
     sound = audit_optimizer(network(), optimizer_of(noise), claim=claim, others=2, max_calls=600)
     assert sound.verdict is not Verdict.VIOLATION
-    halved = audit_optimizer(network(), optimizer_of(noise / 2), claim=claim, max_calls=1_000)
+    most = 1_000 if isinstance(claim, Gaussian) else 3_000
+    halved = audit_optimizer(network(), optimizer_of(noise / 2), claim=claim, max_calls=most)
     assert halved.verdict is Verdict.VIOLATION
-    assert halved.calls <= 1_000
 
 
 def test_clipping_every_parameter_by_itself_is_caught() -> None:
