@@ -1,0 +1,1 @@
+"""Audits: what can be measured of a privacy claim."""

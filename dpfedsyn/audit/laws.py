@@ -1,0 +1,109 @@
+"""Exact tests of integers that should be independent draws of round(N(0, std^2)).
+
+Every p-value is valid at any sample size: quantiles of chi-square and of the normal's extremes, the
+Dvoretzky-Kiefer-Wolfowitz inequality with Massart's constant, inner products given one of their
+sides, and Markov's bound on repetitions. Rounding moves a Gaussian draw by half a spacing at most;
+where that could matter the statistic is first moved by it towards its centre.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtr, chdtrc, log_ndtr, ndtr
+
+Array = NDArray[np.float64]
+
+WINDOW = 8  # draws in a row that never come twice: (2.8e-4)^8 for any two windows at std 1024
+
+
+def tests(draws: Array, std: float) -> dict[str, float]:
+    """Return p-values of the draws (N, d) of one release: law, scale and independence inside it."""
+    flat = draws.ravel()
+    return {
+        "mean": inner(flat, np.ones(flat.size), std),
+        "variance": variance(flat, std),
+        "law": law(flat, std),
+        "extremes": extremes(flat, std),
+        "rows together": together(draws, std),
+        "coordinates together": together(draws.T, std),
+        "neighbouring rows": neighbours(draws, std),
+        "neighbouring coordinates": neighbours(draws.T, std),
+    }
+
+
+def variance(flat: Array, std: float) -> float:
+    """Sum of squares over std^2, two-sided, exact chi-square; 1/12 per draw is the rounding's."""
+    return _chi_square(float(flat @ flat) - flat.size / 12.0, std, flat.size)
+
+
+def together(draws: Array, std: float) -> float:
+    """What rows share: squared column sums over N std^2, two-sided, chi-square of d."""
+    rows, columns = draws.shape
+    sums = draws.sum(axis=0)
+    return _chi_square((float(sums @ sums) / rows - columns / 12.0), std, columns)
+
+
+def law(flat: Array, std: float) -> float:
+    """Largest distance of the empirical law from round(N(0, std^2))'s: 2 exp(-2 n D^2) at most."""
+    values, counts = np.unique(np.rint(flat), return_counts=True)
+    upto = np.cumsum(counts) / flat.size
+    before = np.concatenate([[0.0], upto[:-1]])
+    at, below = ndtr((values + 0.5) / std), ndtr((values - 0.5) / std)
+    distance = max(float(np.abs(upto - at).max()), float(np.abs(before - below).max()))
+    return min(1.0, 2.0 * math.exp(-2.0 * flat.size * distance**2))
+
+
+def extremes(flat: Array, std: float) -> float:
+    """The largest absolute draw, two-sided: cut tails are too short, wrong scales too long."""
+    most = float(np.abs(flat).max())
+    shorter = flat.size * math.log1p(-2.0 * float(ndtr(-(most + 0.5) / std)))
+    longer = flat.size * math.log1p(-2.0 * float(ndtr(-max(most - 0.5, 0.0) / std)))
+    return min(1.0, 2.0 * min(math.exp(shorter), -math.expm1(longer)))
+
+
+def neighbours(draws: Array, std: float) -> float:
+    """Inner product of every second row with the next one."""
+    pairs = len(draws) // 2
+    if pairs == 0:
+        return 1.0
+    return inner(draws[0 : 2 * pairs : 2], draws[1 : 2 * pairs : 2], std)
+
+
+def inner(draws: Array, weights: Array, std: float) -> float:
+    """<draws, weights>, two-sided: N(0, std^2 |weights|^2) where the weights are independent."""
+    weights = weights.ravel()
+    norm = float(np.sqrt(weights @ weights))
+    if norm == 0.0:
+        return 1.0
+    product, rounding = abs(float(draws.ravel() @ weights)), 0.5 * float(np.abs(weights).sum())
+    return min(1.0, 2.0 * math.exp(log_ndtr(-max(product - rounding, 0.0) / (std * norm))))
+
+
+def repeats(vectors: list[NDArray[np.int64]], std: float) -> tuple[float, int]:
+    """Return (p-value, windows): runs of `WINDOW` draws that come twice anywhere, at any offset.
+
+    By Markov's inequality the chance of any repetition is at most the expected number of equal
+    pairs. Two windows agree with probability at most (1 / (2 sqrt(pi) std))^WINDOW, those that
+    overlap in one vector likewise, since one of them then determines each draw of the other.
+    """
+    windows = [
+        np.lib.stride_tricks.sliding_window_view(vector.ravel(), WINDOW)
+        for vector in vectors
+        if vector.size >= WINDOW
+    ]
+    if not windows:
+        return 1.0, 0
+    rows = np.ascontiguousarray(np.concatenate(windows))
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * WINDOW))).ravel()
+    count, distinct = len(keys), len(np.unique(keys))
+    each = (1.0 / (math.sqrt(2.0 * math.pi) * std)) ** WINDOW  # of the likeliest window
+    expected = 0.5 * count * (count - 1.0) * each
+    return (min(1.0, expected) if distinct < count else 1.0), count
+
+
+def _chi_square(squares: float, std: float, degrees: int) -> float:
+    value = max(squares, 0.0) / std**2
+    return min(1.0, 2.0 * min(float(chdtr(degrees, value)), float(chdtrc(degrees, value))))
