@@ -9,10 +9,13 @@ where that could matter the statistic is first moved by it towards its centre.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtr, chdtrc, log_ndtr, ndtr
+
+from dpfedsyn.noise import Keystream
 
 Array = NDArray[np.float64]
 
@@ -82,26 +85,42 @@ def inner(draws: Array, weights: Array, std: float) -> float:
     return min(1.0, 2.0 * math.exp(log_ndtr(-max(product - rounding, 0.0) / (std * norm))))
 
 
-def repeats(vectors: list[NDArray[np.int64]], std: float) -> tuple[float, int]:
+def repeats(vectors: Sequence[NDArray[np.int64]], std: float) -> tuple[float, int]:
     """Return (p-value, windows): runs of `WINDOW` draws that come twice anywhere, at any offset.
 
-    By Markov's inequality the chance of any repetition is at most the expected number of equal
-    pairs. Two windows agree with probability at most (1 / (2 sqrt(pi) std))^WINDOW, those that
-    overlap in one vector likewise, since one of them then determines each draw of the other.
+    By Markov's inequality the chance of a repetition is at most the expected number of equal pairs.
+    A window equals another with probability at most (1 / (sqrt(2 pi) std))^WINDOW, that of the
+    likeliest one, also where both overlap: each draw is then determined by an earlier one.
     """
-    windows = [
-        np.lib.stride_tricks.sliding_window_view(vector.ravel(), WINDOW)
-        for vector in vectors
-        if vector.size >= WINDOW
-    ]
-    if not windows:
-        return 1.0, 0
-    rows = np.ascontiguousarray(np.concatenate(windows))
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * WINDOW))).ravel()
-    count, distinct = len(keys), len(np.unique(keys))
-    each = (1.0 / (math.sqrt(2.0 * math.pi) * std)) ** WINDOW  # of the likeliest window
-    expected = 0.5 * count * (count - 1.0) * each
-    return (min(1.0, expected) if distinct < count else 1.0), count
+    long = [vector.ravel() for vector in vectors if vector.size >= WINDOW]
+    views = [np.lib.stride_tricks.sliding_window_view(vector, WINDOW) for vector in long]
+    count = sum(len(view) for view in views)
+    if count < 2:
+        return 1.0, count
+    # Equal windows have equal sums of products; those few that agree are compared whole.
+    multipliers = Keystream(bytes(32)).words(WINDOW) | np.uint64(1)
+    sums = np.concatenate([_products(vector, multipliers) for vector in long])
+    order = np.argsort(sums, kind="stable")
+    alike = np.flatnonzero(sums[order[1:]] == sums[order[:-1]])
+    starts = np.cumsum([0, *(len(view) for view in views)])
+
+    def window(place: int) -> NDArray[np.int64]:
+        which = int(np.searchsorted(starts, place, side="right")) - 1
+        return views[which][place - starts[which]]
+
+    found = any(
+        np.array_equal(window(int(order[place])), window(int(order[place + 1]))) for place in alike
+    )
+    expected = 0.5 * count * (count - 1.0) / (math.sqrt(2.0 * math.pi) * std) ** WINDOW
+    return (min(1.0, expected) if found else 1.0), count
+
+
+def _products(vector: NDArray[np.int64], multipliers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    words, length = vector.astype(np.uint64), vector.size - WINDOW + 1
+    total = np.zeros(length, dtype=np.uint64)
+    for place, multiplier in enumerate(multipliers):
+        total += words[place : place + length] * multiplier
+    return total
 
 
 def _chi_square(squares: float, std: float, degrees: int) -> float:
