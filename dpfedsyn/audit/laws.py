@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 WINDOW = 8  # draws in a row that never come twice: (2.8e-4)^8 for any two windows at std 1024
 
 
-def tests(draws: Array, std: float) -> dict[str, float]:
+def gaussian(draws: Array, std: float) -> dict[str, float]:
     """Return p-values of the draws (N, d) of one release: law, scale and independence inside it."""
     flat = draws.ravel()
     return {
@@ -106,13 +106,14 @@ def repeats(vectors: Sequence[NDArray[np.int64]], std: float) -> tuple[float, in
 
     def window(place: int) -> NDArray[np.int64]:
         which = int(np.searchsorted(starts, place, side="right")) - 1
-        return views[which][place - starts[which]]
+        found: NDArray[np.int64] = views[which][place - starts[which]]
+        return found
 
-    found = any(
+    repeated = any(
         np.array_equal(window(int(order[place])), window(int(order[place + 1]))) for place in alike
     )
     expected = 0.5 * count * (count - 1.0) / (math.sqrt(2.0 * math.pi) * std) ** WINDOW
-    return (min(1.0, expected) if found else 1.0), count
+    return (min(1.0, expected) if repeated else 1.0), count
 
 
 def _products(vector: NDArray[np.int64], multipliers: NDArray[np.uint64]) -> NDArray[np.uint64]:

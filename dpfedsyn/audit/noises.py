@@ -12,9 +12,7 @@ from accountants.rows import ANSWER
 from dpfedsyn.audit import laws
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import (
-    CONSISTENT,
     INCONCLUSIVE,
-    VIOLATION,
     WHOLE_RUN,
     Finding,
     Tested,
@@ -46,7 +44,8 @@ def findings(evidence: Evidence) -> tuple[list[Finding], list[Tested]]:
         hand it has to be the model's clipped prediction. What could not be looked at is a finding.
     """
     kept = {name: released(silo) for name, silo in evidence.silos.items()}
-    found, tested = [], []
+    found: list[Finding | None] = []
+    tested: list[Tested] = []
     for name, silo in evidence.silos.items():
         found += [_bounds(evidence, silo, kept[name]), _counts(silo)]
         tested += _of_keys(silo, kept[name])
@@ -117,7 +116,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Tested]:
     if kept:
         drawn = np.concatenate([each.noise for each in kept]).astype(np.float64)
         energies = [e.energy_noise for e in kept if e.energy_noise is not None]
-        p_values = laws.tests(drawn, STD)
+        p_values = laws.gaussian(drawn, STD)
         if energies:
             flat = np.concatenate(energies).astype(np.float64)
             p_values["energies' variance"] = laws.variance(flat, STD)
@@ -205,7 +204,7 @@ def _predictions(
         noise, energies = _residuals(evidence, query, own)
         kept, places = query.released, query.rows
         off = [float(np.sqrt(np.mean(np.square(noise - kept.noise[places]))))]
-        p_values = laws.tests(noise, STD)
+        p_values = laws.gaussian(noise, STD)
         if energies is not None and kept.energy_noise is not None:
             gaps = energies - kept.energy_noise[places]
             off.append(float(np.sqrt(np.mean(np.square(gaps)))))

@@ -49,7 +49,10 @@ def found_again(evidence: Evidence, kept: Mapping[str, list[Released]]) -> list[
         if part.name in evidence.states:
             arrays = evidence.states[part.name]
             state = ChainState(**{**arrays, "round_number": int(arrays["round_number"])})
-            queries += _last(evidence, part, state, _in_round(part, state.round_number, kept))
+            # A late answer was charged, but no part of the step that the checkpoint tells.
+            answered = _answered(evidence, part, state.round_number)
+            last = _in_round(part, state.round_number, kept)
+            queries += _last(evidence, part, state, {n: last[n] for n in last if n in answered})
             queries += _next(evidence, part, state, _in_round(part, state.round_number + 1, kept))
     return queries
 
@@ -61,6 +64,12 @@ def _in_round(
     if not 1 <= number <= len(part.kernels):
         return {}
     return {n: one for n, own in kept.items() for one in own if one.charge.round == wanted}
+
+
+def _answered(evidence: Evidence, part: PassPlan, number: int) -> set[str]:
+    """Who answered in a round, by the log."""
+    wanted = (part.name, number)
+    return {n for r in evidence.log if (r["pass"], r["round"]) == wanted for n in r["answered"]}
 
 
 def _next(
@@ -101,10 +110,7 @@ def _combined(
     if settings.step == "anchored":
         places = np.arange(len(state.x))
         return answers.noise[state.silo, places], answers.present[state.silo]
-    record = next(
-        (r for r in evidence.log if (r["pass"], r["round"]) == (part.name, state.round_number)), {}
-    )
-    mixed, answered = mixture(evidence), set(record.get("answered", ()))
+    mixed, answered = mixture(evidence), _answered(evidence, part, state.round_number)
     if mixed is None or answered != set(kept) or sampler.keeps_shares(settings):
         return None
     if settings.step != "blend":
@@ -134,9 +140,7 @@ def _arranged(
     return RoundAnswers(noise, shown, stds, answered)
 
 
-def _rows(
-    evidence: Evidence, part: PassPlan, state: ChainState, name: str
-) -> NDArray[np.int64]:
+def _rows(evidence: Evidence, part: PassPlan, state: ChainState, name: str) -> NDArray[np.int64]:
     place = [silo.name for silo in evidence.config.silos].index(name)
     if part.settings.step == "anchored":
         return np.flatnonzero(state.silo == place)

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from shlex import quote
@@ -29,6 +29,7 @@ class FinishedRun:
         preview: header and first rows of synthetic.csv; empty where there is none.
         federation: federation.json, who answered what; empty where the run has none.
         grids: synthetic images by file name, as PNG; none of a table.
+        audit: audit.json; empty where the run was not audited.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class FinishedRun:
     preview: tuple[tuple[str, ...], ...]
     federation: dict[str, Any]
     grids: dict[str, bytes]
+    audit: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -85,6 +87,7 @@ def read(path: Path) -> FinishedRun:
         preview=_preview(path / "synthetic.csv"),
         federation=_object(path / "federation.json"),
         grids={grid.stem: grid.read_bytes() for grid in sorted(path.glob("synthetic*.png"))},
+        audit=_object(path / "audit.json"),
     )
 
 

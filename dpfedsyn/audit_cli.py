@@ -1,0 +1,56 @@
+"""`dpfedsyn audit RUN`: look for violations in a run; further audits are commands beside it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from dpfedsyn.console import console, one_error
+
+DEFAULT = "run"
+
+
+class RunOrCommand(TyperGroup):
+    """A group whose first argument may be a run folder: then it is the command `run`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take an argument that names no command for the run folder of the default command."""
+        if args and self.get_command(ctx, args[0]) is None:
+            args = [DEFAULT, *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    help="Audit a run, or the auditor: `dpfedsyn audit RUN` looks for violations in a run folder.",
+    cls=RunOrCommand,
+    no_args_is_help=True,
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `run` wrote.")]
+
+
+@app.command(DEFAULT)
+def audit_run(folder: Folder) -> None:
+    """Audit a run's ledgers, statement, noise and mechanisms; `audit RUN` in short."""
+    with one_error():
+        from dpfedsyn.audit import runs
+        from dpfedsyn.audit.findings import CONSISTENT
+        from dpfedsyn.report import audits, terminal, write
+
+        audited = runs.audit(folder)
+        runs.keep(audited, folder)
+        if (folder / "statement.json").is_file():
+            write(folder)
+        screen = console()
+        shown = audited.to_dict()
+        terminal.show(screen, (audits.summary(shown),))
+        for finding in audited.findings:
+            if finding.verdict != CONSISTENT:
+                terminal.say(screen, str(finding))
+        terminal.say(screen, audits.sentence(shown))
+        terminal.say(screen, f"All of it: {folder / runs.FILE}, silo-internal like the ledgers.")
+    raise typer.Exit(audited.exit_code)
