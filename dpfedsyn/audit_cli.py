@@ -31,17 +31,20 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `run` wrote.")]
+Retrain = Annotated[
+    bool, typer.Option("--retrain", help="Read the records and repeat the training, to compare.")
+]
 
 
 @app.command(DEFAULT)
-def audit_run(folder: Folder) -> None:
+def audit_run(folder: Folder, retrain: Retrain = False) -> None:
     """Audit a run's ledgers, statement, noise and mechanisms; `audit RUN` in short."""
     with one_error():
         from dpfedsyn.audit import runs
         from dpfedsyn.audit.findings import CONSISTENT
         from dpfedsyn.report import audits, terminal, write
 
-        audited = runs.audit(folder)
+        audited = runs.audit(folder, retrain=retrain)
         runs.keep(audited, folder)
         if (folder / "statement.json").is_file():
             write(folder)

@@ -179,7 +179,8 @@ def _rounds(evidence: Evidence, silo: SiloEvidence) -> Finding:
     ensemble = evidence.config.train.method == "ensemble"
     charges = _by_round(silo)
     for number, cost in _expected(evidence, silo.name):
-        for charge in charges.get(number, [])[:1]:
+        if number in charges:  # asked twice with other content, the log tells the dearer one
+            charge = max(charges[number], key=lambda each: each.mu2)
             seen += 1
             least = min(least, charge.mu2 / cost)
             if not charge.mu2 >= cost * (1.0 - ROUNDED):
@@ -295,20 +296,21 @@ def _draws(evidence: Evidence, silo: SiloEvidence) -> Finding:
     lengths = costs.lengths(evidence.config.base, evidence.dimension, evidence.classes)
     model = checkpoint.load(silo.folder / "model.npz") or {}
     weights = sum(v.size for name, v in model.items() if name.startswith("weights/"))
-    asked = {n: rows for n, rows in _rows_asked(evidence, silo.name)}
+    kept = {c.seq: a.points.size + (a.energy_std is not None) * len(a.points)
+            for c, a in silo.answers()}  # fmt: skip
     for charge in silo.charges:
-        least = 1
+        least = kept.get(charge.seq, 1)
         if charge.kind in lengths:
             least = max(lengths[charge.kind], len(charge.reply or b"") // 8)
         elif charge.kind == "dp-sgd":
             least = charge.uses * weights
-        elif charge.round in asked:
-            rows, energies = asked[charge.round]
-            least = rows * (evidence.dimension + energies)
         if charge.draws < least:
-            faults.append(
-                f"row {charge.seq} ({charge.kind}) counts {charge.draws} draws of {least}"
-            )
+            faults.append(f"row {charge.seq} ({charge.kind}) counts {charge.draws} of {least}")
+    charges = _by_round(silo)
+    for number, least in _draws_asked(evidence, silo.name):
+        counted = max((charge.draws for charge in charges.get(number, ())), default=least)
+        if counted < least:
+            faults.append(f"round {number} counts {counted} of {least} draws")
     total, cap = sum(charge.draws for charge in silo.charges), silo.header.draws_cap
     if cap is None or total > cap:
         faults.append(f"{total} draws exceed the cap {cap}")
@@ -323,12 +325,14 @@ def _draws(evidence: Evidence, silo: SiloEvidence) -> Finding:
     )
 
 
-def _rows_asked(evidence: Evidence, name: str) -> Iterator[tuple[int, tuple[int, int]]]:
+def _draws_asked(evidence: Evidence, name: str) -> Iterator[tuple[int, int]]:
+    """(round of the run, draws) of every logged round that this silo was asked in."""
     for part in evidence.passes:
-        energies = int(part.settings.energy == "released")
+        each = evidence.dimension + (part.settings.energy == "released")
         for record in evidence.log:
-            if record["pass"] == part.name and record["asked"].get(name, 0):
-                yield part.first_round + record["round"], (record["asked"][name], energies)
+            if record["pass"] == part.name:
+                rows = record["asked"].get(name, 0)
+                yield part.first_round + record["round"], rows * each
 
 
 def _distinct(evidence: Evidence) -> Finding:

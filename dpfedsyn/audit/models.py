@@ -9,7 +9,7 @@ from dpfedsyn import checkpoint, weights
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.released import summed
-from dpfedsyn.base import NoisyStatistics, fit
+from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.federation import pick_device
 from dpfedsyn.moments import query_of
@@ -23,27 +23,43 @@ def model(evidence: Evidence, silo: SiloEvidence) -> Denoiser | None:
     The base follows from the noised sums in the ledger, the network lies in model.npz. An ensemble
     keeps neither: its models are trained again from the records.
     """
-    config, encoder = evidence.config, evidence.encoder
-    counts, moments = summed(silo, "counts"), summed(silo, "moments")
+    config, fitted = evidence.config, base(evidence, silo)
     arrays = checkpoint.load(silo.folder / "model.npz")
-    if config.train.method != "dp-sgd" or counts is None or moments is None or arrays is None:
+    if config.train.method != "dp-sgd" or fitted is None or arrays is None:
+        return None
+    network = architecture(evidence).with_weights(TrainingState.from_arrays(arrays).average)
+    return Denoiser(fitted, network, config.network, pick_device(config))
+
+
+def architecture(evidence: Evidence) -> Architecture:
+    """Return the network of every silo, before it has weights."""
+    settings, encoder = evidence.config.network, evidence.encoder
+    return Architecture(settings, evidence.dimension, evidence.classes, encoder.geometry)
+
+
+def base(evidence: Evidence, silo: SiloEvidence) -> AnalyticBase | None:
+    """Return the silo's analytic base, or None where its sums are not in the ledger."""
+    config, encoder, moments = evidence.config, evidence.encoder, summed(silo, "moments")
+    known = statistics(silo)
+    if known is None or moments is None:
         return None
     query = query_of(evidence.dimension, evidence.classes, config.base)
-    means = summed(silo, "means")
-    statistics = NoisyStatistics(
+    return fit(known, query, encoder.two_valued, config.base, encoder.spectrum)
+
+
+def statistics(silo: SiloEvidence) -> NoisyStatistics | None:
+    """Return the noised sums that the ledger keeps; those not there yet are empty."""
+    counts, means, moments = (summed(silo, kind) for kind in ("counts", "means", "moments"))
+    if counts is None:
+        return None
+    return NoisyStatistics(
         counts.values,
         counts.std * counts.spacing,
-        moments.values,
-        moments.std * moments.spacing,
+        np.zeros(0) if moments is None else moments.values,
+        0.0 if moments is None else moments.std * moments.spacing,
         None if means is None else means.values,
         0.0 if means is None else means.std * means.spacing,
     )
-    base = fit(statistics, query, encoder.two_valued, config.base, encoder.spectrum)
-    architecture = Architecture(
-        config.network, evidence.dimension, evidence.classes, encoder.geometry
-    )
-    network = architecture.with_weights(TrainingState.from_arrays(arrays).average)
-    return Denoiser(base, network, config.network, pick_device(config))
 
 
 def mixture(evidence: Evidence) -> Mixture | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -28,6 +29,7 @@ Points = NDArray[np.int64]
 
 STD = float(COARSE)  # of an answer's noise in spacings
 SAME = 0.01  # of the noise: how far floats of another machine may move a prediction
+FLOATS = 2.0**-20  # relative: what they may move it by, with a query known to a float32
 SLACK = 1e-12  # of a bound that was divided by a spacing
 PAIRS = 1000  # of answers whose noise is compared
 
@@ -194,13 +196,14 @@ def _predictions(
 ) -> tuple[Finding, list[Tested]]:
     """Where query and model are at hand: the reply is prediction plus noise of the key."""
     check = "model behind answers"
-    own = None if not queries else model(evidence, silo)
+    clear = [query for query in queries if _is_clear(evidence, query)]
+    own = None if not clear else model(evidence, silo)
     if own is None:
-        why = _why_not(evidence, silo, queries)
+        why = _why_not(evidence, silo, queries, clear)
         mend = "The checks of keys, bounds and charges do not need it."
         return Finding(check, silo.name, INCONCLUSIVE, why, mend=mend), []
     faults, tested, furthest = [], [], 0.0
-    for query in queries:
+    for query in clear:
         noise, energies = _residuals(evidence, query, own)
         kept, places = query.released, query.rows
         off = [float(np.sqrt(np.mean(np.square(noise - kept.noise[places]))))]
@@ -231,16 +234,28 @@ def _predictions(
         check,
         silo.name,
         faults,
-        holds=f"answers of {len(queries)} rounds are the model's clipped predictions plus the "
+        holds=f"answers of {len(clear)} rounds are the model's clipped predictions plus the "
         f"noise of their key, but for {furthest:.2g} of it.",
         consequence="The silo released something else than was charged. " + LESS,
         mend=NEW_RUN,
-        numbers={"rounds": len(queries), "furthest": furthest},
+        numbers={"rounds": len(clear), "furthest": furthest},
     )
     return finding, tested
 
 
-def _why_not(evidence: Evidence, silo: SiloEvidence, queries: list[Query]) -> str:
+def _is_clear(evidence: Evidence, query: Query) -> bool:
+    """Whether rounding of floats moves a prediction by far less than the noise."""
+    if len(query.x) == 0:
+        return False
+    answer, clip = query.released.answer, evidence.config.answers.clip
+    moves = FLOATS * (1.0 + float(np.abs(query.x).max())) / math.sqrt(1.0 - query.signal)
+    energies = math.inf if answer.energy_std is None else answer.energy_std / clip
+    return moves <= SAME * min(answer.score_std, energies)
+
+
+def _why_not(
+    evidence: Evidence, silo: SiloEvidence, queries: list[Query], clear: list[Query]
+) -> str:
     if evidence.config.train.method != "dp-sgd":
         return (
             "its models are not in its folder (they are trained again from records), so kept "
@@ -248,6 +263,8 @@ def _why_not(evidence: Evidence, silo: SiloEvidence, queries: list[Query]) -> st
         )
     if not queries:
         return "no checkpoint tells the query of a kept reply, so none could be predicted again."
+    if not clear:
+        return "the noise of kept replies is so small that rounding of floats would hide it."
     return f"{silo.folder}: its model is missing, so kept replies could not be predicted again."
 
 

@@ -63,7 +63,9 @@ def _in_round(
     wanted = part.first_round + number
     if not 1 <= number <= len(part.kernels):
         return {}
-    return {n: one for n, own in kept.items() for one in own if one.charge.round == wanted}
+    found = {n: [one for one in own if one.charge.round == wanted] for n, own in kept.items()}
+    # Asked twice with other content, only one answer went into the step, and it is not known which.
+    return {name: own[0] for name, own in found.items() if len(own) == 1}
 
 
 def _answered(evidence: Evidence, part: PassPlan, number: int) -> set[str]:

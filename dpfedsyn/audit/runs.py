@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dpfedsyn import __version__
-from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements
+from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, training
 from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
 from dpfedsyn.folder import RunFolder
 
@@ -68,8 +68,11 @@ class RunAudit:
         }
 
 
-def audit(path: Path, *, alpha: float = ALPHA) -> RunAudit:
+def audit(path: Path, *, retrain: bool = False, alpha: float = ALPHA) -> RunAudit:
     """Audit a run folder as it stands, finished or not; nothing is written.
+
+    Args:
+        retrain: read the records and repeat the training. alpha: see `RunAudit`.
 
     Guarantee:
         On a run that charged, drew and released as the privacy model says, any statistical test
@@ -88,6 +91,7 @@ def audit(path: Path, *, alpha: float = ALPHA) -> RunAudit:
             *found.chain,
             *ledgers.findings(found),
             *statements.findings(found),
+            *training.findings(found, retrain=retrain),
             *certain,
             *judged(tested, alpha),
         ),
