@@ -7,9 +7,10 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from dpfedsyn.console import console, one_error
+from dpfedsyn.console import block, console, one_error
 
 DEFAULT = "run"
+UNTRUSTWORTHY = 5
 
 
 class RunOrCommand(TyperGroup):
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `run` wrote.")]
+Repetitions = Annotated[int, typer.Option(min=1, help="Audits of each correct mechanism.")]
+Seed = Annotated[int, typer.Option(min=0, help="Public seed of all draws.")]
 Retrain = Annotated[
     bool, typer.Option("--retrain", help="Read the records and repeat the training, to compare.")
 ]
@@ -57,3 +60,28 @@ def audit_run(folder: Folder, retrain: Retrain = False) -> None:
         terminal.say(screen, audits.sentence(shown))
         terminal.say(screen, f"All of it: {folder / runs.FILE}, silo-internal like the ledgers.")
     raise typer.Exit(audited.exit_code)
+
+
+@app.command("calibrate")
+def audit_calibrate(repetitions: Repetitions = 40, seed: Seed = 0) -> None:
+    """Audit the auditor: false alarms and power on mechanisms that are known to be correct."""
+    with one_error():
+        from rich.progress import Progress
+
+        from dpfedsyn.audit.calibration import calibrate, tables
+        from dpfedsyn.report import terminal
+        from dpfedsyn.report.tables import Table, text
+
+        with Progress(console=console(), transient=True) as bar:
+            task = bar.add_task("", total=None)
+            measured = calibrate(
+                repetitions,
+                seed=seed,
+                progress=lambda name: bar.update(task, description=name),
+            )
+        captions = ("False alarms on correct mechanisms", "Found with less noise than claimed")
+        for caption, (head, *rows) in zip(captions, tables(measured), strict=True):
+            terminal.show(console(), (Table(caption, tuple(head), text(rows)),))
+    if not measured.trustworthy:
+        block("Error: false alarms contradict their level. No verdict of this auditor counts.")
+        raise typer.Exit(UNTRUSTWORTHY)

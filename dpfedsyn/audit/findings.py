@@ -10,7 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-VIOLATION, CONSISTENT, INCONCLUSIVE = "VIOLATION", "CONSISTENT", "INCONCLUSIVE"
+from dpfedsyn.audit.auditing import Verdict
+
+VIOLATION, CONSISTENT, INCONCLUSIVE = (
+    Verdict.VIOLATION,
+    Verdict.CONSISTENT,
+    Verdict.INCONCLUSIVE,
+)
 CHAIN = "chain"  # the check whose violation is a damaged ledger
 WHOLE_RUN = ""
 
@@ -23,7 +29,7 @@ class Finding:
 
     check: str
     silo: str
-    verdict: str
+    verdict: Verdict
     fact: str
     consequence: str = ""
     mend: str = ""
@@ -78,7 +84,7 @@ def _judged(one: Tested, level: float) -> Finding:
     return Finding(one.check, one.silo, CONSISTENT, fact, numbers=numbers)
 
 
-def verdict(findings: Iterable[Finding]) -> str:
+def verdict(findings: Iterable[Finding]) -> Verdict:
     """Return the verdict of all findings together: the worst, but what was not looked at stays."""
     found = {finding.verdict for finding in findings}
     return next((v for v in (VIOLATION, CONSISTENT, INCONCLUSIVE) if v in found), INCONCLUSIVE)

@@ -14,6 +14,7 @@ from typing import Any
 
 from dpfedsyn import __version__
 from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, training
+from dpfedsyn.audit.auditing import Verdict
 from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
 from dpfedsyn.folder import RunFolder
 
@@ -38,7 +39,7 @@ class RunAudit:
     alpha: float = ALPHA
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """VIOLATION where any check failed; CONSISTENT where none did."""
         return verdict(self.findings)
 
