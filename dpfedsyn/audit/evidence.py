@@ -98,7 +98,7 @@ def read(path: Path) -> Evidence:
             f"{path}: there is no run here, so nothing was audited. Give the folder that "
             "`dpfedsyn run --out` wrote."
         )
-    config = configuration.load(str(path / "config.toml"))
+    config = configuration.load(str(path / "config.toml"), records=False)
     encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
     passes = planning.passes(config)
     folder = RunFolder(path)

@@ -46,7 +46,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Measured:
     """P-values of one subject, not yet judged: the level of each depends on how many there are.
 
     Attributes:
@@ -63,13 +63,13 @@ class Tested:
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
 
-def judged(tested: Sequence[Tested], alpha: float = ALPHA) -> list[Finding]:
+def judged(tested: Sequence[Measured], alpha: float = ALPHA) -> list[Finding]:
     """Return a finding for each subject, at a joint false-alarm rate of `alpha` (Bonferroni)."""
     count = sum(len(one.p_values) for one in tested)
     return [_judged(one, alpha / count) for one in tested if one.p_values]
 
 
-def _judged(one: Tested, level: float) -> Finding:
+def _judged(one: Measured, level: float) -> Finding:
     numbers = {**one.numbers, "p_values": dict(one.p_values), "level": level}
     rejected = {name: p for name, p in one.p_values.items() if not p > level}
     if rejected:

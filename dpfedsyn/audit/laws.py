@@ -62,9 +62,10 @@ def law(flat: Array, std: float) -> float:
 def extremes(flat: Array, std: float) -> float:
     """The largest absolute draw, two-sided: cut tails are too short, wrong scales too long."""
     most = float(np.abs(flat).max())
-    shorter = flat.size * math.log1p(-2.0 * float(ndtr(-(most + 0.5) / std)))
-    longer = flat.size * math.log1p(-2.0 * float(ndtr(-max(most - 0.5, 0.0) / std)))
-    return min(1.0, 2.0 * min(math.exp(shorter), -math.expm1(longer)))
+    tails = [2.0 * float(ndtr(-max(most + half, 0.0) / std)) for half in (0.5, -0.5)]
+    shorter = math.exp(flat.size * math.log1p(-tails[0]))
+    longer = 1.0 if tails[1] == 1.0 else -math.expm1(flat.size * math.log1p(-tails[1]))
+    return min(1.0, 2.0 * min(shorter, longer))
 
 
 def neighbours(draws: Array, std: float) -> float:

@@ -20,7 +20,7 @@ from dpfedsyn import plan as planning
 from dpfedsyn import schedule
 from dpfedsyn.audit import laws
 from dpfedsyn.audit.evidence import Evidence
-from dpfedsyn.audit.findings import WHOLE_RUN, Tested
+from dpfedsyn.audit.findings import WHOLE_RUN, Measured
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
 from dpfedsyn.lattice import COARSE
 from dpfedsyn.noise import Keystream
@@ -35,7 +35,7 @@ CONSEQUENCE = "Every answer, sum or step of this program protects less than it i
 MEND = "Correct the program; runs that it made have to be counted at the noise that they drew."
 
 
-def tested(evidence: Evidence, seed: int) -> list[Tested]:
+def tested(evidence: Evidence, seed: int) -> list[Measured]:
     """Return the tests of answers, sums and DP-SGD steps at the settings of a run.
 
     Guarantee:
@@ -68,7 +68,7 @@ def _extremes(evidence: Evidence) -> list[AnswerNoise]:
     return list(dict.fromkeys(found))
 
 
-def _answers(evidence: Evidence, noise: AnswerNoise, seed: int) -> Tested:
+def _answers(evidence: Evidence, noise: AnswerNoise, seed: int) -> Measured:
     mechanism, dimension = planning.mechanism(evidence.config), evidence.dimension
     lattice = mechanism.lattice(noise.score_std, noise.energy_std)
     predictions, inside = _inputs(mechanism.parts, dimension, mechanism.clip,
@@ -94,7 +94,7 @@ def _answers(evidence: Evidence, noise: AnswerNoise, seed: int) -> Tested:
         p_values["energies' variance"] = laws.variance(flat, COARSE)
         p_values["energies' law"] = laws.law(flat, COARSE)
         p_values["energies and scores"] = laws.inner(flat, drawn[:, 0].astype(np.float64), COARSE)
-    return Tested(
+    return Measured(
         "answer mechanism",
         WHOLE_RUN,
         f"the noise of {len(scores)} answers at std {noise.score_std:.4g} ({drawn.size} draws)",
@@ -128,7 +128,7 @@ def _multipliers(headers: list[Header]) -> set[tuple[str, float]]:
     }
 
 
-def _sums(evidence: Evidence, kind: str, multiplier: float, seed: int) -> Tested:
+def _sums(evidence: Evidence, kind: str, multiplier: float, seed: int) -> Measured:
     own = sums_lattice(multiplier)
     std = multiplier / own.spacing
     fixed = np.arange(64, dtype=np.int64) * int(1.0 / own.spacing)
@@ -139,7 +139,7 @@ def _sums(evidence: Evidence, kind: str, multiplier: float, seed: int) -> Tested
     drawn = np.stack(calls).astype(np.float64)
     p_values = laws.gaussian(drawn, std)
     p_values["repeats"], _ = laws.repeats(calls, std)
-    return Tested(
+    return Measured(
         f"{kind} mechanism",
         WHOLE_RUN,
         f"the noise of {len(calls)} sums at multiplier {multiplier:.4g} ({drawn.size} draws)",
@@ -157,7 +157,7 @@ def _steps(header: Header) -> Iterator[float]:
                 yield multiplier
 
 
-def _step(evidence: Evidence, multiplier: float, seed: int) -> Tested:
+def _step(evidence: Evidence, multiplier: float, seed: int) -> Measured:
     """Steps on an empty batch: what the optimizer puts into a gradient is noise alone."""
     clip, divisor, calls = evidence.config.train.clip, 16.0, 16
     parameter = torch.nn.Parameter(torch.zeros(DRAWS // 4 // calls))
@@ -177,7 +177,7 @@ def _step(evidence: Evidence, multiplier: float, seed: int) -> Tested:
         noise.append(parameter.grad.numpy().astype(np.float64) * divisor)
     # In units in which the std is 1024, as on a lattice: half a unit is more than float32 rounds.
     drawn = np.stack(noise) * (COARSE / (multiplier * clip))
-    return Tested(
+    return Measured(
         "DP-SGD step",
         WHOLE_RUN,
         f"the noise of {calls} steps at multiplier {multiplier:.4g} ({drawn.size} draws)",

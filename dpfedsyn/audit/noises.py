@@ -16,7 +16,7 @@ from dpfedsyn.audit.findings import (
     INCONCLUSIVE,
     WHOLE_RUN,
     Finding,
-    Tested,
+    Measured,
     one,
 )
 from dpfedsyn.audit.models import model
@@ -29,7 +29,7 @@ Points = NDArray[np.int64]
 
 STD = float(COARSE)  # of an answer's noise in spacings
 SAME = 0.01  # of the noise: how far floats of another machine may move a prediction
-FLOATS = 2.0**-20  # relative: what they may move it by, with a query known to a float32
+FLOATS = 2.0**-22  # relative: what they may move it by, with a query known to a float32
 SLACK = 1e-12  # of a bound that was divided by a spacing
 PAIRS = 1000  # of answers whose noise is compared
 
@@ -37,7 +37,7 @@ LESS = "The silo's answers protect less than they were charged for."
 NEW_RUN = "Start a new run with the corrected program; its budget composes with this run's."
 
 
-def findings(evidence: Evidence) -> tuple[list[Finding], list[Tested]]:
+def findings(evidence: Evidence) -> tuple[list[Finding], list[Measured]]:
     """Return what follows without chance, and the p-values that are still to be judged.
 
     Guarantee:
@@ -47,7 +47,7 @@ def findings(evidence: Evidence) -> tuple[list[Finding], list[Tested]]:
     """
     kept = {name: released(silo) for name, silo in evidence.silos.items()}
     found: list[Finding | None] = []
-    tested: list[Tested] = []
+    tested: list[Measured] = []
     for name, silo in evidence.silos.items():
         found += [_bounds(evidence, silo, kept[name]), _counts(silo)]
         tested += _of_keys(silo, kept[name])
@@ -113,7 +113,7 @@ def _counts(silo: SiloEvidence) -> Finding | None:
     )
 
 
-def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Tested]:
+def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Measured]:
     """The law of the noise that a silo's keys give, and its independence of what it hides."""
     if kept:
         drawn = np.concatenate([each.noise for each in kept]).astype(np.float64)
@@ -124,7 +124,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Tested]:
             p_values["energies' variance"] = laws.variance(flat, STD)
             p_values["energies' law"] = laws.law(flat, STD)
         p_values["repeats"], windows = laws.repeats([each.noise for each in kept], STD)
-        yield Tested(
+        yield Measured(
             "noise of keys",
             silo.name,
             f"noise of {len(kept)} kept answers ({drawn.size} draws)",
@@ -140,7 +140,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Tested]:
             if each.energy_noise is not None and each.energy_rest is not None:
                 own = laws.inner(_float(each.energy_noise), _float(each.energy_rest), STD)
                 p_values[f"{where}, energies"] = own
-        yield Tested(
+        yield Measured(
             "noise in replies",
             silo.name,
             "what is left of a reply, against the noise that was subtracted from it,",
@@ -152,7 +152,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Tested]:
         sums = summed(silo, kind)
         if sums is not None:
             flat = _float(sums.noise)
-            yield Tested(
+            yield Measured(
                 f"noise of {kind}",
                 silo.name,
                 f"noise of {kind} ({flat.size} draws)",
@@ -166,7 +166,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Tested]:
             )
 
 
-def _between(kept: Mapping[str, list[Released]]) -> Iterator[Tested]:
+def _between(kept: Mapping[str, list[Released]]) -> Iterator[Measured]:
     """Noise of different answers, of one silo or of two, has nothing in common."""
     answers = [(name, each) for name, own in kept.items() for each in own]
     pairs = list(itertools.islice(itertools.combinations(answers, 2), PAIRS))
@@ -180,7 +180,7 @@ def _between(kept: Mapping[str, list[Released]]) -> Iterator[Tested]:
             _float(one_answer.noise[:rows]), _float(other.noise[:rows]), STD
         )
     p_values["repeats"], windows = laws.repeats([each.noise for _, each in answers], STD)
-    yield Tested(
+    yield Measured(
         "noise between answers",
         WHOLE_RUN,
         f"noise of {len(answers)} answers of {len(kept)} silos, in {len(pairs)} pairs,",
@@ -193,7 +193,7 @@ def _between(kept: Mapping[str, list[Released]]) -> Iterator[Tested]:
 
 def _predictions(
     evidence: Evidence, silo: SiloEvidence, queries: list[Query]
-) -> tuple[Finding, list[Tested]]:
+) -> tuple[Finding, list[Measured]]:
     """Where query and model are at hand: the reply is prediction plus noise of the key."""
     check = "model behind answers"
     clear = [query for query in queries if _is_clear(evidence, query)]
@@ -220,7 +220,7 @@ def _predictions(
                 f"prediction plus the noise of their key by {max(off) / STD:.3g} of that noise"
             )
         tested.append(
-            Tested(
+            Measured(
                 "noise over the model",
                 silo.name,
                 f"round {kept.charge.round}: reply less prediction ({noise.size} draws)",
@@ -234,8 +234,8 @@ def _predictions(
         check,
         silo.name,
         faults,
-        holds=f"answers of {len(clear)} rounds are the model's clipped predictions plus the "
-        f"noise of their key, but for {furthest:.2g} of it.",
+        holds=f"{len(clear)} of its answers, predicted again, are the model's clipped "
+        f"predictions plus the noise of their key, but for {furthest:.2g} of it.",
         consequence="The silo released something else than was charged. " + LESS,
         mend=NEW_RUN,
         numbers={"rounds": len(clear), "furthest": furthest},
@@ -248,7 +248,9 @@ def _is_clear(evidence: Evidence, query: Query) -> bool:
     if len(query.x) == 0:
         return False
     answer, clip = query.released.answer, evidence.config.answers.clip
-    moves = FLOATS * (1.0 + float(np.abs(query.x).max())) / math.sqrt(1.0 - query.signal)
+    moves = (
+        FLOATS * (1.0 + float(np.sqrt(np.mean(np.square(query.x))))) / math.sqrt(1.0 - query.signal)
+    )
     energies = math.inf if answer.energy_std is None else answer.energy_std / clip
     return moves <= SAME * min(answer.score_std, energies)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accountants import Gaussian, PoissonSampled
 from dpfedsyn import checkpoint, dpsgd
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
-from dpfedsyn.audit.findings import INCONCLUSIVE, Finding, one
+from dpfedsyn.audit.findings import INCONCLUSIVE, WHOLE_RUN, Finding, one
 from dpfedsyn.audit.models import architecture, base, statistics
 from dpfedsyn.audit.released import summed
 from dpfedsyn.base import label_means
@@ -32,7 +32,7 @@ SAME = 0.01  # of the way that the weights went: what floats of another machine 
 
 
 def findings(evidence: Evidence, *, retrain: bool) -> list[Finding]:
-    """Return, for each silo, whether its sums and its model are what its charges made of records.
+    """Return, for each silo, whether its charges make its sums and its model of its records.
 
     Guarantee:
         A model that was trained with another noise multiplier than was charged is a VIOLATION.
@@ -41,12 +41,12 @@ def findings(evidence: Evidence, *, retrain: bool) -> list[Finding]:
     if not retrain:
         fact = "training was not repeated, so what noise its steps drew is not known."
         mend = "Pass --retrain where the records are at hand; it takes as long as training did."
-        return [Finding(CHECK, silo.name, INCONCLUSIVE, fact, mend=mend) for silo in silos]
+        return [Finding(CHECK, WHOLE_RUN, INCONCLUSIVE, fact, mend=mend)] if silos else []
     try:
         records = read_records(evidence.config, evidence.encoder).silos
     except DataError as error:
         fact = f"the records cannot be read: {error}"
-        return [Finding(CHECK, silo.name, INCONCLUSIVE, fact) for silo in silos]
+        return [Finding(CHECK, WHOLE_RUN, INCONCLUSIVE, fact)] if silos else []
     with one_per_silo():
         return [_silo(evidence, silo, records[silo.name].train) for silo in silos]
 
