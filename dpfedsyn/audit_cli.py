@@ -10,7 +10,6 @@ from typer.core import TyperGroup
 from dpfedsyn.console import block, console, one_error
 
 DEFAULT = "run"
-UNTRUSTWORTHY = 5
 
 
 class RunOrCommand(TyperGroup):
@@ -68,6 +67,7 @@ def audit_calibrate(repetitions: Repetitions = 40, seed: Seed = 0) -> None:
     with one_error():
         from rich.progress import Progress
 
+        from dpfedsyn.audit import runs
         from dpfedsyn.audit.calibration import calibrate, tables
         from dpfedsyn.report import terminal
         from dpfedsyn.report.tables import Table, text
@@ -84,4 +84,4 @@ def audit_calibrate(repetitions: Repetitions = 40, seed: Seed = 0) -> None:
             terminal.show(console(), (Table(caption, tuple(head), text(rows)),))
     if not measured.trustworthy:
         block("Error: false alarms contradict their level. No verdict of this auditor counts.")
-        raise typer.Exit(UNTRUSTWORTHY)
+        raise typer.Exit(runs.VIOLATED)
