@@ -1,8 +1,8 @@
-"""The command line: run, plan, ledger, report.
+"""The command line: run, plan, ledger, audit, report.
 
 Exit codes: 0 done (also a run that ended partial, by plan); 1 silos that do not answer, or not as
-agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 6 stopped at a
-silo's cap before the planned round; 130 interrupted.
+agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 5 an audit found a
+violation; 6 stopped at a silo's cap before the planned round; 130 interrupted.
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpfedsyn import __version__, ledger_cli
+from dpfedsyn import __version__, audit_cli, ledger_cli
 from dpfedsyn.console import INTERRUPTED, block, console, one_error
 
 EXAMPLE = "hospitals"
@@ -28,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(ledger_cli.app, name="ledger")
+app.add_typer(audit_cli.app, name="audit")
 
 Source = Annotated[
     str | None,

@@ -34,8 +34,11 @@ def examples() -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in root.iterdir() if (entry / "config.toml").exists()))
 
 
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
+def load(name_or_path: str, overrides: Sequence[str] = (), *, records: bool = True) -> Config:
     """Read an example by its name or a TOML file by its path, and apply `section.key=value`.
+
+    Args:
+        records: whether the files of records have to be there; an auditor need not have them.
 
     Raises:
         ConfigError: names every unknown key with the nearest known one, every value out of range
@@ -48,7 +51,7 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}: not a TOML file ({error}). Mend that line.") from None
     for override in overrides:
         _apply(table, override)
-    return _build(table, path)
+    return _build(table, path, records)
 
 
 def dump(config: Config) -> str:
@@ -151,7 +154,7 @@ def _bare(text: str) -> float | str:
         return text
 
 
-def _build(table: Table, path: Path) -> Config:
+def _build(table: Table, path: Path, records: bool) -> Config:
     faults: list[str] = []
     table = dict(table)
     preset = str(table.get("preset", "default"))
@@ -175,7 +178,7 @@ def _build(table: Table, path: Path) -> Config:
     values = {**starts, **values}
     if not faults:
         config = Config(**values)
-        faults = _across(config)
+        faults = _across(config, records)
     if faults:
         shown = "\n".join(f"  - {fault}" for fault in faults)
         raise ConfigError(f"{path}: nothing was run; mend what follows.\n{shown}")
@@ -291,7 +294,7 @@ def _texts(
     return tuple(value)
 
 
-def _across(config: Config) -> list[str]:
+def _across(config: Config, records: bool) -> list[str]:
     """Faults that take more than one key to see."""
     faults = []
     names = [silo.name for silo in config.silos]
@@ -304,7 +307,7 @@ def _across(config: Config) -> list[str]:
             faults.append(f"silos: the name {name!r} must consist of letters, digits, - and _.")
     if not config.path(config.data.schema).is_file():
         faults.append(f"data.schema: {config.path(config.data.schema)} is missing; name a schema.")
-    faults += _missing_files(config)
+    faults += _missing_files(config, records)
     if config.device not in ("auto", "cpu", "cuda"):
         faults.append(f"device = {config.device!r}: allowed is auto | cpu | cuda.")
     try:
@@ -339,7 +342,7 @@ def _across(config: Config) -> list[str]:
     return faults
 
 
-def _missing_files(config: Config) -> list[str]:
+def _missing_files(config: Config, records: bool) -> list[str]:
     """Name every file of records that is not there, and silos that do not fit the partition."""
     wanted = {f"silos.{silo.name}": silo.path for silo in config.silos}
     partition, faults = config.partition, []
@@ -359,7 +362,7 @@ def _missing_files(config: Config) -> list[str]:
         )
     if config.data.test:
         wanted["data.test"] = config.data.test
-    for key, relative in wanted.items():
+    for key, relative in wanted.items() if records else ():
         path = config.records_path(relative)
         if not path.is_file():
             faults.append(f"{key}: {path} is missing; mend its path (or data.folder).")

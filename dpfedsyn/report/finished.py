@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from shlex import quote
@@ -30,6 +30,7 @@ class FinishedRun:
         federation: federation.json, who answered what; empty where the run has none.
         grids: synthetic images by file name, as PNG; none of a table.
         attacks: attacks.json, internal; empty where nobody attacked the run.
+        audit: audit.json; empty where the run was not audited.
     """
 
     path: Path
@@ -42,7 +43,8 @@ class FinishedRun:
     preview: tuple[tuple[str, ...], ...]
     federation: dict[str, Any]
     grids: dict[str, bytes]
-    attacks: dict[str, Any]
+    attacks: dict[str, Any] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> str:
@@ -88,6 +90,7 @@ def read(path: Path) -> FinishedRun:
         federation=_object(path / "federation.json"),
         grids={grid.stem: grid.read_bytes() for grid in sorted(path.glob("synthetic*.png"))},
         attacks=_object(path / "attacks.json"),
+        audit=_object(path / "audit.json"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dpfedsyn.report import attacks, evaluations, figures, plan_tables, tables, wording
+from dpfedsyn.report import attacks, audits, evaluations, figures, plan_tables, tables, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.tables import Table
 from dpfedsyn.report.wording import Json
@@ -40,6 +40,7 @@ def render(run: FinishedRun) -> str:
         preview=run.preview,
         grids=[(name, b64encode(png).decode()) for name, png in run.grids.items()],
         federation=_federation(run),
+        audit=audits.section(run.audit, run.statement),
     )
 
 

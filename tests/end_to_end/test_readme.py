@@ -42,7 +42,8 @@ def test_every_command_of_the_program_is_documented() -> None:
     """The README names each command, and so does `--help`."""
     found = [name.replace("ledger_", "") for name in leaves(cli.app)]
     assert len(found) >= 5
-    help_text = call("--help").output + call("ledger", "--help").output
+    groups = ((), ("ledger",), ("audit",))
+    help_text = "".join(call(*group, "--help").output for group in groups)
     for name in found:
         assert name in README, name
         assert name.split()[-1] in help_text
@@ -86,10 +87,11 @@ def test_every_preset_is_in_the_table() -> None:
 def test_the_exit_codes_are_the_program_s() -> None:
     """Each code of the error tree is in the table."""
     from dpfedsyn import errors
+    from dpfedsyn.audit import runs
 
     codes = {getattr(errors, name).exit_code for name in errors.__all__}
     stated = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
-    assert stated == codes | {0, cli.STOPPED, cli.INTERRUPTED}
+    assert stated == codes | {0, runs.VIOLATED, cli.STOPPED, cli.INTERRUPTED}
 
 
 TABLES = {

@@ -1,0 +1,121 @@
+"""What a run has to charge, derived a second time: formulas of the privacy model in plain code.
+
+Nothing here calls what charged. An error would have to be made twice, differently written, to stay
+unseen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.optimize import brentq
+from scipy.special import ndtr
+
+from accountants import Cascade, Composed, Event, Gaussian, Repeated, Unbounded
+from accountants.rows import Header
+from dpfedsyn.diffusion import Kernel
+from dpfedsyn.settings import BaseSettings, Config, SamplerSettings, SiloSettings
+
+ROUNDED = 1e-9  # relative: floats of one quantity, derived in two ways
+ROOM = (1.0 - 1e-9) ** 2  # of mu^2: what a schedule may leave unused
+LAST_STEPS = 0.05  # noise of a clean sample that the last ancestral steps are planned for
+
+
+def answer_mu2(
+    rows: int, clip: float, score_std: float, bound: float, energy_std: float | None
+) -> float:
+    """mu^2 = N ((2 C / sigma_e)^2 + (B / sigma_f)^2): N rows are N questions, asked jointly."""
+    distance = rows * 4.0 * clip * clip / score_std**2
+    return distance + (0.0 if energy_std is None else rows * bound * bound / energy_std**2)
+
+
+def gaussian_mu(epsilon: float, delta: float) -> float:
+    """The mu whose Gaussian mechanism is (epsilon, delta)-DP exactly (Balle & Wang 2018)."""
+
+    def excess(mu: float) -> float:
+        lost = math.exp(epsilon) * ndtr(-epsilon / mu - mu / 2.0)
+        return float(ndtr(-epsilon / mu + mu / 2.0) - lost) - delta
+
+    return float(brentq(excess, 1e-6, math.sqrt(2.0 * epsilon) + 20.0, xtol=1e-14, rtol=1e-14))
+
+
+def moved(config: Config) -> int:
+    """Parts of an ensemble that one record can move."""
+    return 2 if config.privacy.adjacency == "replace" else 1
+
+
+def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
+    """(cap on the answers' mu^2 of two models, at record level or None)."""
+    if config.train.method != "ensemble":
+        return config.answers.mu**2, None
+    mu2 = gaussian_mu(config.epsilon(silo), config.privacy.delta) ** 2
+    return mu2 * (config.train.parts / moved(config)) ** 2, mu2
+
+
+def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
+    """Noise multipliers of counts and moments: each has its share of the budget's mu^2."""
+    if config.train.method != "dp-sgd":
+        return {}
+    privacy, base = config.privacy, config.base
+    mu2 = gaussian_mu(config.epsilon(silo), privacy.delta) ** 2
+    shares = {"counts": privacy.counts_share, "moments": privacy.moments_share}
+    if base.residual_radius:
+        shares["means"] = privacy.moments_share * base.means_share
+        shares["moments"] = privacy.moments_share * (1.0 - base.means_share)
+    return {kind: 1.0 / math.sqrt(mu2 * share) for kind, share in shares.items()}
+
+
+def lengths(base: BaseSettings, dimension: int, classes: int) -> dict[str, int]:
+    """How many numbers counts, means and moments have, hence how many draws of noise they take."""
+    products = dimension * (dimension + 1) // 2
+    per_label = classes * products if base.label_share else 0
+    first = classes * dimension
+    if base.residual_radius:
+        return {"counts": classes, "means": first, "moments": products + per_label}
+    return {"counts": classes, "moments": first + products + per_label}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What each round of one pass costs a silo that is asked as many rows as at its beginning."""
+
+    mu2: tuple[float, ...]
+
+    def cost(self, round_number: int, rows: int, planned: int) -> float:
+        """mu^2 of one round: more rows than planned bring more noise, fewer cost less."""
+        return self.mu2[round_number - 1] * min(1.0, rows / max(planned, 1))
+
+
+def schedule(
+    config: Config, settings: SamplerSettings, kernels: Sequence[Kernel], share: float
+) -> Schedule:
+    """Share out a pass's mu^2 over its rounds, as 1 / (noise that the step takes)^2."""
+    ensemble = config.train.method == "ensemble"
+    mu = config.answers.mu * (config.train.parts / moved(config) if ensemble else 1.0)
+    taken = [math.sqrt(k.variance) / k.gain for k in kernels]
+    if settings.kernel == "ancestral":
+        taken = [max(s, LAST_STEPS / k.gain) for s, k in zip(taken, kernels, strict=True)]
+    weights = [1.0 / s**2 for s in taken]
+    total = math.fsum(weights)
+    return Schedule(tuple(ROOM * mu * mu * share * weight / total for weight in weights))
+
+
+def claim(header: Header, private: bool) -> Event:
+    """The record-level claim at the caps: R composed with the cascade of training and answers."""
+    if not private:
+        return Unbounded("the run promises nothing")
+    if header.record_cap is not None:
+        return Gaussian(1.0 / math.sqrt(header.record_cap))
+    released = [Repeated(p.event, p.uses) for p in header.planned if p.group == "R"]
+    inside = [Repeated(p.event, p.uses) for p in header.planned if p.group == "A"]
+    if not inside:
+        return Unbounded("no private training was planned")
+    answers = Gaussian(1.0 / math.sqrt(header.answers_cap))
+    return Composed((*released, Cascade(Composed(tuple(inside)), answers)))
+
+
+def least_delta(delta: float, epsilon: float, draws: int) -> float:
+    """delta + (1 + e^epsilon) (tau + tau_prg), tau = draws 2^-114, tau_prg = (2 draws)^2 2^-129."""
+    return delta + (1.0 + math.exp(epsilon)) * (draws * 2.0**-114 + (2.0 * draws) ** 2 * 2.0**-129)

@@ -1,0 +1,77 @@
+"""A silo's trained model, put together from what its folder keeps; no record is read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accountants import Gaussian
+from dpfedsyn import checkpoint, weights
+from dpfedsyn.architecture import Architecture
+from dpfedsyn.audit.evidence import Evidence, SiloEvidence
+from dpfedsyn.audit.released import summed
+from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit
+from dpfedsyn.dpsgd import TrainingState
+from dpfedsyn.federation import pick_device
+from dpfedsyn.moments import query_of
+from dpfedsyn.network import Denoiser
+from dpfedsyn.weights import Mixture
+
+
+def model(evidence: Evidence, silo: SiloEvidence) -> Denoiser | None:
+    """Return the silo's denoiser, or None where its folder does not hold all of it.
+
+    The base follows from the noised sums in the ledger, the network lies in model.npz. An ensemble
+    keeps neither: its models are trained again from the records.
+    """
+    config, fitted = evidence.config, base(evidence, silo)
+    arrays = checkpoint.load(silo.folder / "model.npz")
+    if config.train.method != "dp-sgd" or fitted is None or arrays is None:
+        return None
+    network = architecture(evidence).with_weights(TrainingState.from_arrays(arrays).average)
+    return Denoiser(fitted, network, config.network, pick_device(config))
+
+
+def architecture(evidence: Evidence) -> Architecture:
+    """Return the network of every silo, before it has weights."""
+    settings, encoder = evidence.config.network, evidence.encoder
+    return Architecture(settings, evidence.dimension, evidence.classes, encoder.geometry)
+
+
+def base(evidence: Evidence, silo: SiloEvidence) -> AnalyticBase | None:
+    """Return the silo's analytic base, or None where its sums are not in the ledger."""
+    config, encoder, moments = evidence.config, evidence.encoder, summed(silo, "moments")
+    known = statistics(silo)
+    if known is None or moments is None:
+        return None
+    query = query_of(evidence.dimension, evidence.classes, config.base)
+    return fit(known, query, encoder.two_valued, config.base, encoder.spectrum)
+
+
+def statistics(silo: SiloEvidence) -> NoisyStatistics | None:
+    """Return the noised sums that the ledger keeps; those not there yet are empty."""
+    counts, means, moments = (summed(silo, kind) for kind in ("counts", "means", "moments"))
+    if counts is None:
+        return None
+    return NoisyStatistics(
+        counts.values,
+        counts.std * counts.spacing,
+        np.zeros(0) if moments is None else moments.values,
+        0.0 if moments is None else moments.std * moments.spacing,
+        None if means is None else means.values,
+        0.0 if means is None else means.std * means.spacing,
+    )
+
+
+def mixture(evidence: Evidence) -> Mixture | None:
+    """Return the server's mixing weights, or None where a silo's released counts are missing."""
+    config = evidence.config
+    if config.weights.source == "public":
+        shares = config.weights.labels or (1.0,) * evidence.classes
+        return weights.public(np.array([s.weight for s in config.silos]), np.array(shares))
+    found = [summed(evidence.silos[s.name], "counts") for s in config.silos
+             if s.name in evidence.silos]  # fmt: skip
+    counts = [one for one in found if one is not None and isinstance(one.charge.event, Gaussian)]
+    if len(counts) < len(config.silos):
+        return None
+    stds = np.array([one.std * one.spacing for one in counts])
+    return weights.from_counts(np.stack([one.values for one in counts]), stds)

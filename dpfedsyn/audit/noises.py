@@ -1,0 +1,291 @@
+"""Noise audit: a silo's owner takes the kept replies apart and tests the noise that is in them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountants.rows import ANSWER
+from dpfedsyn.audit import laws
+from dpfedsyn.audit.evidence import Evidence, SiloEvidence
+from dpfedsyn.audit.findings import (
+    INCONCLUSIVE,
+    WHOLE_RUN,
+    Finding,
+    Measured,
+    one,
+)
+from dpfedsyn.audit.models import model
+from dpfedsyn.audit.queries import Query, found_again
+from dpfedsyn.audit.released import Released, released, summed
+from dpfedsyn.lattice import COARSE
+from dpfedsyn.silo import Model, energies_of
+
+Points = NDArray[np.int64]
+
+STD = float(COARSE)  # of an answer's noise in spacings
+SAME = 0.01  # of the noise: how far floats of another machine may move a prediction
+FLOATS = 2.0**-22  # relative: what they may move it by, with a query known to a float32
+SLACK = 1e-12  # of a bound that was divided by a spacing
+PAIRS = 1000  # of answers whose noise is compared
+
+LESS = "The silo's answers protect less than they were charged for."
+NEW_RUN = "Start a new run with the corrected program; its budget composes with this run's."
+
+
+def findings(evidence: Evidence) -> tuple[list[Finding], list[Measured]]:
+    """Return what follows without chance, and the p-values that are still to be judged.
+
+    Guarantee:
+        Of every kept answer, what is left once the noise of its key is subtracted has to lie within
+        the clipping bound and be uncorrelated with that noise; where the query and the model are at
+        hand it has to be the model's clipped prediction. What could not be looked at is a finding.
+    """
+    kept = {name: released(silo) for name, silo in evidence.silos.items()}
+    found: list[Finding | None] = []
+    tested: list[Measured] = []
+    for name, silo in evidence.silos.items():
+        found += [_bounds(evidence, silo, kept[name]), _counts(silo)]
+        tested += _of_keys(silo, kept[name])
+    tested += _between(kept)
+    queries = found_again(evidence, kept)
+    for name, silo in evidence.silos.items():
+        own = [query for query in queries if query.silo == name]
+        exact, chance = _predictions(evidence, silo, own)
+        found.append(exact)
+        tested += chance
+    return [finding for finding in found if finding is not None], tested
+
+
+def _bounds(evidence: Evidence, silo: SiloEvidence, kept: list[Released]) -> Finding | None:
+    """What is left of a reply lies within the bounds, row by row, in integers."""
+    config, faults = evidence.config, []
+    if not silo.of(ANSWER):
+        return Finding("bounds", silo.name, INCONCLUSIVE, "it has answered nothing yet.")
+    if not kept:
+        return Finding("bounds", silo.name, INCONCLUSIVE, "no reply is kept.")
+    for each in kept:
+        limit = (config.answers.clip / each.answer.spacing) ** 2 * (1.0 + SLACK)
+        squares = np.square(each.rest.astype(np.float64)).sum(axis=1)
+        outside = int((squares > limit).sum())
+        if outside:
+            faults.append(
+                f"round {each.charge.round}: {outside} of {len(squares)} rows, less the noise of "
+                f"their key, are longer than the clip norm {config.answers.clip:g}, by a factor "
+                f"of up to {(squares.max() / limit) ** 0.5:.3g}"
+            )
+        if each.energy_rest is not None and each.answer.energy_spacing is not None:
+            most = 0.5 * config.answers.energy_bound / each.answer.energy_spacing * (1.0 + SLACK)
+            outside = int((np.abs(each.energy_rest) > most).sum())
+            if outside:
+                faults.append(f"round {each.charge.round}: {outside} energies are out of bounds")
+    rows = sum(len(each.answer.points) for each in kept)
+    return one(
+        "bounds",
+        silo.name,
+        faults,
+        holds=f"{rows} rows of {len(kept)} kept replies, less their noise, lie within the bounds.",
+        consequence="They are not the clipped predictions plus the noise of their charge. " + LESS,
+        mend=NEW_RUN,
+        numbers={"replies": len(kept), "rows": rows},
+    )
+
+
+def _counts(silo: SiloEvidence) -> Finding | None:
+    """Released counts, less their noise, are whole records."""
+    counts = summed(silo, "counts")
+    if counts is None:
+        return None
+    record = int(1.0 / counts.spacing)  # points of one record; exact, since spacing <= 2^-20
+    record -= record * counts.spacing > 1.0
+    whole = (counts.rest % record == 0).all() and (counts.rest >= 0).all()
+    return one(
+        "counts",
+        silo.name,
+        [] if whole else ["counts, less the noise of their charge, are no whole records"],
+        holds="counts, less the noise of their charge, are whole records.",
+        consequence="Their noise is not the one that was charged.",
+        mend=NEW_RUN,
+    )
+
+
+def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Measured]:
+    """The law of the noise that a silo's keys give, and its independence of what it hides."""
+    if kept:
+        drawn = np.concatenate([each.noise for each in kept]).astype(np.float64)
+        energies = [e.energy_noise for e in kept if e.energy_noise is not None]
+        p_values = laws.gaussian(drawn, STD)
+        if energies:
+            flat = np.concatenate(energies).astype(np.float64)
+            p_values["energies' variance"] = laws.variance(flat, STD)
+            p_values["energies' law"] = laws.law(flat, STD)
+        p_values["repeats"], windows = laws.repeats([each.noise for each in kept], STD)
+        yield Measured(
+            "noise of keys",
+            silo.name,
+            f"noise of {len(kept)} kept answers ({drawn.size} draws)",
+            p_values,
+            LESS,
+            NEW_RUN,
+            {"draws": drawn.size, "windows": windows},
+        )
+        p_values = {}
+        for each in kept:
+            where = f"round {each.charge.round} (row {each.charge.seq})"
+            p_values[where] = laws.inner(_float(each.noise), _float(each.rest), STD)
+            if each.energy_noise is not None and each.energy_rest is not None:
+                own = laws.inner(_float(each.energy_noise), _float(each.energy_rest), STD)
+                p_values[f"{where}, energies"] = own
+        yield Measured(
+            "noise in replies",
+            silo.name,
+            "what is left of a reply, against the noise that was subtracted from it,",
+            p_values,
+            "The reply holds another amount of noise than its charge. " + LESS,
+            NEW_RUN,
+        )
+    for kind in ("means", "moments"):
+        sums = summed(silo, kind)
+        if sums is not None:
+            flat = _float(sums.noise)
+            yield Measured(
+                f"noise of {kind}",
+                silo.name,
+                f"noise of {kind} ({flat.size} draws)",
+                {
+                    "mean": laws.inner(flat, np.ones(flat.size), sums.std),
+                    "variance": laws.variance(flat, sums.std),
+                    "what it hides": laws.inner(flat, _float(sums.rest), sums.std),
+                },
+                "Training saw less noise than was charged.",
+                NEW_RUN,
+            )
+
+
+def _between(kept: Mapping[str, list[Released]]) -> Iterator[Measured]:
+    """Noise of different answers, of one silo or of two, has nothing in common."""
+    answers = [(name, each) for name, own in kept.items() for each in own]
+    pairs = list(itertools.islice(itertools.combinations(answers, 2), PAIRS))
+    if not pairs:
+        return
+    p_values = {}
+    for (first, one_answer), (second, other) in pairs:
+        rows = min(len(one_answer.noise), len(other.noise))
+        name = f"{first} row {one_answer.charge.seq}, {second} row {other.charge.seq}"
+        p_values[name] = laws.inner(
+            _float(one_answer.noise[:rows]), _float(other.noise[:rows]), STD
+        )
+    p_values["repeats"], windows = laws.repeats([each.noise for _, each in answers], STD)
+    yield Measured(
+        "noise between answers",
+        WHOLE_RUN,
+        f"noise of {len(answers)} answers of {len(kept)} silos, in {len(pairs)} pairs,",
+        p_values,
+        "Shared noise cancels: the difference of two answers shows what both should hide.",
+        NEW_RUN,
+        {"windows": windows},
+    )
+
+
+def _predictions(
+    evidence: Evidence, silo: SiloEvidence, queries: list[Query]
+) -> tuple[Finding, list[Measured]]:
+    """Where query and model are at hand: the reply is prediction plus noise of the key."""
+    check = "model behind answers"
+    clear = [query for query in queries if _is_clear(evidence, query)]
+    own = None if not clear else model(evidence, silo)
+    if own is None:
+        why = _why_not(evidence, silo, queries, clear)
+        mend = "The checks of keys, bounds and charges do not need it."
+        return Finding(check, silo.name, INCONCLUSIVE, why, mend=mend), []
+    faults, tested, furthest = [], [], 0.0
+    for query in clear:
+        noise, energies = _residuals(evidence, query, own)
+        kept, places = query.released, query.rows
+        off = [float(np.sqrt(np.mean(np.square(noise - kept.noise[places]))))]
+        p_values = laws.gaussian(noise, STD)
+        if energies is not None and kept.energy_noise is not None:
+            gaps = energies - kept.energy_noise[places]
+            off.append(float(np.sqrt(np.mean(np.square(gaps)))))
+            p_values["energies' variance"] = laws.variance(energies, STD)
+            p_values["energies' law"] = laws.law(energies, STD)
+        furthest = max(furthest, *(distance / STD for distance in off))
+        if max(off) > SAME * STD:
+            faults.append(
+                f"round {kept.charge.round}: {len(places)} rows differ from the model's clipped "
+                f"prediction plus the noise of their key by {max(off) / STD:.3g} of that noise"
+            )
+        tested.append(
+            Measured(
+                "noise over the model",
+                silo.name,
+                f"round {kept.charge.round}: reply less prediction ({noise.size} draws)",
+                p_values,
+                LESS,
+                NEW_RUN,
+                {"draws": noise.size, "query": "exact" if query.exact else "to float32"},
+            )
+        )
+    finding = one(
+        check,
+        silo.name,
+        faults,
+        holds=f"{len(clear)} of its answers, predicted again, are the model's clipped "
+        f"predictions plus the noise of their key, but for {furthest:.2g} of it.",
+        consequence="The silo released something else than was charged. " + LESS,
+        mend=NEW_RUN,
+        numbers={"rounds": len(clear), "furthest": furthest},
+    )
+    return finding, tested
+
+
+def _is_clear(evidence: Evidence, query: Query) -> bool:
+    """Whether rounding of floats moves a prediction by far less than the noise."""
+    if len(query.x) == 0:
+        return False
+    answer, clip = query.released.answer, evidence.config.answers.clip
+    moves = (
+        FLOATS * (1.0 + float(np.sqrt(np.mean(np.square(query.x))))) / math.sqrt(1.0 - query.signal)
+    )
+    energies = math.inf if answer.energy_std is None else answer.energy_std / clip
+    return moves <= SAME * min(answer.score_std, energies)
+
+
+def _why_not(
+    evidence: Evidence, silo: SiloEvidence, queries: list[Query], clear: list[Query]
+) -> str:
+    if evidence.config.train.method != "dp-sgd":
+        return (
+            "its models are not in its folder (they are trained again from records), so kept "
+            "replies could not be compared with predictions."
+        )
+    if not queries:
+        return "no checkpoint tells the query of a kept reply, so none could be predicted again."
+    if not clear:
+        return "the noise of kept replies is so small that rounding of floats would hide it."
+    return f"{silo.folder}: its model is missing, so kept replies could not be predicted again."
+
+
+def _residuals(
+    evidence: Evidence, query: Query, own: Model
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """The reply less the clipped prediction, in spacings: (rows, d) and (rows,) or None."""
+    answers, answer = evidence.config.answers, query.released.answer
+    predicted = own.predict_noise(query.x, query.signal, query.labels)
+    norms = np.sqrt(np.square(predicted).sum(axis=1, keepdims=True))
+    clipped = predicted * np.minimum(1.0, answers.clip / np.maximum(norms, 1e-300))
+    noise = answer.points[query.rows] - np.trunc(clipped / answer.spacing)
+    if answer.energy_points is None or answer.energy_spacing is None:
+        return noise, None
+    half = 0.5 * answers.energy_bound
+    centred = np.clip(energies_of(predicted[None])[0], 0.0, 2.0 * half) - half
+    energies = answer.energy_points[query.rows] - np.trunc(centred / answer.energy_spacing)
+    return noise, energies
+
+
+def _float(points: Points) -> NDArray[np.float64]:
+    return points.astype(np.float64).ravel()

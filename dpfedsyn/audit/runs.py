@@ -1,0 +1,116 @@
+"""READ FIRST for a run: its ledgers, its statement, its noise and its mechanisms, audited together.
+
+`audit` reads the run folder with its owner's access and returns findings; `keep` writes them beside
+the run, with the round and the ledger heads that were looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpfedsyn import __version__
+from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, training
+from dpfedsyn.audit.auditing import Verdict
+from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
+from dpfedsyn.folder import RunFolder
+
+FILE = "audit.json"
+VERSION = 1
+SEED = 0
+DAMAGED, VIOLATED = 4, 5  # exit codes
+
+
+@dataclass(frozen=True)
+class RunAudit:
+    """The findings about one run, and how far the run had come.
+
+    Attributes:
+        rounds: taken in each pass. heads: the last link of every ledger that could be verified.
+        alpha: false-alarm rate of all statistical tests together; every other check has none.
+    """
+
+    findings: tuple[Finding, ...]
+    rounds: dict[str, int]
+    heads: dict[str, str]
+    alpha: float = ALPHA
+
+    @property
+    def verdict(self) -> Verdict:
+        """VIOLATION where any check failed; CONSISTENT where none did."""
+        return verdict(self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """0, 4 where a ledger is damaged, or 5 where anything else is violated."""
+        violated = [finding for finding in self.findings if finding.verdict == VIOLATION]
+        if any(finding.check == CHAIN for finding in violated):
+            return DAMAGED
+        return VIOLATED if violated else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole audit as JSON-ready values."""
+        return {**self.summary(), "findings": [finding.to_dict() for finding in self.findings]}
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the statement says of it: verdicts, and no number that noise decides."""
+        counts = Counter(finding.verdict for finding in self.findings)
+        return {
+            "version": VERSION,
+            "verdict": self.verdict,
+            "checks": dict(sorted(counts.items())),
+            "alpha": self.alpha,
+            "rounds": self.rounds,
+            "heads": self.heads,
+            "dpfedsyn": __version__,
+        }
+
+
+def audit(path: Path, *, retrain: bool = False, alpha: float = ALPHA) -> RunAudit:
+    """Audit a run folder as it stands, finished or not; nothing is written.
+
+    Args:
+        retrain: read the records and repeat the training. alpha: see `RunAudit`.
+
+    Guarantee:
+        On a run that charged, drew and released as the privacy model says, any statistical test
+        falsely alarms with probability at most `alpha`, all of them together; the other checks
+        never do. What could not be looked at is INCONCLUSIVE and says why.
+
+    Raises:
+        RunError: there is no run, or a file of it is damaged. ConfigError: its settings cannot be
+            read. LedgerLocked: the run is going on.
+    """
+    found = evidence.read(path)
+    certain, chance = noises.findings(found)
+    tested = [*chance, *mechanisms.tested(found, SEED)]
+    return RunAudit(
+        findings=(
+            *found.chain,
+            *ledgers.findings(found),
+            *statements.findings(found),
+            *training.findings(found, retrain=retrain),
+            *certain,
+            *judged(tested, alpha),
+        ),
+        rounds=found.rounds(),
+        heads={name: silo.links[-1] for name, silo in found.silos.items()},
+        alpha=alpha,
+    )
+
+
+def keep(audited: RunAudit, path: Path) -> None:
+    """Write audit.json, and what it says in short into statement.json if there is one.
+
+    The same audit kept twice leaves the same bytes. A run that goes on writes its statement anew,
+    without the audit, which was not of it.
+    """
+    folder = RunFolder(path)
+    folder.write_json(FILE, audited.to_dict())
+    statement = path / "statement.json"
+    if statement.is_file():
+        told = json.loads(statement.read_text(encoding="utf-8"))
+        folder.write_json(statement.name, {**told, "audit": audited.summary()})

@@ -1,0 +1,135 @@
+"""Training audit: with the owner's records and key, training is repeated and compared.
+
+The sums are recomputed and must be what the replies hold beneath their noise, to the last unit. The
+DP-SGD steps are taken again with the noise that was charged; another amount of it, other clipping
+or other records lead to another model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accountants import Gaussian, PoissonSampled
+from dpfedsyn import checkpoint, dpsgd
+from dpfedsyn.audit.evidence import Evidence, SiloEvidence
+from dpfedsyn.audit.findings import INCONCLUSIVE, WHOLE_RUN, Finding, one
+from dpfedsyn.audit.models import architecture, base, statistics
+from dpfedsyn.audit.released import summed
+from dpfedsyn.base import label_means
+from dpfedsyn.data import Records
+from dpfedsyn.dpsgd import TrainingState
+from dpfedsyn.errors import DataError
+from dpfedsyn.federation import pick_device, read_records
+from dpfedsyn.moments import count_points, query_of
+from dpfedsyn.threads import one_per_silo
+from dpfedsyn.train import expected_batch_size
+
+CHECK = "training repeated"
+SAME = 0.01  # of the way that the weights went: what floats of another machine may change
+
+
+def findings(evidence: Evidence, *, retrain: bool) -> list[Finding]:
+    """Return, for each silo, whether its charges make its sums and its model of its records.
+
+    Guarantee:
+        A model that was trained with another noise multiplier than was charged is a VIOLATION.
+    """
+    silos = [silo for silo in evidence.silos.values() if silo.of("dp-sgd") or silo.of("counts")]
+    if not retrain:
+        fact = "training was not repeated, so what noise its steps drew is not known."
+        mend = "Pass --retrain where the records are at hand; it takes as long as training did."
+        return [Finding(CHECK, WHOLE_RUN, INCONCLUSIVE, fact, mend=mend)] if silos else []
+    try:
+        records = read_records(evidence.config, evidence.encoder).silos
+    except DataError as error:
+        fact = f"the records cannot be read: {error}"
+        return [Finding(CHECK, WHOLE_RUN, INCONCLUSIVE, fact)] if silos else []
+    with one_per_silo():
+        return [_silo(evidence, silo, records[silo.name].train) for silo in silos]
+
+
+def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
+    faults = list(_sums(evidence, silo, records))
+    state, distance = checkpoint.load(silo.folder / "model.npz"), 0.0
+    if state is not None:
+        distance = _distance(evidence, silo, records, TrainingState.from_arrays(state))
+        if not distance <= SAME:
+            faults.append(
+                "DP-SGD at the charged noise leads elsewhere than to model.npz: the difference is "
+                f"{distance:.3g} of the way that its weights went"
+            )
+    taken = 0 if state is None else int(state["step"])
+    return one(
+        CHECK,
+        silo.name,
+        faults,
+        holds=f"sums and {taken} steps, repeated from records and keys, are the stored ones, but "
+        f"for {distance:.2g} of the way that the weights went.",
+        consequence="Other noise than was charged trained this silo's model, or other records did.",
+        mend="Put back the records of the run, or start a new one; its budget composes with this.",
+        numbers={"steps": taken, "distance": distance},
+    )
+
+
+def _sums(evidence: Evidence, silo: SiloEvidence, records: Records) -> Iterator[str]:
+    """What sums hold beneath their noise is what the records sum up to."""
+    query = query_of(evidence.dimension, evidence.classes, evidence.config.base)
+    x, y = records.x.astype(np.float64), records.y
+    counts, means, moments = (summed(silo, kind) for kind in ("counts", "means", "moments"))
+    wanted: list[tuple[str, NDArray[np.int64], NDArray[np.int64]]] = []
+    if counts is not None:
+        exact = count_points(y, evidence.classes, counts.spacing)
+        wanted.append(("counts", exact, counts.rest))
+    if means is not None:
+        wanted.append(("means", query.label_points(x, y, means.spacing), means.rest))
+    if moments is not None and counts is not None:
+        about, known = None, statistics(silo)
+        if means is not None and known is not None:
+            encoder, settings = evidence.encoder, evidence.config.base
+            about = label_means(known, query, encoder.two_valued, settings, encoder.spectrum)
+        wanted.append(("moments", query.points(x, y, moments.spacing, about), moments.rest))
+    for kind, exact, rest in wanted:
+        if not np.array_equal(exact, rest):
+            yield f"{kind} hold other sums than the records', beneath the noise that was charged"
+
+
+def _distance(
+    evidence: Evidence, silo: SiloEvidence, records: Records, stored: TrainingState
+) -> float:
+    """Distance of repeated and stored weights, over the way from the initial ones."""
+    config, network = evidence.config, architecture(evidence)
+    fitted = base(evidence, silo)
+    if fitted is None:
+        return float("inf")
+    state = first = dpsgd.initial_state(network, silo.key.derive(b"initial-weights"))
+    for charge in silo.of("dp-sgd"):
+        match charge.event:
+            case PoissonSampled(Gaussian(multiplier), _) if state.step < stored.step:
+                state = dpsgd.train_block(
+                    state,
+                    charge.uses,
+                    x=records.x.astype(np.float64),
+                    labels=records.y,
+                    base=fitted,
+                    noise_multiplier=multiplier,
+                    expected_batch_size=expected_batch_size(config, silo.settings),
+                    architecture=network,
+                    settings=config.train,
+                    key=silo.key.noise(charge.digest, charge.seq),
+                    device=pick_device(config),
+                )
+    if state.step != stored.step:
+        return float("inf")
+    way = _gap(first, stored)
+    return _gap(state, stored) / way if way else 0.0
+
+
+def _gap(one_state: TrainingState, other: TrainingState) -> float:
+    squares = [
+        float(np.square(value.astype(np.float64) - other.weights[name]).sum())
+        for name, value in one_state.weights.items()
+    ]
+    return float(np.sqrt(sum(squares)))
