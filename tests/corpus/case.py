@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+PATTERN = "a pattern; no single incident was found to cite"
+
 
 class Layer(StrEnum):
     """Which kind of check it is."""
@@ -38,7 +40,11 @@ class Trial:
     check: Check
     broken: Any
     fixed: Any
-    slow: bool = False
+
+    @property
+    def slow(self) -> bool:
+        """Whether the check takes seconds, and other checks of the row do not."""
+        return bool(getattr(self.check, "slow", False))
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,8 @@ class Case:
     """A row of the corpus.
 
     Attributes:
-        number: of the row. source: where the bug was reported. trials: of the layers that must
-            catch it. missed: why no layer does, where there is no trial; the subjects are kept.
+        number: of the row. source: where the bug was reported, or PATTERN. trials: checks that
+            must catch it. missed: why nothing catches it; its trials then show that.
     """
 
     number: int

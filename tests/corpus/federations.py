@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from accountants import Adjacency, Gaussian
-from tests.corpus.case import Case, Trial, case
+from tests.corpus.case import PATTERN, Case, Trial, case
 from tests.corpus.checks import Audited, Canary, Replayed, Sensitive
 from tests.corpus.opacus_steps import by_layer, by_layer_shared
 from tests.corpus.rows import Array, Rng, added, clipped, noised, pairs, replaced
@@ -202,7 +202,7 @@ CASES: tuple[Case, ...] = (
     ),
     case(
         47, "Noise that repeats: kept, spread or seeded by a constant",
-        "https://github.com/fedbiomed/fedbiomed/issues/973",
+        PATTERN,
         partial(rounds, noise=kept), partial(rounds, noise=fresh),
         Audited(FAR, ONE, max_calls=1000), Replayed(FAR, mu=1.0),
         Trial(

@@ -36,18 +36,28 @@ def epoch(data: Array, rng: Rng, *, shuffled: bool) -> Any:
 
 
 def balanced(data: Array, rng: Rng, *, weighted: bool) -> Any:
-    """Release the sum of one batch; class 0 is the rare one."""
+    """Release the sums of ten batches; class 0 is the rare one."""
     classes, values = data[:, 0], np.clip(data[:, 1], -1.0, 1.0)
     if weighted:
         share = np.where(classes == 0.0, 0.5 / np.sum(classes == 0.0), 0.5 / np.sum(classes != 0.0))
-        chosen = values[rng.choice(len(data), 2, p=share)]
+        batches = values[rng.choice(len(data), (STEPS, 2), p=share)]
     else:
-        chosen = np.where(rng.random(len(data)) < RATE, values, 0.0)
-    return noised(chosen.sum(keepdims=True), STD, rng)
+        batches = np.where(rng.random((STEPS, len(data))) < RATE, values, 0.0)
+    return noised(batches.sum(axis=1), STD, rng)
 
 
 _OTHERS = np.column_stack([np.ones(19), np.full(19, 0.1)])
 RARE = (np.vstack([_OTHERS, [[0.0, 0.0]]]), np.vstack([_OTHERS, [[0.0, 1.0]]]))
+
+
+# 27: epochs are counted where steps are taken
+
+
+def local_steps(data: Array, rng: Rng, *, batches: int) -> Any:
+    """Release the sums of `batches` sampled batches in each of ten local epochs."""
+    values = np.clip(data[:, 1], -1.0, 1.0)
+    joined = rng.random((STEPS * batches, len(values))) < RATE
+    return noised(np.where(joined, values, 0.0).sum(axis=1), STD, rng)
 
 
 # 11, 12: the divisor of an average is private
@@ -85,6 +95,7 @@ def gradients(data: Array, *, batch_norm: bool) -> Array:
     """Return the sum of clipped gradients of a linear model behind a normalisation."""
     if len(data) == 0:
         return np.zeros(2)
+    data = np.where(np.isfinite(data).all(axis=1, keepdims=True), data, 0.0)
     axis = 0 if batch_norm else 1  # over the batch, or over one record's features
     centred = data - data.mean(axis=axis, keepdims=True)
     normal = centred / (data.std(axis=axis, keepdims=True) + 0.1)
@@ -123,7 +134,7 @@ CASES: tuple[Case, ...] = (
         10, "A weighted sampler under a uniform sampling rate",
         f"{OPACUS}/issues/600",
         partial(balanced, weighted=True), partial(balanced, weighted=False),
-        Audited(RARE, SAMPLED, Adjacency.ZERO_OUT),
+        Audited(RARE, Repeated(SAMPLED, STEPS), Adjacency.ZERO_OUT),
     ),
     case(
         11, "The expected batch size is computed from the number of records",
