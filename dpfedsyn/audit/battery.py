@@ -41,7 +41,8 @@ def _added(record: Array) -> tuple[Array, Array]:
 
 
 def _first(width: int) -> Array:
-    return np.eye(width)[0]
+    record: Array = np.eye(width)[0]
+    return record
 
 
 def _gaussian(finish: Callable[[Array], Array], std: float) -> Callable[[float], Vectorised]:
@@ -99,7 +100,8 @@ def _silent(ratio: float) -> Vectorised:
 
     def mechanism(data: Array, n: int, rng: np.random.Generator) -> Array:
         noise: Array = rng.standard_normal((n, data.shape[1]))
-        return (1.0 - ratio) * data.sum(axis=0) + noise
+        leaked: Array = (1.0 - ratio) * data.sum(axis=0) + noise
+        return leaked
 
     return mechanism
 
