@@ -117,9 +117,7 @@ def _flow(recorded: Run, replayed: Run) -> Iterator[Finding]:
             "Number, law or shape of the noise depends on the data, and so does what is released.",
             "Fix shapes and counts by public settings: a public size, a public list of categories.",
         )
-    elif [s.value.shape for s in recorded.tape.sums] != [
-        s.value.shape for s in replayed.tape.sums
-    ]:
+    elif [s.value.shape for s in recorded.tape.sums] != [s.value.shape for s in replayed.tape.sums]:
         yield Finding(
             Kind.CONTROL_FLOW,
             f"noise is added to {[s.value.shape for s in recorded.tape.sums]} on one side and to "
