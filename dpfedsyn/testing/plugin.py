@@ -118,8 +118,9 @@ def seconds(budget: str | float) -> float:
 
 def _affordable(mechanism: Callable[..., Any], neighbours: tuple[Any, Any], limit: float) -> int:
     """Return how many calls fit into the time: at least one block, at most the usual number."""
-    from dpfedsyn.audit.calling import Caller
     from numpy.random import default_rng
+
+    from dpfedsyn.audit.calling import Caller
 
     began = time.perf_counter()
     Caller(mechanism).draw(neighbours[0], _TRIAL, default_rng(0))

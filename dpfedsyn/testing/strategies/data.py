@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def records(
     width = 8 * np.dtype(dtype).itemsize
     usual: st.SearchStrategy[float]
     if np.dtype(dtype).kind == "f":
-        usual = st.floats(-bound, bound, width=width)  # type: ignore[arg-type]
+        usual = st.floats(-bound, bound, width=width)
     else:
         usual = st.integers(0, int(bound))  # type: ignore[assignment]
     if extreme:
@@ -49,14 +50,16 @@ def datasets(
     return st.tuples(record, st.lists(record, min_size=min_size, max_size=max_size)).map(_rows)
 
 
+@st.composite
 def neighbours(
+    draw: st.DrawFn,
     record: st.SearchStrategy[Array],
     *,
     adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE,
     min_size: int = 0,
     max_size: int = 8,
     rows: int = 1,
-) -> st.SearchStrategy[tuple[Array, Array]]:
+) -> tuple[Array, Array]:
     """Pairs (without, with): data sets that differ in one unit; its rows come last.
 
     add-or-remove: `with` has rows more. replace: the same number of rows, others in their place.
@@ -67,22 +70,16 @@ def neighbours(
             brings from 1 to so many.
     """
     kind = Adjacency(adjacency)
-    common = st.lists(record, min_size=min_size, max_size=max_size)
-    unit = st.integers(1, rows).flatmap(
-        lambda n: st.tuples(*(st.lists(record, min_size=n, max_size=n) for _ in range(2)))
-    )
-
-    def pair(drawn: tuple[list[Array], tuple[list[Array], list[Array]]]) -> tuple[Array, Array]:
-        shared, (mine, others) = drawn
-        with_ = _rows((mine[0], [*shared, *mine]))
-        instead: list[Array] = {
-            Adjacency.ADD_OR_REMOVE: [],
-            Adjacency.REPLACE: others,
-            Adjacency.ZERO_OUT: [np.zeros_like(row) for row in mine],
-        }[kind]
-        return _rows((mine[0], [*shared, *instead])), with_
-
-    return st.tuples(common, unit).map(pair).filter(_differ)
+    shared = draw(st.lists(record, min_size=min_size, max_size=max_size))
+    mine = draw(st.lists(record, min_size=1, max_size=rows))
+    instead: list[Array] = []
+    if kind is Adjacency.REPLACE:
+        instead = draw(st.lists(record, min_size=len(mine), max_size=len(mine)))
+    if kind is Adjacency.ZERO_OUT:
+        instead = [np.zeros_like(row) for row in mine]
+    pair = _rows((mine[0], [*shared, *instead])), _rows((mine[0], [*shared, *mine]))
+    assume(_differ(pair))
+    return pair
 
 
 def _rows(drawn: tuple[Array, list[Array]]) -> Array:

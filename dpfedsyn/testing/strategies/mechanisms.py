@@ -45,7 +45,8 @@ class Mechanism:
             clipped: Array = rows / np.maximum(lengths, 1.0)
         if self.bug == "NaN passes":
             return clipped
-        return np.where(np.isfinite(clipped).all(axis=1, keepdims=True), clipped, 0.0)
+        clipped[~np.isfinite(clipped).all(axis=1)] = 0.0
+        return clipped
 
     def _noise(self, rows: Array, shape: tuple[int, int], rng: np.random.Generator) -> Array:
         std = {"half noise": 0.5, "no noise": 0.0}.get(self.bug or "", 1.0) / self.mu
