@@ -184,7 +184,7 @@ def _factor_two(contract: _Contract, case: Any) -> None:
     replaced = contract.epsilon(full, delta, contract.replace)
     removed = contract.epsilon(half, delta)
     assert contract.below(removed, replaced), (
-        f"replacing costs {replaced} at {full}; it moves a clipped sum by 2 C, which costs {removed}"
+        f"replacing costs {replaced} at {full}; a clipped sum moves by 2 C, which costs {removed}"
     )
 
 

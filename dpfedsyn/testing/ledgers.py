@@ -146,7 +146,8 @@ class LedgerMachine(RuleBasedStateMachine):
         if reply in earlier:
             assert after >= before, f"a redelivery lowered the sum from {before} to {after}"
             return
-        assert math.isfinite(cost) and cost > 0, f"a cost of {cost} was accepted"
+        sound = math.isfinite(cost) and cost > 0
+        assert sound, f"a cost of {cost} was accepted"
         assert after - before >= Fraction(cost) - Fraction(self.tolerance), (
             f"a new reply to {query!r} was released for {float(after - before)}, it costs {cost}"
         )
@@ -198,10 +199,10 @@ class LedgerMachine(RuleBasedStateMachine):
         def die() -> bytes:
             raise Crash
 
-        query = b"query %d" % next(self.queries)
+        expected: tuple[type[BaseException], ...] = (Crash, *self.ledger.refusals)
         try:
-            self.ledger.request(query, cost, die)
-        except (Crash, *self.ledger.refusals):
+            self.ledger.request(b"query %d" % next(self.queries), cost, die)
+        except expected:
             pass
         else:
             raise AssertionError("a reply came back although none was computed")
@@ -222,7 +223,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def within_its_bounds(self) -> None:
-        """The sum covers what was released, never falls, and what was released is within the cap."""
+        """The sum covers what was released and never falls; releases stay within the cap."""
         spent, slack = Fraction(self.ledger.spent()), Fraction(self.tolerance)
         assert spent >= self.largest - slack, f"the sum fell from {self.largest} to {spent}"
         self.largest = max(self.largest, spent)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from dpfedsyn.audit.battery import battery
 from dpfedsyn.audit.binomial import upper_rate
 from dpfedsyn.audit.canaries import audit_optimizer
 from dpfedsyn.testing import LedgerMachine, accountant_contract, assert_sensitivity, replay
+from dpfedsyn.testing.randomness import global_sources
 from tests.corpus.case import Layer, Trial
 
 Pair = tuple[Any, Any]
@@ -152,32 +151,17 @@ class Canary:
 
 
 @dataclass(frozen=True)
-class Foretold:
-    """Noise that whoever knows the state of the public generators knows as well.
-
-    Python's, numpy's and torch's own generators are put into one state, and the program is run
-    twice: what it draws from elsewhere (the operating system, a secret key) is not repeated.
-    Subject: a program of the data alone.
-    """
+class Secret:
+    """Randomness that is no secret: Python's, numpy's or torch's own. Subject: a mechanism."""
 
     data: Any
     layer: Layer = field(default=Layer.PROPERTY, init=False)
 
-    def finding(self, subject: Callable[[Any], Any]) -> str | None:
-        """Return a sentence where both runs are equal."""
-        states = random.getstate(), np.random.get_state()
-        outputs = []
-        for _ in range(2):
-            random.seed(0)
-            np.random.seed(0)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                outputs.append(np.asarray(subject(copy.deepcopy(self.data))))
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        if np.array_equal(*outputs):
-            return "the noise is a function of a generator's state that is no secret"
-        return None
+    def finding(self, subject: Any) -> str | None:
+        """Return the generators that were drawn from."""
+        with torch.random.fork_rng(devices=[]):
+            sources = global_sources(subject, self.data, vectorised=False)
+        return " and ".join(sorted(sources)) or None
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from accountants import Adjacency, Gaussian
+from dpfedsyn.testing import strategies as dps
 from tests.corpus.case import PATTERN, Case, Trial, case
 from tests.corpus.checks import Audited, Canary, Replayed, Sensitive
 from tests.corpus.opacus_steps import by_layer, by_layer_shared
@@ -105,7 +107,9 @@ def pate(data: Array, rng: Rng, *, disjoint: bool) -> Any:
 
 
 ELECTION = replaced((-1.0, 0.0), (1.0, 0.0), [[(-1.0) ** k, 0.0] for k in range(10)])
-SIGNS = st.sampled_from([-1.0, 1.0])
+SIGNS = dps.neighbours(
+    arrays(np.float64, (1,), elements=st.sampled_from([-1.0, 1.0])), adjacency=Adjacency.REPLACE
+)
 
 
 # 47: noise that is known, or the same
@@ -195,7 +199,7 @@ CASES: tuple[Case, ...] = (
         "https://arxiv.org/abs/2406.13985",
         partial(pate, disjoint=False), partial(pate, disjoint=True),
         Audited(ELECTION, ONE, Adjacency.REPLACE),
-        Sensitive(pairs(1, values=SIGNS, replace=True), math.sqrt(2.0)).on(
+        Sensitive(SIGNS, math.sqrt(2.0)).on(
             partial(votes, teachers=5, disjoint=False), partial(votes, teachers=5, disjoint=True)
         ),
         Replayed(ELECTION, sensitivity=math.sqrt(2.0)),

@@ -13,19 +13,19 @@ from scipy.special import ndtri
 from dpfedsyn.audit.binomial import upper_rate
 from dpfedsyn.noise import Keystream
 from tests.corpus.case import Case, case
-from tests.corpus.checks import Calibrated, Foretold
-from tests.corpus.rows import Array, added, clipped
+from tests.corpus.checks import Calibrated, Secret
+from tests.corpus.rows import Array, Rng, added, clipped
 
 # 43: noise from a generator that is seeded for the sake of repeatable training
 
 
-def seeded_noise(data: Array) -> Any:
+def seeded_noise(data: Array, rng: Rng) -> Any:
     """Add noise from torch's global generator, a Mersenne Twister."""
     total = torch.from_numpy(clipped(data).sum(axis=0))
     return total + torch.normal(0.0, 1.0, total.shape, dtype=torch.float64)
 
 
-def secret_noise(data: Array) -> Any:
+def secret_noise(data: Array, rng: Rng) -> Any:
     """Add noise from a keystream whose key is drawn from the operating system."""
     total = clipped(data).sum(axis=0)
     return total + Keystream(secrets.token_bytes(32)).normal(total.shape)
@@ -59,6 +59,6 @@ CASES: tuple[Case, ...] = (
         43, "Noise from a generator that is no secret",
         "https://github.com/fedbiomed/fedbiomed/issues/973",
         seeded_noise, secret_noise,
-        Foretold(added((1.0, 1.0))[1]),
+        Secret(added((1.0, 1.0))[1]),
     ),
 )  # fmt: skip

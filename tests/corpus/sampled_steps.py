@@ -10,7 +10,7 @@ import numpy as np
 from accountants import Adjacency, Gaussian, PoissonSampled, Repeated
 from tests.corpus.case import Case, case
 from tests.corpus.checks import Audited, Replayed, Sensitive
-from tests.corpus.rows import Array, Rng, added, clipped, noised, pairs
+from tests.corpus.rows import Array, Rng, added, clipped, finite, noised, pairs
 
 OPACUS = "https://github.com/meta-pytorch/opacus"
 TF = "https://github.com/tensorflow/privacy"
@@ -81,6 +81,7 @@ GROWN = added((0.0, 0.0))  # three rows and four: the expected batch grows from 
 
 def microbatches(data: Array, *, size: int) -> Array:
     """Return the sum of clipped averages over microbatches."""
+    data = finite(data)
     parts = [data[k : k + size].mean(axis=0) for k in range(0, len(data), size)]
     return clipped(np.stack(parts)).sum(axis=0) if parts else np.zeros(data.shape[1])
 
@@ -95,7 +96,7 @@ def gradients(data: Array, *, batch_norm: bool) -> Array:
     """Return the sum of clipped gradients of a linear model behind a normalisation."""
     if len(data) == 0:
         return np.zeros(2)
-    data = np.where(np.isfinite(data).all(axis=1, keepdims=True), data, 0.0)
+    data = finite(data)
     axis = 0 if batch_norm else 1  # over the batch, or over one record's features
     centred = data - data.mean(axis=axis, keepdims=True)
     normal = centred / (data.std(axis=axis, keepdims=True) + 0.1)

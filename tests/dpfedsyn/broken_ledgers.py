@@ -5,7 +5,7 @@ import math
 from fractions import Fraction
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818
     """Over the budget."""
 
 

@@ -104,4 +104,3 @@ def _declared(sensitivity: float | Sequence[float], count: int) -> list[float]:
             "nothing was compared. Declare one per value in order, or one number for all."
         )
     return given
-

@@ -84,7 +84,7 @@ def _unfrozen(recorded: Run, again: Run) -> Iterator[Finding]:
             f"two runs on the same data differ: {places[0]}.",
             "The program draws from a source that the replay cannot hold still, so that a "
             "difference between neighbours would say nothing.",
-            "Draw from the Generator that the program is given, or pass a seed to the other source.",
+            "Draw from the Generator that the program is given, or seed the other source.",
         )
 
 
@@ -112,14 +112,12 @@ def _flow(recorded: Run, replayed: Run) -> Iterator[Finding]:
         )
         yield Finding(
             Kind.CONTROL_FLOW,
-            f"noise is drawn {len(one)} times on one side and {len(other)} times on the other; draw "
+            f"noise is drawn {len(one)} times on one side, {len(other)} times on the other; draw "
             f"{place} is {_draw(one, place)} against {_draw(other, place)}.",
             "Number, law or shape of the noise depends on the data, and so does what is released.",
             "Fix shapes and counts by public settings: a public size, a public list of categories.",
         )
-    elif [s.value.shape for s in recorded.tape.sums] != [
-        s.value.shape for s in replayed.tape.sums
-    ]:
+    elif [s.value.shape for s in recorded.tape.sums] != [s.value.shape for s in replayed.tape.sums]:
         yield Finding(
             Kind.CONTROL_FLOW,
             f"noise is added to {[s.value.shape for s in recorded.tape.sums]} on one side and to "
@@ -148,8 +146,8 @@ def _noise(run: Run) -> Iterator[Finding]:
         if int(np.prod(sum_.noise_shape)) < sum_.value.size:
             yield Finding(
                 Kind.BROADCAST,
-                f"at {sum_.where} noise of shape {sum_.noise_shape} is spread over a value of shape "
-                f"{sum_.value.shape}.",
+                f"at {sum_.where} noise of shape {sum_.noise_shape} is spread over a value of "
+                f"shape {sum_.value.shape}.",
                 "Entries that share a draw can be subtracted from each other, without noise.",
                 "Draw noise of the value's own shape.",
             )
@@ -216,8 +214,8 @@ def _outputs(recorded: Run, replayed: Run) -> Iterator[Finding]:
         hint = "Release nothing but noised values and what is computed from them."
         if unseen:
             hint += (
-                f" (Draw {unseen[0]} of the noise was never seen to be added to anything. {_UNSEEN}, "
-                "so that the replay can follow it.)"
+                f" (Draw {unseen[0]} of the noise was never seen to be added to anything. "
+                f"{_UNSEEN}, so that the replay can follow it.)"
             )
         yield Finding(
             Kind.UNNOISED, f"{place}.", "It depends on the data and no noise hides it.", hint

@@ -117,7 +117,9 @@ class RecordingGenerator(np.random.Generator):
         return [RecordingGenerator(self.tape) for _ in range(n_children)]
 
     def _noise(self, law: str, unit: str, loc: Any, scale: Any, size: Any) -> Any:
-        shape = np.broadcast_shapes(np.shape(loc), np.shape(scale)) if size is None else _shape(size)
+        shape = (
+            np.broadcast_shapes(np.shape(loc), np.shape(scale)) if size is None else _shape(size)
+        )
         number, rng = self.tape.drawn(law, shape, located=bool(np.any(loc)))
         drawn = np.asarray(getattr(rng, unit)(size=shape)) * scale
         noise = as_noise(drawn, Noise(law, scale, (number,)), self.tape)

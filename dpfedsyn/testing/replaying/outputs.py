@@ -12,7 +12,8 @@ import numpy as np
 def differences(one: Any, other: Any, where: str = "output") -> Iterator[str]:
     """Yield a sentence for each place where two outputs are not the same bytes or structure."""
     if type(one) is not type(other):
-        yield f"{where} is a {type(one).__name__} on one side and a {type(other).__name__} on the other"
+        first, second = type(one).__name__, type(other).__name__
+        yield f"{where} is a {first} on one side and a {second} on the other"
     elif isinstance(one, Mapping):
         if list(one) != list(other):
             yield f"{where} has keys {list(one)!r} on one side and {list(other)!r} on the other"

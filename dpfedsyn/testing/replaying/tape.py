@@ -87,7 +87,9 @@ class Tape:
         self._others += 1
         return _generator(self.seed, 1, self._others)
 
-    def add(self, noise: Noise, size: int, shape: tuple[int, ...], value: Array, sum_: Array) -> Any:
+    def add(
+        self, noise: Noise, size: int, shape: tuple[int, ...], value: Array, sum_: Array
+    ) -> Any:
         """Note value + noise; return the sum, or on the neighbour the recorded one."""
         where = caller()
         for draw in set(noise.draws):
