@@ -147,7 +147,7 @@ CASES: tuple[Case, ...] = (
         12, "The average is over the actual batch",
         f"{TF}/issues/153",
         partial(average, divisor=len), partial(average, divisor=lambda _: 3),
-        Audited(added((0.0, 0.0), ((0.0, 0.3),)), Gaussian(1.0)),
+        Audited(added((0.0, 0.0), ((0.0, 0.3),)), Gaussian(1.0), max_calls=12_000),
         Replayed(GROWN, sensitivity=1.0),
     ),
     queried(
