@@ -7,18 +7,23 @@ from tests.corpus import (
     bookkeeping,
     federations,
     generators,
+    ghost_steps,
+    groups,
     opacus_steps,
     sampled_steps,
 )
 from tests.corpus.case import Case
 
+FOUND: tuple[Case, ...] = ghost_steps.FOUND  # beyond the 48
 MISSED: tuple[Case, ...] = bookkeeping.MISSED
 CAUGHT: tuple[Case, ...] = tuple(
     sorted(
         (
             *opacus_steps.CASES,
+            *ghost_steps.CASES,
             *sampled_steps.CASES,
             *aggregates.CASES,
+            *groups.CASES,
             *bookkeeping.CASES,
             *federations.CASES,
             *generators.CASES,
