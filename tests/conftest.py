@@ -4,6 +4,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+collect_ignore = ["third_party"]  # a project of its own; test_testing_third_party runs it
+
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=40, **_SHARED)
 settings.register_profile("ci", max_examples=40, derandomize=True, **_SHARED)
