@@ -47,7 +47,6 @@ def audit_run(folder: Folder, retrain: Retrain = False) -> None:
     """Audit a run's ledgers, statement, noise and mechanisms; `audit RUN` in short."""
     with one_error():
         from dpfedsyn.audit import runs
-        from dpfedsyn.audit.findings import CONSISTENT
         from dpfedsyn.report import audits, terminal, write
 
         audited = runs.audit(folder, retrain=retrain)
@@ -57,9 +56,8 @@ def audit_run(folder: Folder, retrain: Retrain = False) -> None:
         screen = console()
         shown = audited.to_dict()
         terminal.show(screen, (audits.summary(shown),))
-        for finding in audited.findings:
-            if finding.verdict != CONSISTENT:
-                terminal.say(screen, str(finding))
+        for remark in audits.remarks(shown):
+            terminal.say(screen, remark)
         terminal.say(screen, audits.sentence(shown))
         terminal.say(screen, f"All of it: {folder / runs.FILE}, silo-internal like the ledgers.")
     raise typer.Exit(audited.exit_code)

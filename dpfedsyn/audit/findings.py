@@ -39,11 +39,6 @@ class Finding:
         """Return the finding as JSON-ready values."""
         return asdict(self)
 
-    def __str__(self) -> str:
-        where = f"{self.silo}: " if self.silo else ""
-        sentences = " ".join(part for part in (self.fact, self.consequence, self.mend) if part)
-        return f"{self.verdict} {where}{self.check}: {sentences}"
-
 
 @dataclass(frozen=True)
 class Measured:

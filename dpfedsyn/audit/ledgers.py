@@ -20,6 +20,7 @@ from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import CONSISTENT, INCONCLUSIVE, WHOLE_RUN, Finding, one
 
 TIGHT = 1e-4  # a calibrated multiplier, lowered by so much, no longer meets the budget
+LEAST_MULTIPLIER = 0.2 * (1.0 + TIGHT)  # of DP-SGD: however large a budget is
 TRAINING = ("counts", "means", "moments", "dp-sgd")
 
 NEW_RUN = "Start a new run with the corrected program; its budget composes with this run's."
@@ -107,7 +108,7 @@ def _training(evidence: Evidence, silo: SiloEvidence) -> Finding:
             if not claimed <= budget * (1.0 + ROUNDED):
                 faults.append(f"with noise multiplier {multiplier:.6g} the claim is epsilon = "
                               f"{claimed:.6g} of a budget of {budget:g}")  # fmt: skip
-            elif below <= budget:
+            elif below <= budget and multiplier > LEAST_MULTIPLIER:
                 faults.append(
                     f"steps are charged at noise multiplier {multiplier:.9g}, but the settings "
                     f"train with the least one that meets epsilon = {budget:g}, and "

@@ -53,6 +53,18 @@ def summary(audit: Json) -> Table:
     return Table("Audit", ("check", *(v.lower() for v in verdicts)), text(cells))
 
 
+def remarks(audit: Json) -> list[str]:
+    """Say each violation, then what could not be looked at; silos with the same share a line."""
+    told: dict[tuple[str, ...], list[str]] = {}
+    for f in sorted(audit["findings"], key=lambda f: f["verdict"] != VIOLATION):
+        if f["verdict"] != "CONSISTENT":
+            told.setdefault((f["verdict"], f["check"], _words(f)), []).append(f["silo"])
+    return [
+        f"{verdict} {', '.join(silos) or 'whole run'}: {check}: {words}"
+        for (verdict, check, words), silos in told.items()
+    ]
+
+
 def details(audit: Json) -> Table:
     """Every finding in words; violations first, then what could not be looked at."""
     order = {VIOLATION: 0, "INCONCLUSIVE": 1}
@@ -62,11 +74,15 @@ def details(audit: Json) -> Table:
             f["check"],
             f["silo"] or "whole run",
             f["verdict"].lower(),
-            " ".join(part for part in (f["fact"], f["consequence"], f["mend"]) if part),
+            _words(f),
         )
         for f in found
     ]
     return Table("Findings", ("check", "silo", "verdict", "what was found"), text(rows))
+
+
+def _words(finding: Json) -> str:
+    return " ".join(part for part in (finding[k] for k in ("fact", "consequence", "mend")) if part)
 
 
 def _of_this(audit: Json, statement: Json) -> bool:

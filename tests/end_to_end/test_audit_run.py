@@ -23,13 +23,13 @@ from accountants.anchor import Anchored, FileAnchor
 from accountants.events import to_json
 from accountants.filter import GaussianFilter
 from accountants.ledger import Ledger
-from accountants.rows import Charge, canonical_json, next_mac
+from accountants.rows import Charge, Header, canonical_json, first_mac, next_mac
 from accountants.storage import snapshot
 from accountants.verification import read_chain
 from dpfedsyn import budget as budgets
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
-from dpfedsyn import keys, lattice
+from dpfedsyn import keys, lattice, sums, train
 from dpfedsyn import plan as planning
 from dpfedsyn import run as runner
 from dpfedsyn.audit import runs
@@ -182,7 +182,12 @@ def test_a_run_that_is_going_on_is_not_audited(run: Path) -> None:
 # --- charges
 
 
-def rewritten(run: Path, silo: str, edit: Callable[[Charge], Charge | None]) -> None:
+def rewritten(
+    run: Path,
+    silo: str,
+    edit: Callable[[Charge], Charge | None],
+    head: Callable[[Header], Header] = lambda header: header,
+) -> None:
     """Write a silo's ledger anew as its owner can: rows edited or left out, chained and anchored.
 
     A row that is left out takes its reply along.
@@ -192,7 +197,8 @@ def rewritten(run: Path, silo: str, edit: Callable[[Charge], Charge | None]) -> 
     with snapshot(path) as connection:
         chain = read_chain(connection, key.chain, path)
     edited = [edit(charge) for charge in chain.charges]
-    mac, charges = chain.macs[0], [charge for charge in edited if charge is not None]
+    header, charges = head(chain.header), [charge for charge in edited if charge is not None]
+    mac = first = first_mac(key.chain, header)
     rows = []
     for seq, charge in enumerate(charges, start=1):
         own = replace(charge, seq=seq)
@@ -203,6 +209,7 @@ def rewritten(run: Path, silo: str, edit: Callable[[Charge], Charge | None]) -> 
         marks = dict(connection.execute("SELECT seq, prune_round FROM replies"))
         connection.execute("DELETE FROM replies")
         connection.execute("DELETE FROM charges")
+        connection.execute("UPDATE header SET text = ?, mac = ?", (header.canonical(), first))
         for (own, link), charge in zip(rows, charges, strict=True):
             connection.execute(
                 f"INSERT INTO charges VALUES ({','.join('?' * len(columns(connection)))})",
@@ -216,7 +223,7 @@ def rewritten(run: Path, silo: str, edit: Callable[[Charge], Charge | None]) -> 
     assert kept is not None
     kept.unlink()
     anchor = FileAnchor(kept, key=key.chain)
-    anchor.begin(chain.macs[0])
+    anchor.begin(first)
     anchor.advance(Anchored(len(rows), mac))
     assert call("ledger", "verify", path).exit_code == 0
 
@@ -325,6 +332,43 @@ def test_rows_that_are_charged_as_one_are_found(tmp_path: Path) -> None:
     assert found["charges of rounds"] == list(SILOS)
 
 
+def test_a_record_s_share_that_is_charged_too_small_is_found(tmp_path: Path) -> None:
+    """Of an ensemble: one record moves one of twelve parts, not half of one."""
+    whole = AnswerMechanism.record_mu2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            AnswerMechanism, "record_mu2", lambda self, *noise, **moved: whole(self, *noise) / 4
+        )
+        runner.run(configuration.load("answers-only", list(ENSEMBLE)), tmp_path / "run")
+    assert violated(tmp_path / "run") == {"charges of rounds": list(SILOS)}
+
+
+def test_a_key_that_silos_share_is_found(tmp_path: Path) -> None:
+    """One secret for all of them, hence one ledger id and digests in common."""
+
+    def fault(patch: Patch) -> None:
+        repeatable = keys.repeatable
+        patch.setattr(keys, "repeatable", lambda seed, silo: repeatable(seed, "all"))
+
+    run = faulty(tmp_path, fault)
+    assert violated(run)["distinct"] == [""]
+    (finding,) = [f for f in runs.audit(run).findings if f.check == "distinct"]
+    assert "cleveland and hungarian have the same key" in finding.fact
+    assert "share" in finding.fact
+
+
+def test_a_round_that_is_missing_in_the_log_is_found(run: Path) -> None:
+    """The server's checkpoint is further than what the log accounts for."""
+    log = run / "rounds.jsonl"
+    text = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    log.write_text("".join([*text[:3], *text[4:]]), encoding="utf-8")
+    assert violated(run)["charge before release"] == list(SILOS)
+    log.write_text("{}\n", encoding="utf-8")
+    refused = call("audit", run)
+    assert refused.exit_code == 2
+    assert "a line is damaged" in " ".join(refused.output.split())
+
+
 def test_a_cap_that_was_passed_is_a_damaged_ledger(tmp_path: Path) -> None:
     """A filter that refuses nothing: the ledger breaks its own header, exit code 4."""
     settings = configuration.load("answers-only", list(ENSEMBLE))
@@ -348,6 +392,62 @@ def test_a_cap_above_the_settings_is_found(tmp_path: Path) -> None:
         )  # fmt: skip
 
     assert violated(faulty(tmp_path, fault))["terms"] == list(SILOS)
+
+
+def planned_as(kind: str, **changes: Any) -> Callable[[Header], Header]:
+    """Return an edit of one planned mechanism of a header."""
+
+    def edit(header: Header) -> Header:
+        planned = (replace(p, **changes) if p.kind == kind else p for p in header.planned)
+        return replace(header, planned=tuple(planned))
+
+    return edit
+
+
+HEADERS: dict[str, tuple[str, Callable[[Header], Header]]] = {
+    "unit": ("terms", lambda h: replace(h, unit="person")),
+    "adjacency": ("terms", lambda h: replace(h, adjacency="zero-out")),
+    "delta": ("terms", lambda h: replace(h, delta=1e-4)),
+    "cap": ("terms", lambda h: replace(h, answers_cap=h.answers_cap * 1.001)),
+    "group": ("terms", planned_as("counts", group="A")),
+    "counts": ("terms", planned_as("counts", event=Gaussian(3.6))),
+    "moments": ("terms", planned_as("moments", event=Gaussian(0.8))),
+    "uses": ("terms", planned_as("dp-sgd", uses=13)),
+    "rate": ("training event", planned_as("dp-sgd", event=PoissonSampled(Gaussian(1.14), 0.2))),
+    "too little noise": (
+        "training event", planned_as("dp-sgd", event=PoissonSampled(Gaussian(1.1), 0.25))
+    ),
+    "draws": ("draws", lambda h: replace(h, draws_cap=None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", HEADERS)
+def test_a_header_of_another_promise_is_found(edit: str, run: Path) -> None:
+    """With a valid chain: what the ledger enforces has to be what the settings ask for."""
+    check, head = HEADERS[edit]
+
+    def follow(charge: Charge) -> Charge:
+        with snapshot(ledger(run, "va")) as connection:
+            key = keys.load(run / "silos" / "va" / "key").chain
+            header = head(read_chain(connection, key, ledger(run, "va")).header)
+        own = {p.kind: p for p in header.planned}.get(charge.kind)
+        return charge if own is None else replace(charge, event=own.event, group=own.group)
+
+    rewritten(run, "va", follow, head)
+    assert "va" in violated(run)[check]
+
+
+def test_sums_with_less_noise_than_their_charge_are_found(tmp_path: Path) -> None:
+    """Of counts by the ledger alone, of moments by the records."""
+
+    def fault(patch: Patch) -> None:
+        patch.setattr(train, "sums_lattice", lambda std: sums.sums_lattice(0.5 * std))
+
+    run = faulty(tmp_path, fault)
+    assert violated(run)["counts"] == list(SILOS)
+    repeated = [f for f in runs.audit(run, retrain=True).findings if f.check == "training repeated"]
+    assert all("moments hold other sums" in f.fact for f in repeated)
+    assert [f.verdict for f in repeated] == ["VIOLATION"] * len(SILOS)
 
 
 def test_an_edited_ledger_is_damaged(run: Path) -> None:
