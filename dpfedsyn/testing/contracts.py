@@ -75,7 +75,9 @@ class _Contract:
     calibrate: Callable[[float, float, float, int], float] | None
 
     def epsilon(self, history: History, delta: float, make: Any = None) -> float:
-        return float(self.filled(history, make).get_epsilon(delta))
+        found = float(self.filled(history, make).get_epsilon(delta))
+        assert not math.isnan(found), f"epsilon of {history} at delta = {delta} is NaN"
+        return found
 
     def filled(self, history: History, make: Any = None) -> Any:
         accountant = (make or self.make)()
@@ -100,10 +102,12 @@ def _event(history: History) -> Event:
     return Composed(tuple(steps))
 
 
-SIGMAS, RATES = st.floats(0.6, 5.0), st.sampled_from([0.001, 0.01, 0.05, 0.2, 1.0])
-DELTAS = st.sampled_from([1e-3, 1e-5, 1e-7])
-STEPS = st.tuples(SIGMAS, RATES, st.integers(1, 200))
-CASES = st.tuples(st.lists(STEPS, min_size=1, max_size=3), DELTAS)
+# From grids: every pair of noise and rate costs the certified reference a table of its own.
+SIGMAS = st.sampled_from([1.0, 0.7, 2.0, 4.0])
+RATES = st.sampled_from([0.01, 0.1, 1.0])
+DELTAS = st.sampled_from([1e-5, 1e-3])
+STEPS = st.tuples(SIGMAS, RATES, st.sampled_from([10, 1, 100]))
+CASES = st.tuples(st.lists(STEPS, min_size=1, max_size=2), DELTAS)
 
 
 def _monotone(contract: _Contract, case: Any, change: Callable[[Step], Step]) -> None:
@@ -160,7 +164,8 @@ def _pure_query(contract: _Contract, case: Any) -> None:
 
 
 def _certified(contract: _Contract, case: Any) -> None:
-    history, delta = case
+    steps, delta = case
+    history = steps[:1]  # one kind of steps: the certified bound of a mixture takes seconds
     if contract.adjacency == "replace":  # a sum of clipped terms moves by 2 C
         history = [(sigma, 1.0, steps) for sigma, _, steps in history]
         event = _event([(sigma / 2, rate, steps) for sigma, rate, steps in history])
@@ -223,7 +228,7 @@ def accountant_contract(
     calibrate: Callable[[float, float, float, int], float] | None = None,
     tolerance: float = 1e-6,
     slack: float = 0.0,
-    max_examples: int = 20,
+    max_examples: int = 10,
     clauses: Sequence[Clause] = CLAUSES,
 ) -> None:
     """Check every clause; name all that are broken.
@@ -266,7 +271,6 @@ def _property(contract: _Contract, clause: Clause, max_examples: int) -> Callabl
     )
     @given(CASES)
     def holds(case: tuple[list[Step], float]) -> None:
-        assert not math.isnan(contract.epsilon(case[0], case[1])), f"epsilon of {case} is NaN"
         clause.check(contract, case)
 
     return holds
