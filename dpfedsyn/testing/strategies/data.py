@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from hypothesis import assume
@@ -16,6 +16,8 @@ Array = NDArray[Any]
 
 # What breaks clipping: not a number, overflow of squares, numbers without leading bit, signed zero.
 EXTREMES = (float("nan"), float("inf"), -float("inf"), 1e38, -1e38, 1e-310, 5e-324, -0.0)
+
+_WIDTHS: dict[int, Literal[16, 32, 64]] = {2: 16, 4: 32, 8: 64}
 
 
 def records(
@@ -31,12 +33,11 @@ def records(
         bound: largest absolute value of usual entries. extreme: with `EXTREMES` too, as far as the
             type has them.
     """
-    width = 8 * np.dtype(dtype).itemsize
     usual: st.SearchStrategy[float]
     if np.dtype(dtype).kind == "f":
-        usual = st.floats(-bound, bound, width=width)
+        usual = st.floats(-bound, bound, width=_WIDTHS[np.dtype(dtype).itemsize])
     else:
-        usual = st.integers(0, int(bound))  # type: ignore[assignment]
+        usual = st.integers(0, int(bound))
     if extreme:
         with np.errstate(over="ignore", under="ignore"):
             usual |= st.sampled_from([float(np.dtype(dtype).type(x)) for x in EXTREMES])

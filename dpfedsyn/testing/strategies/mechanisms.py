@@ -33,7 +33,8 @@ class Mechanism:
         total = (rows if self.bug == "no clipping" else self._clipped(rows)).sum(axis=0)
         noise = self._noise(rows, (n, rows.shape[1]), rng)
         if self.bug == "mean by own count":
-            return (total + noise) / max(1, len(rows))
+            mean: Array = (total + noise) / max(1, len(rows))
+            return mean
         if self.bug == "count leaks":
             return np.column_stack([total + noise, np.full(n, float(len(rows)))])
         result: Array = total + noise
