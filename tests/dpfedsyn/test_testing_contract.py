@@ -172,9 +172,7 @@ def test_a_bad_calibration_is_caught(factor, said):
     """Too little noise breaks the budget, far too much wastes it."""
     wrong = lambda *question: factor * zcdp_noise(*question)  # noqa: E731
     with pytest.raises(AssertionError, match=said):
-        accountant_contract(
-            of_history(zcdp), calibrate=wrong, clauses=CLAUSES[-1:], max_examples=2
-        )
+        accountant_contract(of_history(zcdp), calibrate=wrong, clauses=CLAUSES[-1:], max_examples=2)
 
 
 def test_steps_are_noted_one_by_one_where_there_is_no_history():

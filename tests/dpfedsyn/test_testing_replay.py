@@ -83,13 +83,17 @@ CORRECT = {
     "module random": lambda d, rng: [x + random.gauss(0.0, 2.0) for x in clipped_sum(d)],
     "torch": lambda d, rng: tensor_sum(d) + torch.normal(0.0, 2.0, (4,)),
     "torch around the value": lambda d, rng: torch.normal(tensor_sum(d), 2.0),
-    "torch distribution": lambda d, rng: tensor_sum(d) + torch.distributions.Normal(0.0, 2.0).sample((4,)),
+    "torch distribution": lambda d, rng: (
+        tensor_sum(d) + torch.distributions.Normal(0.0, 2.0).sample((4,))
+    ),
     "torch in place": tensor_in_place,
     "torch scaled late": tensor_scaled_late,
     "torch normal_": tensor_normal_in_place,
     "torch reversed": lambda d, rng: 0.0 - (torch.normal(0.0, 2.0, (4,)) - tensor_sum(d)),
-    "post-processing": lambda d, rng: {"m": max(0.0, float((clipped_sum(d) + rng.normal(0, 2, 4))[0]))},
-}  # fmt: skip
+    "post-processing": lambda d, rng: {
+        "m": max(0.0, float((clipped_sum(d) + rng.normal(0, 2, 4))[0]))
+    },
+}
 
 
 @pytest.mark.parametrize("pair", BOTH_WAYS, ids=["added", "removed"])
@@ -146,32 +150,84 @@ class Answer:
 
 
 LEAKS = {
-    "half noise": (lambda d, rng: clipped_sum(d) + rng.normal(0.0, 1.0, 4), "budget", "lie 1 standard"),
-    "no noise": (lambda d, rng: clipped_sum(d) + 0.0 * rng.normal(0.0, 1.0, 4), "budget", "lie inf"),
-    "laplace for gaussian": (lambda d, rng: clipped_sum(d) + rng.laplace(0.0, 2.0, 4), "budget", "laplace noise is used"),
-    "no clipping": (lambda d, rng: d.sum(axis=0) + rng.normal(0.0, 9.0, 4), "sensitivity", "moves by 6 in L2, and 1"),
-    "NaN": (lambda d, rng: np.where(len(d) > 3, np.nan, clipped_sum(d)) + rng.normal(0.0, 2.0, 4), "sensitivity", "moves by inf"),
-    "mean by own count": (lambda d, rng: CORRECT["numpy"](d, rng) / len(d), "unnoised output", r"output\[0\]"),
+    "half noise": (
+        lambda d, rng: clipped_sum(d) + rng.normal(0.0, 1.0, 4),
+        "budget",
+        "lie 1 standard",
+    ),
+    "no noise": (
+        lambda d, rng: clipped_sum(d) + 0.0 * rng.normal(0.0, 1.0, 4),
+        "budget",
+        "lie inf",
+    ),
+    "laplace for gaussian": (
+        lambda d, rng: clipped_sum(d) + rng.laplace(0.0, 2.0, 4),
+        "budget",
+        "laplace noise is used",
+    ),
+    "no clipping": (
+        lambda d, rng: d.sum(axis=0) + rng.normal(0.0, 9.0, 4),
+        "sensitivity",
+        "moves by 6 in L2, and 1",
+    ),
+    "NaN": (
+        lambda d, rng: np.where(len(d) > 3, np.nan, clipped_sum(d)) + rng.normal(0.0, 2.0, 4),
+        "sensitivity",
+        "moves by inf",
+    ),
+    "mean by own count": (
+        lambda d, rng: CORRECT["numpy"](d, rng) / len(d),
+        "unnoised output",
+        r"output\[0\]",
+    ),
     "a coordinate": (leaves_a_coordinate, "unnoised output", r"output\[0\] is"),
-    "count": (lambda d, rng: (rng.normal(), len(d)), "unnoised output", r"output\[1\] is np.int64\(3\)|output\[1\] is"),
-    "metadata": (lambda d, rng: Answer(0.0, f"n={len(d)}"), "unnoised output", r"output\.meta is 'n="),
+    "count": (lambda d, rng: (rng.normal(), len(d)), "unnoised output", r"output\[1\] is"),
+    "metadata": (
+        lambda d, rng: Answer(0.0, f"n={len(d)}"),
+        "unnoised output",
+        r"output\.meta is 'n=",
+    ),
     "keys": (lambda d, rng: {str(x): 0.0 for x in d[:, 0]}, "unnoised output", "output has keys"),
     "type": (lambda d, rng: 1 if len(d) > 3 else 1.0, "unnoised output", "on one side and a"),
     "number of items": (lambda d, rng: [0.0] * len(d), "unnoised output", "items on one side"),
     "output's shape": (lambda d, rng: np.zeros(len(d)), "unnoised output", "float64"),
-    "signed zero": (lambda d, rng: np.array([0.0 if len(d) > 3 else -0.0]), "unnoised output", r"output\[0\]"),
-    "module": (lambda d, rng: constant_module(float(len(d))), "unnoised output", r"output\['weight'\]"),
+    "signed zero": (
+        lambda d, rng: np.array([0.0 if len(d) > 3 else -0.0]),
+        "unnoised output",
+        r"output\[0\]",
+    ),
+    "module": (
+        lambda d, rng: constant_module(float(len(d))),
+        "unnoised output",
+        r"output\['weight'\]",
+    ),
     "float": (lost_as_a_float, "unnoised output", "never seen to be added"),
     "scale": (lambda d, rng: 1.0 + rng.normal(0.0, d.std() + 1.0), "noise scale", "has scale"),
-    "noise by row": (lambda d, rng: clipped_sum(d)[0] + rng.normal(0.0, 9.0, len(d)), "control flow", r"\(3,\)"),
+    "noise by row": (
+        lambda d, rng: clipped_sum(d)[0] + rng.normal(0.0, 9.0, len(d)),
+        "control flow",
+        r"\(3,\)",
+    ),
     "draws": (lambda d, rng: [1.0 + rng.normal() for _ in d], "control flow", "3 times|4 times"),
-    "law": (lambda d, rng: 1.0 + (rng.normal(0, 1, 1) if len(d) > 3 else rng.laplace(0, 1, 1)), "control flow", "laplace of shape"),
+    "law": (
+        lambda d, rng: 1.0 + (rng.normal(0, 1, 1) if len(d) > 3 else rng.laplace(0, 1, 1)),
+        "control flow",
+        "laplace of shape",
+    ),
     "which are noised": (skips_small_ones, "control flow", "noise is added to"),
-    "broadcast": (lambda d, rng: clipped_sum(d) + rng.normal(0.0, 2.0), "broadcast noise", r"shape \(\)"),
+    "broadcast": (
+        lambda d, rng: clipped_sum(d) + rng.normal(0.0, 2.0),
+        "broadcast noise",
+        r"shape \(\)",
+    ),
     "reuse": (reuses, "reused noise", "added to another value before"),
     "error": (fails_on_many, "error on one side", "too many"),
-    "outside noise": (lambda d, rng: clipped_sum(d) + secrets.randbelow(10**9), "unfrozen randomness", "two runs"),
-}  # fmt: skip
+    "outside noise": (
+        lambda d, rng: clipped_sum(d) + secrets.randbelow(10**9),
+        "unfrozen randomness",
+        "two runs",
+    ),
+}
 
 
 def constant_module(value):

@@ -31,7 +31,7 @@ def test_neighbours_differ_in_one_unit(adjacency, most):
     def check(pair):
         without, with_ = pair
         gone, come = rows_of(without) - rows_of(with_), rows_of(with_) - rows_of(without)
-        assert 1 <= come.total() + gone.total()
+        assert come.total() + gone.total() >= 1
         assert come.total() <= most
         if adjacency == "add-or-remove":
             assert gone.total() == 0
@@ -145,6 +145,19 @@ def test_a_correct_mechanism_keeps_its_claim(mechanism):
     """No alarm where there is nothing, at 1e-6 each."""
     found = audit(mechanism, dps.worst_case(mechanism), claim=GDP(1.0), max_calls=4000)
     assert found.verdict == "CONSISTENT"
+
+
+@given(dps.neighbours(dps.records((2,), extreme=True), max_size=2))
+@settings(QUICK, max_examples=12)
+def test_a_correct_mechanism_answers_on_every_data_set(pair):
+    """Empty ones and extreme numbers included: finite, of one shape, and no more than its claim."""
+    rng = np.random.default_rng(0)
+    one, other = (dps.Mechanism(1.0)(data, 5, rng) for data in pair)
+    assert one.shape == other.shape == (5, 2)
+    assert np.isfinite(one).all()
+    assert np.isfinite(other).all()
+    found = audit(dps.Mechanism(1.0), pair, claim=GDP(1.0), max_calls=300, alpha=1e-6)
+    assert found.verdict != "VIOLATION"
 
 
 def test_all_broken_mechanisms_are_drawn():

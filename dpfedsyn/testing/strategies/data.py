@@ -31,12 +31,11 @@ def records(
         bound: largest absolute value of usual entries. extreme: with `EXTREMES` too, as far as the
             type has them.
     """
-    width = 8 * np.dtype(dtype).itemsize
     usual: st.SearchStrategy[float]
     if np.dtype(dtype).kind == "f":
-        usual = st.floats(-bound, bound, width=width)
+        usual = st.floats(-bound, bound, width=32 if np.dtype(dtype).itemsize == 4 else 64)
     else:
-        usual = st.integers(0, int(bound))  # type: ignore[assignment]
+        usual = st.integers(0, int(bound))
     if extreme:
         with np.errstate(over="ignore", under="ignore"):
             usual |= st.sampled_from([float(np.dtype(dtype).type(x)) for x in EXTREMES])

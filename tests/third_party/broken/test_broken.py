@@ -78,7 +78,5 @@ class ForgetfulMachine(LedgerMachine):
     adapter = ForgetfulBudget
 
 
-ForgetfulMachine.TestCase.settings = settings(
-    FEW, phases=[Phase.generate], stateful_step_count=10
-)
+ForgetfulMachine.TestCase.settings = settings(FEW, phases=[Phase.generate], stateful_step_count=10)
 TestForgetful = ForgetfulMachine.TestCase

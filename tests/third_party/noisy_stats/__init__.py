@@ -41,7 +41,7 @@ def global_noise_sum(data, rng):
     return total + 2.0 * np.random.standard_normal(total.shape)
 
 
-class OverBudget(Exception):
+class OverBudget(Exception):  # noqa: N818
     """Refused."""
 
 
