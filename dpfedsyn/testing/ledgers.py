@@ -102,7 +102,7 @@ class LedgerMachine(RuleBasedStateMachine):
         folder.mkdir()
         return folder
 
-    def _copied(self) -> Path:
+    def copied(self) -> Path:
         """Return a copy of the files as they lie on the disk now."""
         copy = self._new_folder()
         shutil.copytree(self.folder, copy, dirs_exist_ok=True)
@@ -111,7 +111,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _spent_on_disk(self) -> Fraction:
         """What another process finds in the files as they are now."""
         other = type(self).adapter()
-        other.open(self._copied())
+        other.open(self.copied())
         try:
             return Fraction(other.spent())
         finally:
@@ -216,7 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     def _lose_process(self) -> None:
-        copy = self._copied()
+        copy = self.copied()
         self.ledger.close()
         self.folder, self.ledger = copy, type(self).adapter()
         self.ledger.open(copy)

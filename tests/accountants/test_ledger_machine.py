@@ -1,15 +1,12 @@
-"""The ledger against a simple model, with crashes: a Hypothesis state machine."""
+"""The ledger against a simple model, with crashes: the kit's state machine, and what is our own."""
 
+import contextlib
 import math
-import shutil
-import tempfile
-from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from accountants import (
     BudgetExhausted,
@@ -21,126 +18,123 @@ from accountants import (
     ReplyPruned,
     verify,
 )
+from dpfedsyn.testing import LedgerMachine
 
 KEY = b"k" * 32
-CAP, USES, KEEP = 4.0, 3, 2
-HEADER = Header(
-    "0a", "swiss", "r", "record", "add-or-remove", 1e-5,
-    (Planned("moments", "A", Gaussian(3.0), USES),), CAP, None, KEEP, "1",
-)  # fmt: skip
-COSTS = st.sampled_from([0.25, 0.5, 1.0, 1.75, 3.0, 0.0, -1.0, math.nan, math.inf])
+USES, KEEP = 3, 2
+NAME = "ledger.sqlite"
 
 
-class LedgerMachine(RuleBasedStateMachine):
-    """Every accepted charge is there for good, every refused one leaves no trace."""
+class OurLedger:
+    """The kit's adapter: answers, one a round, replies kept for two rounds."""
+
+    refusals = (BudgetExhausted, ReplyPruned)
+
+    def __init__(self):
+        self.ledger = None
+
+    def create(self, folder, cap):
+        header = Header(
+            "0a", "swiss", "r", "record", "add-or-remove", 1e-5,
+            (Planned("moments", "A", Gaussian(3.0), USES),), cap, None, KEEP, "1",
+        )  # fmt: skip
+        self.path = folder / NAME
+        self.ledger = Ledger.create(self.path, header, key=KEY)
+
+    def open(self, folder):
+        self.path = folder / NAME
+        self.ledger = Ledger.open(self.path, key=KEY)
+
+    def close(self):
+        if self.ledger is not None:
+            self.ledger.close()
+
+    def spent(self):
+        return self.ledger.totals().answers_mu2
+
+    def request(self, query, cost, draw):
+        known = self.ledger.find(query)
+        if known is not None and known.reply is not None:
+            return known.reply
+        ticket = self.ledger.admit(
+            digest=query, kind="answer", group="B", mu2=cost, round=self.answers(),
+            event=Gaussian(cost**-0.5 if 0 < cost < math.inf else 1.0),
+        )  # fmt: skip
+        return self.ledger.commit(ticket, draw()).reply
+
+    def answers(self):
+        """How many answers were charged."""
+        return sum(charge.kind == "answer" for charge in self.ledger.charges())
+
+
+class OurLedgerMachine(LedgerMachine):
+    """Also planned blocks, pruned replies, the chain's head and rows in order."""
+
+    adapter = OurLedger
 
     def __init__(self):
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
-        self.path = self.folder / "ledger.sqlite"
-        self.ledger = Ledger.create(self.path, HEADER, key=KEY)
-        self.spent, self.uses, self.round, self.copies = Fraction(0), 0, 0, 0
-        self.rows = {}  # digest -> [round, reply or None, is an answer], in order
-        self.heads = [self.ledger.head]
-
-    def teardown(self):
-        self.ledger.close()
-        shutil.rmtree(self.folder)
-
-    def charged(self, digest, number, reply, is_answer):
-        """Bring the model up to date after a commit."""
-        if is_answer:
-            for row in self.rows.values():
-                if row[2] and row[0] <= number - KEEP:
-                    row[1] = None
-        self.rows[digest] = [number, reply, is_answer]
-        self.heads.append(self.ledger.head)
-
-    @rule(mu2=COSTS, reply=st.none() | st.binary(max_size=300), advance=st.integers(0, 2))
-    def answer(self, mu2, reply, advance):
-        """Admit and commit an answer, if the model says that it fits."""
-        digest, number = f"q{len(self.rows)}".encode(), self.round + advance
-        event = Gaussian(mu2**-0.5 if mu2 > 0 and math.isfinite(mu2) else 1.0)
-        fits = mu2 > 0 and math.isfinite(mu2) and self.spent + Fraction(mu2) <= Fraction(CAP)
-        try:
-            ticket = self.ledger.admit(
-                digest=digest, kind="answer", group="B", event=event, mu2=mu2, round=number
-            )
-            committed = self.ledger.commit(ticket, reply)
-        except BudgetExhausted:
-            assert not fits
-            return
-        assert fits
-        assert (committed.reply, committed.seq) == (reply, len(self.rows) + 1)
-        self.spent += Fraction(mu2)
-        self.round = number
-        self.charged(digest, number, reply, True)
+        self.uses, self.blocks, self.charged = 0, 0, []
 
     @rule(uses=st.integers(0, 3))
     def train(self, uses):
-        """Charge a planned block."""
-        digest = f"q{len(self.rows)}".encode()
+        """Charge a planned block, if the model says that its uses are left."""
+        digest, ledger = b"block %d" % self.blocks, self.ledger.ledger
 
         def block():
-            ticket = self.ledger.admit(
+            ticket = ledger.admit(
                 digest=digest, kind="moments", group="A", event=Gaussian(3.0), uses=uses
             )
-            self.ledger.commit(ticket, b"moments")
+            ledger.commit(ticket, b"moments")
 
         if uses == 0 or self.uses + uses > USES:
             with pytest.raises(LedgerMismatch if uses == 0 else BudgetExhausted):
                 block()
             return
         block()
-        self.uses += uses
-        self.charged(digest, 0, b"moments", False)
-
-    @precondition(lambda self: self.rows)
-    @rule(data=st.data())
-    def redeliver(self, data):
-        """An old query is found with its reply, or refused; it is never charged again."""
-        digest = data.draw(st.sampled_from(list(self.rows)))
-        _, reply, is_answer = self.rows[digest]
-        assert self.ledger.find(digest).reply == reply
-        had_reply = self.ledger.find(digest).reply_sha256 is not None
-        expected = ReplyPruned if had_reply and reply is None else LedgerMismatch
-        kind, group = ("answer", "B") if is_answer else ("moments", "A")
-        with pytest.raises(expected):
-            self.ledger.admit(digest=digest, kind=kind, group=group, event=Gaussian(3.0), mu2=1 / 9)
+        self.uses, self.blocks = self.uses + uses, self.blocks + 1
 
     @rule()
-    def reopen(self):
-        """Close in order and open again."""
-        self.ledger.close()
-        self.ledger = Ledger.open(self.path, key=KEY)
+    def admit_only(self):
+        """A ticket that is never committed leaves nothing."""
+        ledger, before = self.ledger.ledger, self.ledger.ledger.head
+        with contextlib.suppress(BudgetExhausted):
+            ledger.admit(digest=b"lost", kind="answer", group="B", event=Gaussian(1.0), mu2=1.0)
+        assert (ledger.find(b"lost"), ledger.head) == (None, before)
 
-    @rule(admit_first=st.booleans())
-    def crash(self, admit_first):
-        """The files as they lie on the disk at this moment are all that is left."""
-        if admit_first and self.spent + 1 <= CAP:
-            self.ledger.admit(
-                digest=b"lost", kind="answer", group="B", event=Gaussian(1.0), mu2=1.0
-            )
-        self.copies += 1
-        copy = self.folder / f"copy-{self.copies}" / self.path.name
-        copy.parent.mkdir()
-        for file in self.path.parent.glob(f"{self.path.name}*"):
-            shutil.copy(file, copy.with_name(file.name))
-        self.ledger.close()
-        assert verify(copy, key=KEY, expected_head=self.heads[-1]).warnings == ()
-        self.path, self.ledger = copy, Ledger.open(copy, key=KEY)
-        assert self.ledger.find(b"lost") is None
+    @precondition(lambda self: self.ledger.ledger.charges())
+    @rule(data=st.data())
+    def charge_again(self, data):
+        """A digest that was charged is never charged again: redelivered, or refused."""
+        ledger = self.ledger.ledger
+        charge = data.draw(st.sampled_from(ledger.charges()))
+        with pytest.raises(LedgerMismatch if charge.reply is not None else ReplyPruned):
+            ledger.admit(
+                digest=charge.digest, kind=charge.kind, group=charge.group, event=charge.event,
+                mu2=charge.mu2, uses=charge.uses,
+            )  # fmt: skip
+
+    @rule()
+    def verify_the_files(self):
+        """What lies on the disk now is the whole chain up to its head."""
+        head = self.ledger.ledger.head
+        assert verify(self.copied() / NAME, key=KEY, expected_head=head).warnings == ()
 
     @invariant()
-    def agrees_with_the_model(self):
-        """Rows, replies, totals, uses and head are the model's."""
-        found = self.ledger.charges()
-        assert [(c.digest, c.reply) for c in found] == [(d, r[1]) for d, r in self.rows.items()]
-        totals = self.ledger.totals()
-        assert Fraction(totals.answers_mu2) == self.spent <= Fraction(CAP)
-        assert totals.uses.get("moments", 0) == self.uses
-        assert (totals.rows, self.ledger.head) == (len(self.rows), self.heads[-1])
+    def rows_are_kept_in_order(self):
+        """Rows only grow; uses are the model's; the last answers' replies are kept, others not."""
+        ledger = self.ledger.ledger
+        charges, totals = ledger.charges(), ledger.totals()
+        rows = [(charge.digest, charge.reply_sha256) for charge in charges]
+        assert rows[: len(self.charged)] == self.charged
+        self.charged = rows
+        assert (totals.rows, totals.uses.get("moments", 0)) == (len(rows), self.uses)
+        answers = [charge for charge in charges if charge.kind == "answer"]
+        kept = [charge.reply is not None for charge in answers]
+        assert kept == [k >= len(answers) - KEEP for k in range(len(answers))]
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
-TestLedgerMachine = LedgerMachine.TestCase
+OurLedgerMachine.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=25, deadline=None
+)
+TestLedgerMachine = OurLedgerMachine.TestCase

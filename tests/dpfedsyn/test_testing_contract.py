@@ -24,6 +24,24 @@ def ours(history, delta):
     return epsilon(event(history), delta=delta).upper
 
 
+def zcdp(history, delta):
+    """Quick and valid: rho = sum n / (2 sigma^2), no amplification (Bun & Steinke 2016)."""
+    rho = math.fsum(n / (2 * sigma**2) for sigma, _, n in history)
+    return rho + 2 * math.sqrt(rho * math.log(1 / delta))
+
+
+def zcdp_replaced(history, delta):
+    """The same for a clipped sum that moves by 2 C."""
+    return zcdp([(sigma / 2, rate, n) for sigma, rate, n in history], delta)
+
+
+def zcdp_noise(target, delta, rate, steps):
+    """Its inverse in closed form, rounded up."""
+    log = math.log(1 / delta)
+    root = math.sqrt(log + target) - math.sqrt(log)
+    return math.sqrt(steps / 2) / root * (1 + 1e-9)
+
+
 def noise_for(target, delta, rate, steps):
     """Our calibration."""
     return calibrate(
@@ -54,16 +72,16 @@ def rdp():
 def test_our_accountant_keeps_the_contract():
     """All clauses, with calibration and replace."""
     accountant_contract(
-        of_history(ours), replace=of_history(replaced), calibrate=noise_for, max_examples=4
+        of_history(ours), replace=of_history(replaced), calibrate=noise_for, max_examples=1
     )
 
 
 def test_our_lower_end_is_a_lower_bound():
     """The same contract the other way round."""
     lower = of_history(lambda h, d: epsilon(event(h), delta=d).lower)
-    accountant_contract(lower, bounds="lower", max_examples=3)
+    accountant_contract(lower, bounds="lower", max_examples=1)
     with pytest.raises(AssertionError, match="lower bound"):
-        accountant_contract(of_history(lambda h, d: ours(h, d) * 1.01), bounds="lower")
+        accountant_contract(of_history(zcdp), bounds="lower", clauses=CLAUSES[-3:-2])
 
 
 def test_opacus_renyi_accountant_keeps_the_contract():
@@ -71,9 +89,9 @@ def test_opacus_renyi_accountant_keeps_the_contract():
     accountant_contract(rdp, max_examples=3)
 
 
-def forgets_sampling(history, delta):
-    """Counts all steps as sampled at a hundredth."""
-    return ours([(s, min(q, 0.01), n) for s, q, n in history], delta)
+def sampling_squared(history, delta):
+    """Amplifies by the square of the sampling rate, as if rho were q^2 rho at any noise."""
+    return zcdp([(sigma / rate**2, rate, n) for sigma, rate, n in history], delta)
 
 
 class Queried:
@@ -87,7 +105,7 @@ class Queried:
 
     def get_epsilon(self, delta):
         self.history.append((1.0, 0.01, 1))
-        return ours(self.history, delta)
+        return zcdp(self.history, delta)
 
 
 class Counted(Queried):
@@ -97,7 +115,7 @@ class Counted(Queried):
 
     def get_epsilon(self, delta):
         self.asked += 1
-        return 10.0 + self.asked / 100 + ours(self.history, delta)
+        return 10.0 + self.asked / 100 + zcdp(self.history, delta)
 
 
 def never_finite(history, delta):
@@ -110,11 +128,11 @@ BROKEN = {
     "grows with the sampling rate": of_history(lambda h, d: 100 - sum(q for _, q, _ in h)),
     "grows with the steps": of_history(lambda h, d: 1e4 - sum(n for _, _, n in h)),
     "grows as delta falls": of_history(lambda h, d: 1e3 * (1 + d)),
-    "the order of steps": of_history(lambda h, d: ours(h, d) + 10 * h[0][0] / len(h)),
-    "at once or apart": of_history(lambda h, d: ours(h, d) + len(h)),
+    "the order of steps": of_history(lambda h, d: zcdp(h, d) + 10 * h[0][0] / len(h)),
+    "at once or apart": of_history(lambda h, d: zcdp(h, d) + len(h)),
     "asking for epsilon turned the history": Queried,
     "asked twice": Counted,
-    "no claim contradicts": of_history(forgets_sampling),
+    "no claim contradicts": of_history(sampling_squared),
     "is NaN": of_history(never_finite),
 }
 
@@ -143,18 +161,18 @@ def test_each_clause_is_needed(clause):
 def test_replace_at_the_price_of_remove_is_caught():
     """Forgetting the factor 2."""
     with pytest.raises(AssertionError, match="moves by 2 C"):
-        accountant_contract(of_history(ours), replace=of_history(ours), clauses=CLAUSES[-2:-1])
+        accountant_contract(of_history(zcdp), replace=of_history(zcdp), clauses=CLAUSES[-2:-1])
     with pytest.raises(AssertionError, match="certified to be"):
         accountant_contract(of_history(ours), adjacency="replace", clauses=CLAUSES[-3:-2])
-    accountant_contract(of_history(replaced), adjacency="replace", clauses=CLAUSES[-3:-2])
+    accountant_contract(of_history(zcdp_replaced), adjacency="replace", clauses=CLAUSES[-3:-2])
 
 
 @pytest.mark.parametrize(("factor", "said"), [(0.9, "spends"), (1.5, "wastes")])
 def test_a_bad_calibration_is_caught(factor, said):
     """Too little noise breaks the budget, far too much wastes it."""
-    wrong = lambda *question: factor * noise_for(*question)  # noqa: E731
+    wrong = lambda *question: factor * zcdp_noise(*question)  # noqa: E731
     with pytest.raises(AssertionError, match=said):
-        accountant_contract(of_history(ours), calibrate=wrong, clauses=CLAUSES[-1:], max_examples=2)
+        accountant_contract(of_history(zcdp), calibrate=wrong, clauses=CLAUSES[-1:], max_examples=2)
 
 
 def test_steps_are_noted_one_by_one_where_there_is_no_history():

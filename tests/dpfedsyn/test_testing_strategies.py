@@ -147,6 +147,19 @@ def test_a_correct_mechanism_keeps_its_claim(mechanism):
     assert found.verdict == "CONSISTENT"
 
 
+@given(dps.neighbours(dps.records((2,), extreme=True), max_size=2))
+@settings(QUICK, max_examples=12)
+def test_a_correct_mechanism_answers_on_every_data_set(pair):
+    """Empty ones and extreme numbers included: finite, of one shape, and no more than its claim."""
+    rng = np.random.default_rng(0)
+    one, other = (dps.Mechanism(1.0)(data, 5, rng) for data in pair)
+    assert one.shape == other.shape == (5, 2)
+    assert np.isfinite(one).all()
+    assert np.isfinite(other).all()
+    found = audit(dps.Mechanism(1.0), pair, claim=GDP(1.0), max_calls=300, alpha=1e-6)
+    assert found.verdict != "VIOLATION"
+
+
 def test_all_broken_mechanisms_are_drawn():
     """None is missing from the strategy."""
     for bug in dps.BROKEN:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -17,8 +18,12 @@ PAGE = Path(str(dpfedsyn.testing.__file__)).parent / "FIVE_MINUTES.md"
 
 
 def run(folder, *arguments):
-    """Python in a folder, as its user would start it."""
-    settings = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    """Python in a folder, as its user would start it; it leaves nothing there."""
+    settings = {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(Path(tempfile.gettempdir()) / "dpfedsyn-hypothesis"),
+    }
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
@@ -48,7 +53,7 @@ def outcome(folder, junit):
     found = {}
     for case in ET.parse(folder / junit).getroot().iter("testcase"):
         failure = case.find("failure")
-        text = None if failure is None else (failure.get("message") or "") + (failure.text or "")
+        text = None if failure is None else failure.text or ""
         properties = {p.get("name"): p.get("value") for p in case.iter("property")}
         found[f"{case.get('classname')}.{case.get('name')}"] = text, properties
     return {name.split(".", 2)[-1].removesuffix(".runTest"): f for name, f in found.items()}

@@ -29,15 +29,13 @@ class Mechanism:
     bug: str | None = None
 
     def __call__(self, data: Array, n: int, rng: np.random.Generator) -> Array:
-        rows = data.reshape(len(data), -1)
+        rows = data.reshape(len(data), math.prod(data.shape[1:]))
         total = (rows if self.bug == "no clipping" else self._clipped(rows)).sum(axis=0)
-        noise = self._noise(rows, (n, rows.shape[1]), rng)
+        result: Array = total + self._noise(rows, (n, rows.shape[1]), rng)
         if self.bug == "mean by own count":
-            mean: Array = (total + noise) / max(1, len(rows))
-            return mean
+            result /= max(1, len(rows))
         if self.bug == "count leaks":
-            return np.column_stack([total + noise, np.full(n, float(len(rows)))])
-        result: Array = total + noise
+            result = np.column_stack([result, np.full(n, float(len(rows)))])
         return result
 
     def _clipped(self, rows: Array) -> Array:
