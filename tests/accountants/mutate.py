@@ -72,7 +72,7 @@ def copied() -> "tempfile.TemporaryDirectory[str]":
 
 def passes(tree: Path, tests: tuple[str, ...]) -> bool:
     """Whether these tests pass there; drawn cases are the same every time."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider"]
     command += [f"tests/accountants/{name}" for name in tests]
     environment = {**os.environ, "PYTHONPATH": str(tree), "HYPOTHESIS_PROFILE": "ci"}
     try:
