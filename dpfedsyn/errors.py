@@ -8,6 +8,7 @@
     ├─ ConfigError          (2)  every fault of a configuration at once
     ├─ DataError            (2)  file, row and column that the public schema refuses
     ├─ MechanismError       (2)  a release that has no finite sensitivity
+    ├─ AuditError           (2)  an audit that cannot be made as asked
     ├─ RunError             (2)  a run folder that cannot be used as asked
     └─ FederationError      (1)  SiloUnavailable · ProtocolMismatch
 
@@ -31,6 +32,7 @@ from accountants.errors import (
 
 __all__ = [
     "AccountingError",
+    "AuditError",
     "BudgetExhausted",
     "CalibrationFailed",
     "ConfigError",
@@ -65,6 +67,12 @@ class DataError(DPError):
 
 class MechanismError(DPError):
     """A release whose sensitivity would not be finite."""
+
+    exit_code = 2
+
+
+class AuditError(DPError):
+    """An audit that cannot be made: no neighbours, no testable claim, no callable mechanism."""
 
     exit_code = 2
 

@@ -1,0 +1,94 @@
+"""Exact bounds from counts: how often the auditor guessed the coin.
+
+Guesses may be learnt: each rule is fixed before its call, so that each guess is right with a
+probability of at most the claim's accuracy whatever came before, and the number of right guesses
+is stochastically at most binomial.
+"""
+
+import math
+
+from scipy.special import betaincinv, ndtr, ndtri
+from scipy.stats import binom
+
+from dpfedsyn.errors import AuditError
+
+
+def lower_rate(successes: int, trials: int, error: float) -> float:
+    """Clopper-Pearson lower end of a probability, at confidence 1 - error."""
+    _counted(successes, trials, error)
+    if successes == 0:
+        return 0.0
+    return float(betaincinv(successes, trials - successes + 1, error))
+
+
+def upper_rate(successes: int, trials: int, error: float) -> float:
+    """Clopper-Pearson upper end of a probability, at confidence 1 - error."""
+    return 1.0 - lower_rate(trials - successes, trials, error)
+
+
+def mu_of_accuracy(accuracy: float) -> float:
+    """The least mu whose mu-GDP lets a coin be guessed this often: 2 Phi^-1(accuracy)."""
+    return 2.0 * max(float(ndtri(accuracy)), 0.0)
+
+
+def mu_lower(successes: int, trials: int, error: float) -> float:
+    """Lower bound on mu from right guesses of a fair coin.
+
+    Guarantee:
+        The mechanism is mu-GDP for no mu below the result, wrongly so with a probability of at
+        most `error`: mu-GDP bounds the accuracy of every guess by Phi(mu / 2).
+    """
+    return mu_of_accuracy(lower_rate(successes, trials, error))
+
+
+def largest_mu(trials: int, error: float) -> float:
+    """What `mu_lower` is when every guess was right: no mu above it can be shown."""
+    return mu_of_accuracy(error ** (1.0 / trials)) if trials > 0 else 0.0
+
+
+def trials_for(accuracy: float, wanted: float, error: float, power: float = 0.95) -> int:
+    """Fewest guesses of `accuracy` that show it to be above `wanted`, with this power.
+
+    Raises:
+        AuditError: no number does, since accuracy <= wanted.
+    """
+    if not accuracy > wanted:
+        raise AuditError(
+            f"Guesses that are right with probability {accuracy:g} never show more than "
+            f"{wanted:g}; no number of calls would do."
+        )
+    high = 1
+    while _power(high, accuracy, wanted, error) < power:
+        high *= 2
+        if high > 10**12:
+            return high
+    low = high // 2
+    while high - low > max(1, high // 200):
+        middle = (low + high) // 2
+        low, high = (
+            (low, middle) if _power(middle, accuracy, wanted, error) >= power else (middle, high)
+        )
+    return high
+
+
+def p_value(successes: int, trials: int, probability: float) -> float:
+    """Chance of at least this many successes."""
+    return float(binom.sf(successes - 1, trials, probability))
+
+
+def accuracy_of_mu(mu: float) -> float:
+    """Phi(mu / 2): how often a coin can be guessed under mu-GDP."""
+    return float(ndtr(mu / 2.0))
+
+
+def _power(trials: int, accuracy: float, wanted: float, error: float) -> float:
+    critical = binom.isf(error, trials, wanted)
+    return float(binom.sf(critical, trials, accuracy)) if math.isfinite(critical) else 0.0
+
+
+def _counted(successes: int, trials: int, error: float) -> None:
+    if not (0 <= successes <= trials and trials > 0 and 0.0 < error < 1.0):
+        raise AuditError(
+            f"{successes} of {trials} at error {error}: no rate follows. Pass counts with "
+            "0 <= successes <= trials, trials >= 1, and an error in (0, 1)."
+        )

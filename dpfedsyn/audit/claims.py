@@ -1,0 +1,171 @@
+"""What a claim of privacy lets an auditor's posterior be, at most.
+
+A coin b picks one of two neighbours, the auditor sees the output x and P(b = 1 | x) is the
+posterior. A claim bounds V(c) = sup E[(posterior - c)_+], and everything that an auditor can bet
+on follows from V: with e^epsilon = c / (1 - c) it is the hockey-stick divergence in disguise,
+E[(posterior - c)_+] = (1 - c) delta(epsilon) / 2.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_ndtr, ndtr
+
+from accountants import (
+    Adjacency,
+    ApproximateDP,
+    Composed,
+    Event,
+    Gaussian,
+    Laplace,
+    UnsupportedEvent,
+    delta,
+)
+from dpfedsyn.errors import AuditError
+
+Array = NDArray[np.float64]
+
+# Losses at which V is known: dense about 0, where most outputs of a private mechanism lie; beyond
+# the last, 1 - c is below a rounding of 1.
+_POINTS, _FAR, _DENSITY = 192, 30.0, 7.0
+LOSSES: Array = _FAR * np.sinh(_DENSITY * np.linspace(0, 1, _POINTS)) / math.sinh(_DENSITY)
+# The same as posteriors, with both ends: 0 ... 1/2 ... 1.
+POSTERIORS: Array = np.concatenate(
+    [[0.0], expit(-LOSSES[:0:-1]), expit(LOSSES), [1.0]], dtype=np.float64
+)
+_MIDDLE = _POINTS
+
+
+@dataclass(frozen=True)
+class GDP:
+    """The claim of mu-Gaussian differential privacy (Dong, Roth & Su 2022, Definition 2.6)."""
+
+    mu: float
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.mu, (int, float)) and 0.0 < self.mu < 1e6):
+            raise AuditError(
+                f"GDP(mu={self.mu!r}) is no claim that can be tested. Pass a number in (0, 1e6); "
+                "perfect privacy is tested as a very small mu."
+            )
+
+
+Claim: TypeAlias = GDP | Event
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Upper ends of V(c) at `POSTERIORS` where c >= 1/2, and of V(1 - c) where c < 1/2.
+
+    For the worse of both directions of neighbouring 1 - posterior is as spread as the posterior:
+    E[(c - posterior)_+] <= V(1 - c).
+    """
+
+    tails: Array
+
+    def expected(self, payoff: Array) -> Array:
+        """Upper bound on E[phi(posterior)], for convex `phi`.
+
+        Args:
+            payoff: phi at `POSTERIORS`, (..., points).
+
+        Guarantee:
+            The mean of phi over the outputs of every mechanism that keeps the claim is at most
+            this. phi lies below the broken line through its values, which is linear about 1/2
+            (the posterior's mean) plus terms turn * (posterior - c)_+ and turn * (c - posterior)_+
+            with turns >= 0, whose means V bounds.
+        """
+        slopes = np.diff(payoff, axis=-1) / np.diff(POSTERIORS)
+        turns = np.maximum(np.diff(slopes, axis=-1), 0.0)
+        bound: Array = payoff[..., _MIDDLE] + turns @ self.tails[1:-1]
+        above: Array = bound * (1 + 1e-12)
+        return above
+
+    def tail(self, posterior: Array) -> Array:
+        """Upper bound on V at posteriors >= 1/2: V is convex, so its chords lie above it."""
+        upper: Array = np.interp(posterior, POSTERIORS, self.tails)
+        return upper
+
+    @property
+    def accuracy(self) -> float:
+        """Largest probability of guessing the coin: 1/2 + 2 V(1/2)."""
+        return 0.5 + 2.0 * float(self.tails[_MIDDLE])
+
+    def masses(self) -> Array:
+        """A law of the posterior with this V, as masses at `POSTERIORS`: its second differences."""
+        mirrored = 0.5 - POSTERIORS + self.tails
+        slopes = np.diff(np.where(POSTERIORS < 0.5, mirrored, self.tails)) / np.diff(POSTERIORS)
+        inner = np.maximum(np.diff(slopes), 0.0)
+        inner = (inner + inner[::-1]) / 2
+        end = max(0.0, (1.0 - inner.sum()) / 2)
+        masses = np.concatenate([[end], inner, [end]])
+        whole: Array = masses / masses.sum()
+        return whole
+
+
+@lru_cache(maxsize=64)
+def curve_of(claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE) -> Curve:
+    """The curve of a claim: of the worse of both directions of neighbouring.
+
+    Raises:
+        AuditError: a claim without a finite epsilon, which nothing could contradict.
+        UnsupportedEvent: `accountants` knows no valid bound of the event.
+    """
+    if isinstance(claim, GDP):
+        return gaussian_curve(claim.mu)
+    profile: Callable[[float], float] = lambda e: delta(claim, epsilon=e, adjacency=adjacency).upper  # noqa: E731
+    if profile(0.0) >= 1.0:
+        raise AuditError(
+            f"{claim} allows everything, so no output could contradict it and nothing can be "
+            "tested. Claim an event with a finite epsilon."
+        )
+    return _curve(np.array([profile(float(loss)) for loss in LOSSES]))
+
+
+def gaussian_curve(mu: float) -> Curve:
+    """The curve of mu-GDP, in closed form (Dong, Roth & Su 2022, Corollary 2.13)."""
+    if mu <= 0.0:
+        return _curve(np.zeros(_POINTS))
+    ratio = LOSSES / mu
+    profile = ndtr(mu / 2 - ratio) - np.exp(LOSSES + log_ndtr(-mu / 2 - ratio))
+    return _curve(np.clip(profile, 0.0, 1.0))
+
+
+def _curve(profile: Array) -> Curve:
+    """From delta at `LOSSES`."""
+    upper = 0.5 * expit(-LOSSES) * profile
+    return Curve(np.concatenate([[0.0], upper[:0:-1], upper, [0.0]]))
+
+
+def scaled(claim: Claim, noise_ratio: float) -> Claim:
+    """What a mechanism would keep that adds `noise_ratio` times the claimed noise.
+
+    An (epsilon, delta) claim says nothing about noise: its epsilon is divided, as Laplace's is.
+    """
+    if not (math.isfinite(noise_ratio) and noise_ratio > 0.0):
+        raise AuditError(f"noise_ratio = {noise_ratio}: pass a positive, finite ratio.")
+    match claim:
+        case GDP(mu):
+            return GDP(mu / noise_ratio)
+        case Gaussian(multiplier):
+            return Gaussian(multiplier * noise_ratio)
+        case Laplace(multiplier):
+            return Laplace(multiplier * noise_ratio)
+        case ApproximateDP(epsilon, delta_):
+            return ApproximateDP(epsilon / noise_ratio, delta_)
+        case Composed(events):
+            return Composed(tuple(scaled(event, noise_ratio) for event in events))  # type: ignore[misc]
+    inner = {
+        field.name: scaled(getattr(claim, field.name), noise_ratio)
+        for field in fields(claim)
+        if field.name in ("event", "model", "answers")
+    }
+    if not inner:
+        raise UnsupportedEvent(f"{claim} has no noise that could be scaled.")
+    changed: Event = replace(claim, **inner)  # type: ignore[arg-type]
+    return changed
