@@ -16,7 +16,7 @@ from benchmarks.record import Figures, Table, Target
 SMOKE = "smoke: needs more than its minute"
 SEEDS, HALF_NOISE, OTHER_NOISE = 10, 200, 20
 ALARMS_EACH, RUNS, SLOW_RUNS, TIMES = 1_250, 400, 100, 7
-SMOKE_HALF_NOISE, SMOKE_ALARMS, SMOKE_RUNS, SMOKE_TIMES = 9, 5, 40, 1
+SMOKE_HALF_NOISE, SMOKE_ALARMS, SMOKE_RUNS, SMOKE_TIMES = 9, 2, 25, 1
 
 Measured = tuple[dict[str, Target], dict[str, Table]]
 

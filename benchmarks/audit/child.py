@@ -85,7 +85,9 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     with np.load(asked["file"]) as scores:
         for method, key in asked["jobs"]:
             pairs = zip(scores[f"{key}/without"], scores[f"{key}/with"], strict=True)
-            found.append(_bounds(bounds[method], list(pairs), asked["delta"], asked["significance"]))
+            found.append(
+                _bounds(bounds[method], list(pairs), asked["delta"], asked["significance"])
+            )
     return {"version": known, "jobs": found}
 
 

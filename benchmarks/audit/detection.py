@@ -29,9 +29,7 @@ QUOTED: dict[tuple[float, float], tuple[float, float]] = {
 def calls_to_catch(epsilon: float, share: float, seed: int, most: int = MOST) -> float:
     """Calls after which a mechanism with `share` of the noise of its claim is caught, or inf."""
     mu = gaussian.mu(epsilon, DELTA)
-    found = audit(
-        shifted, pair(mu / share), claim=GDP(mu), alpha=ALPHA, max_calls=most, seed=seed
-    )
+    found = audit(shifted, pair(mu / share), claim=GDP(mu), alpha=ALPHA, max_calls=most, seed=seed)
     return float(found.calls) if found.verdict is Verdict.VIOLATION else float("inf")
 
 
@@ -57,7 +55,10 @@ def measure(
                 "exact accuracy, quoted": binomial, "two Clopper-Pearson, quoted": pearson,
             })  # fmt: skip
             if (epsilon, share) == HALF:
-                middle, reason = _finite(median(calls)), f"median of {count} audits, warm-up and all"
+                middle, reason = (
+                    _finite(median(calls)),
+                    f"median of {count} audits, warm-up and all",
+                )
                 targets["calls_for_half_noise"] = Target(middle, WANTED, False, reason)
     return targets, rows
 

@@ -107,7 +107,7 @@ def _ask_one(
         said = {"failed": f"no answer in {limit:g} s"}
     except OSError as error:
         said = {"failed": f"{interpreter()}: {error.strerror}"}
-    found.versions[peer] = said.get("version", said.get("failed"))
+    found.versions[peer] = str(said.get("version") or said["failed"])
     for job, one in zip(jobs, said.get("jobs") or [said] * len(jobs), strict=True):
         if "failed" in one:
             found.answers[job] = Answers(failed=one["failed"])

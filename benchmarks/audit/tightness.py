@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from statistics import median
 from typing import Any
 
@@ -84,11 +85,14 @@ def audited(mu: float, calls: int, seed: int, method: str = LEARNT) -> Audit:
 def measure(sizes: Sizes, say: Callable[[str], None]) -> tuple[Cells, dict[str, str]]:
     """Return ours and the peers' ratios, and the peers' versions."""
     cells: Cells = {}
+    seeds = count()
     for calls, repetitions in sizes.repetitions.items():
         say(f"bounds from {calls} calls")
         for epsilon in EPSILONS:
             for method in OURS:
-                cells[calls, method, epsilon] = _ours(epsilon, calls, repetitions, method)
+                cells[calls, method, epsilon] = _ours(
+                    epsilon, calls, islice(seeds, repetitions), method
+                )
     say("bounds of peers")
     others, versions = _peers(sizes)
     return cells | others, versions
@@ -145,10 +149,10 @@ def speed(repetitions: int) -> tuple[Target, Table]:
     return Target(median(processor), SECONDS, at_least=False, reason=reason), rows
 
 
-def _ours(epsilon: float, calls: int, repetitions: int, method: str) -> Found:
+def _ours(epsilon: float, calls: int, seeds: Iterable[int], method: str) -> Found:
     mu = gaussian.mu(epsilon, DELTA)
     ratios, seconds = [], []
-    for seed in range(repetitions):
+    for seed in seeds:
         began = time.process_time()
         bound = audited(mu, calls, seed, method).epsilon_lower(DELTA)
         seconds.append(time.process_time() - began)

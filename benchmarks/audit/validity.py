@@ -24,12 +24,12 @@ def false_alarms(
     each: int, say: Callable[[str], None], correct: Sequence[Seeded] = CORRECT
 ) -> tuple[Target, Table]:
     """Audit each correct mechanism `each` times; every verdict of a violation is false."""
-    rows = []
-    for one in correct:
+    rows: list[dict[str, Any]] = []
+    for k, one in enumerate(correct):
         say(f"{each} audits of what is correct: {one.name}")
-        alarms = sum(_alarmed(one, seed) for seed in range(each))
+        alarms = sum(_alarmed(one, seed) for seed in range(k * each, (k + 1) * each))
         rows.append({"correct mechanism": one.name, "audits": each, "false alarms": alarms})
-    alarms, audits = sum(int(row["false alarms"]) for row in rows), each * len(correct)
+    alarms, audits = sum(row["false alarms"] for row in rows), each * len(correct)
     reason = f"of {audits} audits at alpha {ALPHA:g}, {ALARM_CALLS} calls each"
     return Target(float(alarms), MOST_ALARMS, at_least=False, reason=reason), rows
 
@@ -42,7 +42,7 @@ def _alarmed(one: Seeded, seed: int) -> bool:
     return found.verdict is Verdict.VIOLATION
 
 
-def bounds_above(mu: float, runs: int) -> int:
+def bounds_above(mu: float, seeds: Sequence[int]) -> int:
     """How many audits of a mechanism that is exactly mu-GDP have a bound above mu.
 
     Perfect privacy (mu = 0) cannot be claimed and is audited under a claim of 1/2-GDP.
@@ -50,7 +50,7 @@ def bounds_above(mu: float, runs: int) -> int:
     claim = GDP(mu or 0.5)
     found = (
         audit(shifted, pair(mu), claim=claim, max_calls=CALLS, seed=seed, confidence=CONFIDENCE)
-        for seed in range(runs)
+        for seed in seeds
     )
     return sum(one.mu_lower > mu for one in found)
 
@@ -64,9 +64,10 @@ def remark(above: int, runs: int, nominal: float = SIGNIFICANCE) -> str:
 def measure(runs: int, of_slow: int, say: Callable[[str], None]) -> tuple[Target, Table]:
     """Share of bounds above the truth; a peer that is slow is asked `of_slow` times."""
     rows: list[dict[str, Any]] = []
-    for mu in MUS:
+    for k, mu in enumerate(MUS):
         say(f"bounds of what is exactly {mu:g}-GDP")
-        rows.append(_row("dpfedsyn", mu, bounds_above(mu, runs), runs))
+        above = bounds_above(mu, range(k * runs, (k + 1) * runs))
+        rows.append(_row("dpfedsyn", mu, above, runs))
     invalid = [f"mu = {row['mu']:g}" for row in rows if row["remark"]]
     reason = f"{runs} runs each, nominal {SIGNIFICANCE:g}; {', '.join(invalid) or 'none'}"
     return Target(len(invalid), 0, at_least=False, reason=reason), [*rows, *_peers(runs, of_slow)]
