@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accountants import Adjacency, Unit
 from accountants.ledger import Header, Ledger
 from dpfedsyn import keys, messages
 from dpfedsyn.audit import GDP, Audit, Verdict, audit
@@ -28,6 +30,8 @@ Array = NDArray[np.float64]
 Real = NDArray[np.floating]
 
 CLIP, DIMENSION, CALLS = 3.0, 2, 2_000
+# Any two models are neighbours: an answer's cost is stated between any two silos.
+_MODELS: Any = {"adjacency": Adjacency.REPLACE, "unit": Unit.SILO}
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,9 @@ def audit_release(answers: Answers, *, calls: int = 100_000, seed: int = 0) -> A
             energies = energy.reshape(n, answers.rows) * spacing
         return answers.statistic(scores, energies)
 
-    return audit(release, answers.neighbours, claim=answers.claim(), max_calls=calls, seed=seed)
+    return audit(
+        release, answers.neighbours, claim=answers.claim(), max_calls=calls, seed=seed, **_MODELS
+    )
 
 
 class _Known:
@@ -181,7 +187,7 @@ def audit_silo(answers: Answers, *, calls: int = CALLS, seed: int = 0) -> Audit:
         mu2 = charge.mu2 if answers.moved_parts is None else charge.record_mu2
         assert mu2 is not None
         claim = GDP(math.sqrt(mu2))
-        return audit(answer, answers.neighbours, claim=claim, max_calls=calls, seed=seed)
+        return audit(answer, answers.neighbours, claim=claim, max_calls=calls, seed=seed, **_MODELS)
 
 
 # --- audit of the ledger

@@ -23,10 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from accountants import Adjacency, Event, Gaussian, PoissonSampled
+from accountants import Adjacency, Gaussian, PoissonSampled
 from dpfedsyn import dpsgd
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.audit import GDP, Audit, audit
+from dpfedsyn.audit import Audit, Claim, audit
 from dpfedsyn.base import AnalyticBase
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.errors import AuditError
@@ -46,7 +46,7 @@ def audit_optimizer(
     module: nn.Module,
     optimizer_of: Callable[[nn.Module], Any],
     *,
-    claim: GDP | Event,
+    claim: Claim,
     others: int = 0,
     adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE,
     alpha: float = 1e-6,
@@ -104,7 +104,7 @@ def audit_training(
     settings: TrainSettings,
     *,
     noise_multiplier: float,
-    claim: GDP | Event | None = None,
+    claim: Claim | None = None,
     others: int = 0,
     alpha: float = 1e-6,
     max_calls: int = MOST_CALLS,
@@ -161,7 +161,7 @@ def audit_training(
 
 def _audited(
     step: Step,
-    claim: GDP | Event,
+    claim: Claim,
     others: int,
     adjacency: Adjacency | str,
     alpha: float,

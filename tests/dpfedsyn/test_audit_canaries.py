@@ -104,12 +104,12 @@ def test_training_at_its_claim_is_consistent_and_half_of_its_noise_is_caught(rat
     """Guarantee of dpfedsyn.audit.canaries.audit_training: Where a step keeps its claim the verdict
     is a violation with probability at most `alpha`; a claim of twice the noise is contradicted."""
     settings = TrainSettings(sampling_rate=rate, draws=4, clip=0.3)
-    noise = 1.0 if rate == 1.0 else 0.4
+    noise = 1.0 if rate == 1.0 else 0.3
     sound = audit_training(settings, noise_multiplier=noise, max_calls=500)
     assert sound.verdict is not Verdict.VIOLATION
     assert sound.claim == PoissonSampled(Gaussian(noise), rate)
     more = PoissonSampled(Gaussian(2.0 * noise), rate)
-    found = audit_training(settings, noise_multiplier=noise, claim=more, max_calls=1_000)
+    found = audit_training(settings, noise_multiplier=noise, claim=more, max_calls=1_500)
     assert found.verdict is Verdict.VIOLATION
 
 
