@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 DELTA, CONFIDENCE, SIGNIFICANCE = 1e-5, 0.95, 0.05
 EPSILONS = (0.5, 1.0, 2.0, 4.0, 8.0)
-LEARNT, GIVEN, WIDE = "dpfedsyn, learnt", "dpfedsyn, given", "dpfedsyn, learnt on 8 values"
+LEARNT, GIVEN, WIDE = "dpfedsyn, learnt", "dpfedsyn, given", "dpfedsyn, 8 values"
 OURS = (LEARNT, GIVEN, WIDE)
 DIMENSION = 8  # of the outputs of WIDE, one of which tells
 WANTED: Mapping[tuple[int, str], Mapping[float, float]] = {
