@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from statistics import median
+from statistics import median, stdev
 from typing import Any
 
 import numpy as np
@@ -31,18 +32,19 @@ WANTED: Mapping[tuple[int, str], Mapping[float, float]] = {
     (100_000, GIVEN): {0.5: 0.88, 1.0: 0.94, 4.0: 0.98, 8.0: 0.985},
 }
 SECONDS, LARGE = 0.5, 100_000
+MEDIAN_ERROR = math.sqrt(math.pi / 2)  # of a median, in standard errors of a mean of Gaussians
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How often to repeat, by number of calls; `peers` fewer of the same."""
-
-    repetitions: Mapping[int, int]
-    of_peers: Mapping[int, int]
-
-
-FULL = Sizes({1_000: 40, 10_000: 40, 100_000: 15}, {1_000: 20, 10_000: 20, 100_000: 5})
-SMOKE = Sizes({1_000: 3}, {1_000: 2})
+# How often each is repeated, by method (or of all peers) and calls.
+Sizes = Mapping[str, Mapping[int, int]]
+PEERS = "peers"
+FULL: Sizes = {
+    LEARNT: {1_000: 60, 10_000: 120, 100_000: 50},
+    GIVEN: {1_000: 60, 10_000: 300, 100_000: 120},
+    WIDE: {1_000: 40, 10_000: 40, 100_000: 15},
+    PEERS: {1_000: 20, 10_000: 20, 100_000: 5},
+}
+SMOKE: Sizes = {LEARNT: {1_000: 3}, GIVEN: {1_000: 3}, WIDE: {1_000: 3}, PEERS: {1_000: 2}}
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,14 @@ def pair(mu: float, dimension: int = 1) -> tuple[Array, Array]:
 
 
 def audited(mu: float, calls: int, seed: int, method: str = LEARNT) -> Audit:
-    """Audit a mechanism that is exactly mu-GDP and claims it, with `calls` calls."""
+    """Audit a mechanism that is exactly mu-GDP and claims it, with `calls` calls to their end."""
     score: Callable[[Array], Array] | None = None
     if method == GIVEN:
         score = lambda values: mu * (values[:, 0] - mu / 2.0)  # noqa: E731
     dimension = DIMENSION if method == WIDE else 1
     return audit(
         shifted, pair(mu, dimension), claim=GDP(mu), max_calls=calls, seed=seed,
-        confidence=CONFIDENCE, score=score,
+        confidence=CONFIDENCE, score=score, early=False,
     )  # fmt: skip
 
 
@@ -86,13 +88,12 @@ def measure(sizes: Sizes, say: Callable[[str], None]) -> tuple[Cells, dict[str, 
     """Return ours and the peers' ratios, and the peers' versions."""
     cells: Cells = {}
     seeds = count()
-    for calls, repetitions in sizes.repetitions.items():
-        say(f"bounds from {calls} calls")
-        for epsilon in EPSILONS:
-            for method in OURS:
-                cells[calls, method, epsilon] = _ours(
-                    epsilon, calls, islice(seeds, repetitions), method
-                )
+    for method in OURS:
+        for calls, repetitions in sizes[method].items():
+            say(f"{method}: bounds from {calls} calls")
+            for epsilon in EPSILONS:
+                own = islice(seeds, repetitions)
+                cells[calls, method, epsilon] = _ours(epsilon, calls, own, method)
     say("bounds of peers")
     others, versions = _peers(sizes)
     return cells | others, versions
@@ -126,7 +127,8 @@ def targets(cells: Cells, smoke: str) -> dict[str, Target]:
                 found[name] = Target(None, least, at_least=True, reason=smoke)
                 continue
             reason = f"median of {len(one.ratios)} audits"
-            found[name] = Target(median(one.ratios), least, at_least=True, reason=reason)
+            error = MEDIAN_ERROR * stdev(one.ratios) / math.sqrt(len(one.ratios))
+            found[name] = Target(median(one.ratios), least, True, reason, error)
     return found
 
 
@@ -163,14 +165,14 @@ def _ours(epsilon: float, calls: int, seeds: Iterable[int], method: str) -> Foun
 def _peers(sizes: Sizes) -> tuple[Cells, dict[str, str]]:
     rng = np.random.default_rng(0)
     scores, jobs = {}, []
-    for calls, repetitions in sizes.of_peers.items():
+    for calls, repetitions in sizes[PEERS].items():
         for epsilon in EPSILONS:
             key = f"{calls} {epsilon:g}"
             scores[key] = drawn(gaussian.mu(epsilon, DELTA), calls, repetitions, rng)
             jobs += [(method, key) for method in peers.METHODS]
     asked = peers.ask(scores, jobs, delta=DELTA, significance=SIGNIFICANCE)
     cells = {}
-    for calls in sizes.of_peers:
+    for calls in sizes[PEERS]:
         for method in peers.METHODS:
             for epsilon in EPSILONS:
                 said = asked.answers[method, f"{calls} {epsilon:g}"]

@@ -49,7 +49,15 @@ def bounds_above(mu: float, seeds: Sequence[int]) -> int:
     """
     claim = GDP(mu or 0.5)
     found = (
-        audit(shifted, pair(mu), claim=claim, max_calls=CALLS, seed=seed, confidence=CONFIDENCE)
+        audit(
+            shifted,
+            pair(mu),
+            claim=claim,
+            max_calls=CALLS,
+            seed=seed,
+            confidence=CONFIDENCE,
+            early=False,
+        )
         for seed in seeds
     )
     return sum(one.mu_lower > mu for one in found)

@@ -1,4 +1,4 @@
-"""The benchmark of audits: bounds cover the truth, invalid ones are called so, figures are honest."""
+"""The benchmark of audits: its bounds cover the truth, invalid ones are called so."""
 
 import json
 import sys
