@@ -10,6 +10,7 @@
     ├─ MechanismError       (2)  a release that has no finite sensitivity
     ├─ AuditError           (2)  an audit that cannot be made as asked
     ├─ RunError             (2)  a run folder that cannot be used as asked
+    ├─ AttackError          (2)  an attack that could not be carried out: it says nothing
     └─ FederationError      (1)  SiloUnavailable · ProtocolMismatch
 
 A message says the fact, the consequence and the mend. What a silo tells the server depends on
@@ -32,6 +33,7 @@ from accountants.errors import (
 
 __all__ = [
     "AccountingError",
+    "AttackError",
     "AuditError",
     "BudgetExhausted",
     "CalibrationFailed",
@@ -79,6 +81,12 @@ class AuditError(DPError):
 
 class RunError(DPError):
     """A run folder that does not fit what was asked of it."""
+
+    exit_code = 2
+
+
+class AttackError(DPError):
+    """An attack that was not carried out: its environment is absent, failed or took too long."""
 
     exit_code = 2
 

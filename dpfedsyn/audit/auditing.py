@@ -81,6 +81,10 @@ class Audit:
             raise AuditError(f"delta = {delta}: pass one in (0, 1).")
         return self._evidence.epsilon_lower(self.claim, self.adjacency, delta)
 
+    def reached(self, alpha: float) -> bool:
+        """Whether the wealth ever reached 1 / alpha: a violation at this level."""
+        return self.log_wealth >= -math.log(alpha)
+
     def power_at(self, noise_ratio: float) -> float:
         """Chance that this many calls find `noise_ratio` times the claimed noise, score known.
 
@@ -271,8 +275,6 @@ def _result(
     witness: Witness | None, outcomes: tuple[str, ...], began: float, early_limit: int,
 ) -> Audit:  # fmt: skip
     violated = state.crossed is not None
-    calls = state.crossed if violated and early_limit else state.calls
-    assert calls is not None
     needed = calls_for(test, curve_of(scaled(claim, HALF), adjacency), WANTED_POWER)
     if violated:
         verdict = Verdict.VIOLATION
@@ -281,7 +283,7 @@ def _result(
         verdict = Verdict.CONSISTENT if enough else Verdict.INCONCLUSIVE
     evidence = _evidence(state, test, 1.0 - confidence, early_limit)
     return Audit(
-        verdict, claim, adjacency, alpha, confidence, calls,
+        verdict, claim, adjacency, alpha, confidence, state.calls,
         time.perf_counter() - began, state.peak, evidence.mu_lower(),
         needed, witness, outcomes, _test=test, _evidence=evidence,
     )  # fmt: skip

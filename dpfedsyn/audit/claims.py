@@ -7,7 +7,6 @@ E[(posterior - c)_+] = (1 - c) delta(epsilon) / 2.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import TypeAlias
@@ -23,6 +22,7 @@ from accountants import (
     Event,
     Gaussian,
     Laplace,
+    PoissonSampled,
     UnsupportedEvent,
     delta,
 )
@@ -116,24 +116,65 @@ def curve_of(claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE)
         AuditError: a claim without a finite epsilon, which nothing could contradict.
         UnsupportedEvent: `accountants` knows no valid bound of the event.
     """
-    if isinstance(claim, GDP):
-        return gaussian_curve(claim.mu)
-    profile: Callable[[float], float] = lambda e: delta(claim, epsilon=e, adjacency=adjacency).upper  # noqa: E731
-    if profile(0.0) >= 1.0:
+    adjacency = Adjacency(adjacency)
+    known = _closed_form(claim, adjacency)
+    if known is not None:
+        return _curve(np.clip(known, 0.0, 1.0))
+    assert not isinstance(claim, GDP)
+    if delta(claim, epsilon=0.0, adjacency=adjacency).upper >= 1.0:
         raise AuditError(
             f"{claim} allows everything, so no output could contradict it and nothing can be "
             "tested. Claim an event with a finite epsilon."
         )
-    return _curve(np.array([profile(float(loss)) for loss in LOSSES]))
+    return _asked(claim, adjacency)
 
 
 def gaussian_curve(mu: float) -> Curve:
-    """The curve of mu-GDP, in closed form (Dong, Roth & Su 2022, Corollary 2.13)."""
-    if mu <= 0.0:
-        return _curve(np.zeros(_POINTS))
-    ratio = LOSSES / mu
-    profile = ndtr(mu / 2 - ratio) - np.exp(LOSSES + log_ndtr(-mu / 2 - ratio))
-    return _curve(np.clip(profile, 0.0, 1.0))
+    """The curve of mu-GDP; of perfect privacy for mu <= 0."""
+    return _curve(np.clip(_gaussian(mu, LOSSES), 0.0, 1.0) if mu > 0.0 else np.zeros(_POINTS))
+
+
+def _closed_form(claim: Claim, adjacency: Adjacency) -> Array | None:
+    """Delta at `LOSSES` where a formula gives it."""
+    match claim:
+        case GDP(mu):
+            return _gaussian(mu, LOSSES)
+        case Gaussian(multiplier):
+            return _gaussian(1.0 / multiplier, LOSSES)
+        case Laplace(multiplier):
+            return -np.expm1(np.minimum(LOSSES - 1.0 / multiplier, 0.0) / 2.0)
+        case ApproximateDP(epsilon, least):
+            # Randomised response, and with chance `least` the truth (Kairouz, Oh & Viswanath 2015).
+            share = np.maximum(-np.expm1(LOSSES - epsilon), 0.0) / (1.0 + math.exp(-epsilon))
+            return least + (1.0 - least) * share
+        case PoissonSampled(Gaussian(multiplier), rate) if adjacency is not Adjacency.REPLACE:
+            # (1 - q) P + q Q against P is the worse direction where epsilon >= 0.
+            inner = np.log1p(np.expm1(LOSSES) / rate)
+            return rate * _gaussian(1.0 / multiplier, inner)
+    return None
+
+
+def _gaussian(mu: float, losses: Array) -> Array:
+    """Delta of mu-GDP (Dong, Roth & Su 2022, Corollary 2.13)."""
+    profile: Array = ndtr(mu / 2 - losses / mu) - np.exp(losses + log_ndtr(-mu / 2 - losses / mu))
+    return profile
+
+
+def _asked(event: Event, adjacency: Adjacency) -> Curve:
+    """The curve of an event by the accountant, at every fourth loss; chords in between.
+
+    Once nothing is left to be seen, the last delta stands for all that follow: it falls.
+    """
+    coarse = [*range(0, _POINTS - 1, 4), _POINTS - 1]
+    profile, last = [], 1.0
+    for k in coarse:
+        if last * expit(-LOSSES[k]) > 1e-12:
+            last = delta(event, epsilon=float(LOSSES[k]), adjacency=adjacency).upper
+        profile.append(last)
+    posterior = expit(LOSSES)
+    upper = 0.5 * expit(-LOSSES[coarse]) * np.array(profile)
+    chords = np.interp(posterior, posterior[coarse], upper)
+    return Curve(np.concatenate([[0.0], chords[:0:-1], chords, [0.0]]))
 
 
 def _curve(profile: Array) -> Curve:

@@ -138,7 +138,9 @@ def _directions(standard: Array) -> Array:
 
 def _flags(values: Array) -> Array:
     """Whether any value is NaN, and whether any is infinite; (n, 2)."""
-    return 2.0 * np.stack([np.isnan(values).any(axis=1), np.isinf(values).any(axis=1)], axis=1)
+    strange = [np.isnan(values).any(axis=1), np.isinf(values).any(axis=1)]
+    flags: Array = 2.0 * np.stack(strange, axis=1).astype(np.float64)
+    return flags
 
 
 def _zero_bits(values: Array) -> Array:

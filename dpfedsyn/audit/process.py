@@ -26,7 +26,9 @@ from dpfedsyn.audit.scores import Fitted, learn, learn_given
 Array = NDArray[np.float64]
 
 WARM_UP = 40
-GROWTH = 1.3  # rules are learnt afresh when there are this many times more calls
+# Rules are learnt afresh when there are this many times more calls; early on, calls are what counts,
+# later the time that learning takes.
+EARLY_GROWTH, GROWTH, _EARLY = 1.2, 1.4, 1_000
 _TAILS = 0.25  # share of the wealth that bets on tails
 _FULL = 24_000  # calls after which rules are hardly better for being learnt again
 _RULES = (0.4, 0.3, 0.3)  # prior of the rules, from the simplest
@@ -101,8 +103,10 @@ def start(
 
 def next_block(calls: int, most: int) -> int:
     """How many calls to make next, after `calls` of at most `most`."""
-    wanted = WARM_UP if calls == 0 else max(12, int((GROWTH - 1.0) * calls))
-    wanted = wanted if calls < _FULL else calls
+    if calls == 0:
+        return min(WARM_UP, most)
+    growth = EARLY_GROWTH if calls < _EARLY else GROWTH
+    wanted = max(12, int((growth - 1.0) * calls)) if calls < _FULL else calls
     return min(wanted, most - calls)
 
 

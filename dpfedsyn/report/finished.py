@@ -29,6 +29,7 @@ class FinishedRun:
         preview: header and first rows of synthetic.csv; empty where there is none.
         federation: federation.json, who answered what; empty where the run has none.
         grids: synthetic images by file name, as PNG; none of a table.
+        attacks: attacks.json, internal; empty where nobody attacked the run.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class FinishedRun:
     preview: tuple[tuple[str, ...], ...]
     federation: dict[str, Any]
     grids: dict[str, bytes]
+    attacks: dict[str, Any]
 
     @property
     def status(self) -> str:
@@ -85,6 +87,7 @@ def read(path: Path) -> FinishedRun:
         preview=_preview(path / "synthetic.csv"),
         federation=_object(path / "federation.json"),
         grids={grid.stem: grid.read_bytes() for grid in sorted(path.glob("synthetic*.png"))},
+        attacks=_object(path / "attacks.json"),
     )
 
 

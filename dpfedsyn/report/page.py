@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dpfedsyn.report import evaluations, figures, plan_tables, tables, wording
+from dpfedsyn.report import attacks, evaluations, figures, plan_tables, tables, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.tables import Table
 from dpfedsyn.report.wording import Json
@@ -33,7 +33,7 @@ def render(run: FinishedRun) -> str:
         not_promised=tables.NOT_PROMISED,
         larger_cap=wording.LARGER_CAP,
         spent=tables.SPENT,
-        results=_results(run.results),
+        results=_results({**run.results, "attacks": run.attacks}),
         wins=run.results.get("baselines_that_win") or (),
         plan_sentence=plan_tables.summary(run.plan) if run.plan else "",
         plan=plan_tables.of(run.plan) if run.plan else (),
@@ -120,7 +120,7 @@ def _federation(run: FinishedRun) -> tuple[Table, ...]:
 
 
 def _results(results: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
-    """The sections of the evaluation that were measured: id, heading, drawing, table."""
+    """The sections of evaluation and attacks that were measured: id, heading, drawing, table."""
     sections = (
         ("utility", "Utility", figures.utility, tables.utility),
         ("promises", "What the private baselines would promise", None, evaluations.claims),
@@ -131,6 +131,8 @@ def _results(results: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
         ("features", "Fidelity and diversity", None, evaluations.features),
         ("closeness", "Closeness to real records", None, tables.closeness),
         ("memorisation", "Memorisation", None, evaluations.memorisation),
+        ("membership", "Attacks: membership", None, attacks.membership),
+        ("risks", "Attacks: singling out, linkability, inference", None, attacks.risks),
     )
     told = []
     for anchor, heading, figure, table in sections:

@@ -1,0 +1,69 @@
+"""What the claim of a run allows an attacker at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import ndtr
+
+from accountants import Adjacency, Event, tradeoff
+from dpfedsyn import lattice
+from dpfedsyn.plan import Plan
+from dpfedsyn.statement import void_because
+
+_GRID = ndtr(np.linspace(-4.5, 4.5, 61))
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The largest success of any attack on one record, over the silos that are attacked.
+
+    Args:
+        events: their record-level claims with answers at their caps, each distinct one once.
+        adjacency: of the claims.
+        deviation: total variation between ideal and drawn noise, generator included.
+        void: why nothing is claimed, or None.
+    """
+
+    events: tuple[Event, ...]
+    adjacency: Adjacency
+    deviation: float
+    void: str | None
+
+    def true_positive_rate(self, fpr: float) -> float:
+        """The largest share of used records that can be found at this false-positive rate.
+
+        Guarantee:
+            No attack on what leaves the silos finds a record with a larger probability, if the
+            claim holds: the upper end of the worst silo's trade-off function, with what drawn
+            noise deviates on either rate. 1 where nothing is claimed.
+        """
+        if self.void is not None:
+            return 1.0
+        rate = min(1.0, fpr + self.deviation)
+        curves = (tradeoff(event, adjacency=self.adjacency) for event in self.events)
+        most = max(curve.true_positive_rate(rate).upper for curve in curves)
+        return min(1.0, most + self.deviation)
+
+    @cached_property
+    def auc(self) -> float:
+        """The largest area under the curve of true- over false-positive rates, from above."""
+        if self.void is not None:
+            return 1.0
+        rates = np.concatenate([[0.0], _GRID, [1.0]])
+        # The true-positive rate grows, so its value at the right end of a step lies above it.
+        heights = np.array([self.true_positive_rate(rate) for rate in rates[1:].tolist()])
+        return min(1.0, float((np.diff(rates) * heights).sum()))
+
+
+def allowed(plan: Plan, silos: tuple[str, ...]) -> Allowed:
+    """Return what the claims of these silos allow."""
+    draws = max(plan.draws(name).total for name in silos)
+    return Allowed(
+        events=tuple(dict.fromkeys(plan.budgets[name].record_claim() for name in silos)),
+        adjacency=plan.adjacency,
+        deviation=lattice.total_variation(draws) + lattice.generator_advantage(draws),
+        void=void_because(plan.config),
+    )
