@@ -65,7 +65,7 @@ def bounds_above(mu: float, seeds: Sequence[int]) -> int:
 
 def remark(above: int, runs: int, nominal: float = SIGNIFICANCE) -> str:
     """INVALID where a method that is wrong in `nominal` of its runs is that wrong almost never."""
-    chance = float(binom.sf(above - 1, runs, nominal))
+    chance = max(float(binom.sf(above - 1, runs, nominal)), 1e-99)
     return f"INVALID: chance of it {chance:.1g}" if chance < SURE else ""
 
 
