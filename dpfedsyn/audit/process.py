@@ -26,7 +26,7 @@ from dpfedsyn.audit.scores import Fitted, learn, learn_given
 Array = NDArray[np.float64]
 
 WARM_UP = 40
-# Rules are learnt afresh when there are this many times more calls; early on, calls are what counts,
+# Rules are learnt afresh when there are this many times more calls: early on calls are what counts,
 # later the time that learning takes.
 EARLY_GROWTH, GROWTH, _EARLY = 1.2, 1.4, 1_000
 _TAILS = 0.25  # share of the wealth that bets on tails
