@@ -158,7 +158,7 @@ def test_the_bounds_beside_those_of_others_are_those_of_the_stored_benchmark() -
     tables = stored("audit")["tables"]
     for row in tables["epsilon, lower bound over the true one"]:
         cells = [row[f"epsilon {epsilon:g}"] for epsilon in (0.5, 1, 2, 4, 8)]
-        shown = " | ".join("–" if cell is None else f"{cell:.2f}" for cell in cells)
+        shown = " | ".join("-" if cell is None else f"{cell:.2f}" for cell in cells)
         if row["calls"] >= 10_000:
             assert f"| {row['method']} | {row['calls']:,} | {shown} |" in README, row["method"]
     above: dict[str, list[str]] = {}
