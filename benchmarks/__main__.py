@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "name",
-        choices=["accounting", "noise", "run", "utility"],
+        choices=["accounting", "audit", "noise", "run", "utility"],
         help="which question to answer",
     )
     parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")
@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     match wanted.name:
         case "accounting":
             from benchmarks.accounting.benchmark import measure
+        case "audit":
+            from benchmarks.audit.benchmark import measure
         case "noise":
             from benchmarks.noise.benchmark import measure
         case "run":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that one benchmark found; a table is a list of rows, column by column."""
+    """All that one benchmark found; a table is a list of rows, column by column.
+
+    Attributes:
+        versions: of what ran in another interpreter than this one.
+    """
 
     targets: Mapping[str, Target]
     tables: Mapping[str, Table]
     notes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def show(figures: Figures, console: Console | None = None) -> None:
@@ -76,7 +81,7 @@ def write(path: Path, name: str, figures: Figures, *, smoke: bool) -> None:
         "benchmark": name,
         "smoke": smoke,
         "machine": machine.machine(),
-        "versions": machine.versions(),
+        "versions": machine.versions() | dict(figures.versions),
         "targets": {key: target.to_json() for key, target in figures.targets.items()},
         "tables": figures.tables,
         "notes": figures.notes,

@@ -120,6 +120,56 @@ def test_every_target_is_shown_met_or_missed(file: str) -> None:
         assert figure(name, target["value"]) in row[1], name
 
 
+# A row of the README holds one figure, or several of one kind.
+AUDITS = {
+    "learnt_10000": [f"ratio_10000_learnt_epsilon_{epsilon}" for epsilon in (1, 2, 4, 8)],
+    "given_10000": [f"ratio_10000_given_epsilon_{epsilon}" for epsilon in (1, 2, 4, 8)],
+    "learnt_100000": [f"ratio_100000_learnt_epsilon_{epsilon}" for epsilon in (0.5, 1, 4, 8)],
+    "given_100000": [f"ratio_100000_given_epsilon_{epsilon}" for epsilon in (0.5, 1, 4, 8)],
+}
+
+
+def test_every_target_of_the_audits_is_shown_met_or_missed() -> None:
+    """With its figures, as the stored benchmark has them; a row is met if all of it is."""
+    targets = stored("audit")["targets"]
+    grouped = {name for names in AUDITS.values() for name in names}
+    shown = AUDITS | {name: [name] for name in targets if name not in grouped}
+    for key, names in shown.items():
+        row = re.search(rf"^\| .*<!-- {key} --> \|(.*)\|$", README, re.MULTILINE)
+        assert row is not None, key
+        measured, wanted, met = (part.strip() for part in row[1].split("|"))
+        assert measured == audit_figures(names, [targets[name]["value"] for name in names]), key
+        limits = audit_figures(names, [targets[name]["target"] for name in names])
+        assert wanted == ("≥ " if key in AUDITS or key in AT_LEAST else "≤ ") + limits, key
+        assert met == ("yes" if all(targets[name]["met"] for name in names) else "no"), key
+
+
+AT_LEAST = {"answers_ratio", "bugs_10000_calls", "bugs_30000_calls", "corpus"}
+
+
+def audit_figures(names: list[str], values: list[float]) -> str:
+    """Return figures as the README writes them, thousandths or whole numbers."""
+    if names[0].startswith("ratio_") or names[0] == "answers_ratio":
+        return " / ".join(f"{value:.3f}" for value in values)
+    unit = " s" if names[0].endswith("seconds") else ""
+    return f"{values[0]:.3g}{unit}"
+
+
+def test_the_bounds_beside_those_of_others_are_those_of_the_stored_benchmark() -> None:
+    """Every method at 10,000 and 100,000 calls; which bounds are above the truth how often."""
+    tables = stored("audit")["tables"]
+    for row in tables["epsilon, lower bound over the true one"]:
+        cells = [row[f"epsilon {epsilon:g}"] for epsilon in (0.5, 1, 2, 4, 8)]
+        shown = " | ".join("-" if cell is None else f"{cell:.2f}" for cell in cells)
+        if row["calls"] >= 10_000:
+            assert f"| {row['method']} | {row['calls']:,} | {shown} |" in README, row["method"]
+    above: dict[str, list[str]] = {}
+    for row in tables["1000 calls, nominal 5 %"]:
+        above.setdefault(row["method"], []).append(f"{100 * row['bounds above the truth']:.1f} %")
+    for method, found in above.items():
+        assert f"| {method} | {' | '.join(found)} |" in README, method
+
+
 def stored(file: str) -> dict[str, Any]:
     """Read the record of a full run of a benchmark."""
     path = ROOT / "benchmarks" / "results" / f"{file}.json"
