@@ -179,7 +179,41 @@ class CutByACrash(JsonLedger):
         return reply
 
 
+class GrowsOnReopening(JsonLedger):
+    """Adds a row whenever it is opened."""
+
+    def open(self, folder):
+        super().open(folder)
+        self.rows.append({"query": "opened", "cost": 0.25, "reply": ""})
+        self.write()
+
+
+class RefundsRedelivery(JsonLedger):
+    """Takes a row's cost off again when its reply is asked for twice."""
+
+    def request(self, query, cost, draw):
+        for row in self.rows:
+            if row["query"] == query.decode():
+                row["cost"] = 0.0
+        return super().request(query, cost, draw)
+
+
+class RechargesBeyondTheCap(JsonLedger):
+    """Charges a retry again, as it may, but does not ask the filter."""
+
+    def request(self, query, cost, draw):
+        if not any(row["query"] == query.decode() for row in self.rows):
+            return super().request(query, cost, draw)
+        reply = draw()
+        self.rows.append({"query": query.decode(), "cost": cost, "reply": reply.decode()})
+        self.write()
+        return reply
+
+
 BROKEN = {
+    GrowsOnReopening: "reopening changed the sum",
+    RefundsRedelivery: "a redelivery lowered the sum",
+    RechargesBeyondTheCap: "were released, the cap is",
     ChargedAfterRelease: "a crash now would forget it",
     FreshNoiseOnRetry: "a new reply to",
     ChecksAfterwards: "was accepted after",

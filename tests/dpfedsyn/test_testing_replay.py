@@ -58,6 +58,12 @@ def tensor_in_place(data, rng):
     return total
 
 
+def tensor_left_in_place(data, rng):
+    total = tensor_sum(data)
+    total.add_(torch.normal(0.0, 2.0, (4,)))
+    return total
+
+
 def tensor_scaled_late(data, rng):
     noise = torch.randn(4, dtype=torch.float64).mul(4.0).view(2, 2).reshape(4)
     return tensor_sum(data).add(noise, alpha=0.5)
@@ -87,6 +93,7 @@ CORRECT = {
         tensor_sum(d) + torch.distributions.Normal(0.0, 2.0).sample((4,))
     ),
     "torch in place": tensor_in_place,
+    "torch left in place": tensor_left_in_place,
     "torch scaled late": tensor_scaled_late,
     "torch normal_": tensor_normal_in_place,
     "torch reversed": lambda d, rng: 0.0 - (torch.normal(0.0, 2.0, (4,)) - tensor_sum(d)),
@@ -111,8 +118,10 @@ def test_a_value_of_zero_is_noised_like_any_other():
     for name in ("around the value", "torch around the value", "numpy", "torch"):
         for both in (pair, pair[::-1]):
             assert replay(CORRECT[name], both, sensitivity=1.0, mu=0.5).findings == (), name
-    count = lambda d, rng: rng.normal(len(d), 1.0)  # noqa: E731
-    assert replay(count, pair, sensitivity=1.0, mu=1.0).findings == ()
+    for both in (pair, pair[::-1]):
+        found = replay(lambda d, rng: rng.normal(len(d), 1.0), both, sensitivity=1.0, mu=1.0)
+        assert found.findings == ()
+        assert found.mu == 1.0
 
 
 def leaves_a_coordinate(data, rng):

@@ -83,10 +83,8 @@ def _followed(
             assert first is not None
             assert second is not None
             return result, first.plus(second)
-        value = inputs[1 - place]
-        if ufunc is np.subtract and place == 0:
-            value = -np.asarray(value)
-        return one.tape.add(noise, one.size, one.shape, value, result), None
+        # Its sign does not matter: only how far it lies from the neighbour's.
+        return one.tape.add(noise, one.size, one.shape, inputs[1 - place], result), None
     return result, None
 
 

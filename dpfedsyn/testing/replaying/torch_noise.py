@@ -20,7 +20,6 @@ _SUBTRACT = {"sub", "subtract", "__sub__", "__rsub__", "rsub", "sub_", "__isub__
 _MULTIPLY = {"mul", "multiply", "__mul__", "__rmul__", "mul_", "__imul__"}
 _DIVIDE = {"div", "divide", "true_divide", "__truediv__", "div_", "__itruediv__"}
 _IN_PLACE = {"add_", "__iadd__", "sub_", "__isub__"}
-_REVERSED = {"__rsub__", "rsub"}
 _KEEP = {"neg", "__neg__", "round", "view", "view_as", "reshape", "reshape_as", "to", "float",
          "double", "clone", "detach", "contiguous", "squeeze", "unsqueeze", "flatten", "type_as",
          "expand_as", "__getitem__"}  # fmt: skip
@@ -106,8 +105,6 @@ class NoiseMode(TorchFunctionMode):
         drawn, value = args[place], args[1 - place]
         value = torch.as_tensor(value).detach().clone() * (weight if place == 0 else 1)
         noise = noises[place].scaled(weight if place == 1 else 1)
-        if name in _SUBTRACT and (place == 0) != (name in _REVERSED):
-            value = -value
         result = func(*args, **kwargs)
         self._known.pop(id(result), None)
         released = self._sum(noise, drawn, value, result.detach())
