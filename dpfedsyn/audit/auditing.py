@@ -1,157 +1,35 @@
 """`audit`: is a claim of privacy contradicted by what a mechanism puts out?"""
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
-from typing import Any
+from operator import index
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import Adjacency, Gaussian, Unit, epsilon, to_json
-from dpfedsyn.audit import binomial
+from accountants import Adjacency, Unit
 from dpfedsyn.audit import neighbours as pairs
 from dpfedsyn.audit.bets import POWERS
 from dpfedsyn.audit.bounds import Evidence
 from dpfedsyn.audit.calling import Caller, Mechanism, Outputs
-from dpfedsyn.audit.claims import GDP, Claim, curve_of, scaled
-from dpfedsyn.audit.power import calls_for, power
-from dpfedsyn.audit.process import State, Test, next_block, rule_prior, start, step
-from dpfedsyn.audit.witness import Witness, toss, witness_of
-from dpfedsyn.errors import AuditError
+from dpfedsyn.audit.claims import Claim, curve_of, scaled
+from dpfedsyn.audit.power import calls_for
+from dpfedsyn.audit.process import State, Test, held_calls, next_block, rule_prior, start, step
+from dpfedsyn.audit.reading import of_tensor
+from dpfedsyn.audit.results import HALF, Audit, Verdict
+from dpfedsyn.audit.witness import Witness, streams, toss, witness_of
+from dpfedsyn.errors import AuditError, DPError
+
+__all__ = ["Audit", "Verdict", "audit", "audit_scores"]
 
 Array = NDArray[np.float64]
+Kind = TypeVar("Kind", bound=StrEnum)
 
-HALF = 0.5  # the noise ratio that a consistent audit must have been able to find
 WANTED_POWER = 0.95
 _EARLY = 0.1  # share of the bound's error for stopping early: the sequential bound's
-
-
-class Verdict(StrEnum):
-    """What an audit says; none of it says that a mechanism is private."""
-
-    VIOLATION = "VIOLATION"  # the claim is false, but for a chance of alpha
-    CONSISTENT = "CONSISTENT"  # half the noise would have been found, and nothing was
-    INCONCLUSIVE = "INCONCLUSIVE"  # too few calls to have found half the noise
-
-
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """What was found about one claim on one pair of neighbours.
-
-    Attributes:
-        verdict: VIOLATION, CONSISTENT or INCONCLUSIVE. claim: what was tested. alpha: chance of a
-            false VIOLATION. confidence: of the lower bounds. calls: made. seconds: taken.
-        log_wealth: the largest log wealth of the bets; VIOLATION from log(1 / alpha).
-        mu_lower: the mechanism is mu-GDP for no smaller mu, at `confidence`.
-        needed_calls: that would have found half the noise with 95 % power; None where no number
-            of calls does. witness: where the violation shows; None without one.
-        outcomes: other outcomes than the usual one (errors, other shapes) that were seen.
-    """
-
-    verdict: Verdict
-    claim: Claim
-    adjacency: Adjacency
-    alpha: float
-    confidence: float
-    calls: int
-    seconds: float
-    log_wealth: float
-    mu_lower: float
-    needed_calls: int | None
-    witness: Witness | None
-    outcomes: tuple[str, ...] = ()
-    _test: Test = field(repr=False, kw_only=True)
-    _evidence: Evidence = field(repr=False, kw_only=True)
-
-    def epsilon_lower(self, delta: float) -> float:
-        """Lower bound on epsilon at `delta`, at `confidence`.
-
-        From `mu_lower` by the curve of the claim's own family: GDP, or an event with less noise.
-        With an (epsilon, delta) claim nothing is assumed of the curve: the mechanism is
-        (epsilon, delta)-DP for no smaller epsilon.
-
-        Raises:
-            AuditError: delta is not in (0, 1).
-        """
-        if not 0.0 < delta < 1.0:
-            raise AuditError(f"delta = {delta}: pass one in (0, 1).")
-        return self._evidence.epsilon_lower(self.claim, self.adjacency, delta)
-
-    def reached(self, alpha: float) -> bool:
-        """Whether the wealth ever reached 1 / alpha: a violation at this level."""
-        return self.log_wealth >= -math.log(alpha)
-
-    def power_at(self, noise_ratio: float) -> float:
-        """Chance that this many calls find `noise_ratio` times the claimed noise, score known.
-
-        See `power`: a learnt score has a little less, and much less where many values tell.
-        """
-        return power(
-            self._test, curve_of(scaled(self.claim, noise_ratio), self.adjacency), self.calls
-        )
-
-    def auditable_epsilon(self, delta: float) -> float:
-        """The largest epsilon at `delta` that so many calls can show: every guess right."""
-        mu = binomial.largest_mu(self._evidence.bets, self._evidence.error)
-        return epsilon(Gaussian(1.0 / mu), delta=delta).lower if mu > 0 else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        claim = (
-            {"kind": "gdp", "mu": self.claim.mu}
-            if isinstance(self.claim, GDP)
-            else to_json(self.claim)
-        )
-        return {
-            "verdict": str(self.verdict),
-            "claim": claim,
-            "adjacency": str(self.adjacency),
-            "alpha": self.alpha,
-            "confidence": self.confidence,
-            "calls": self.calls,
-            "seconds": self.seconds,
-            "log_wealth": self.log_wealth,
-            "mu_lower": self.mu_lower,
-            "needed_calls": self.needed_calls,
-            "witness": None if self.witness is None else str(self.witness.region),
-            "outcomes": list(self.outcomes),
-        }
-
-    @cached_property
-    def _half(self) -> float:
-        return self.power_at(HALF)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.verdict}: {self.claim} on these neighbours ({self.adjacency}), "
-            f"{self.calls} calls, {self.seconds:.2f} s",
-            f"wealth e^{self.log_wealth:.1f} against a limit of e^{-math.log(self.alpha):.1f} "
-            f"(alpha = {self.alpha:g}); mu >= {self.mu_lower:.3f} at {self.confidence:.0%}",
-        ]
-        if self.witness is not None:
-            lines.append(f"where: {self.witness.region}")
-        if self.verdict is Verdict.CONSISTENT:
-            lines.append(
-                f"Half the noise would have been found with a chance of {self._half:.1%} by the "
-                "best score. This does not prove the claim."
-            )
-        if self.verdict is Verdict.INCONCLUSIVE:
-            lines.append(
-                f"Half the noise would have been found with a chance of {self._half:.1%} only. "
-                + (
-                    f"Raise max_calls to {self.needed_calls}."
-                    if self.needed_calls is not None
-                    else "No number of calls would do: the claim allows nearly everything, or "
-                    "differs too little from it."
-                )
-            )
-        if self.outcomes:
-            lines.append("other outcomes: " + "; ".join(self.outcomes))
-        return "\n".join(lines)
 
 
 def audit(
@@ -173,7 +51,8 @@ def audit(
 
     Args:
         mechanism: `(data, rng) -> output`, or vectorised `(data, n, rng) -> n outputs`; numbers,
-            arrays, tensors, or dicts and sequences of them. Its noise must come from `rng`.
+            arrays, words, tensors, or dicts and sequences of them. Its noise must come from `rng`;
+            the n outputs must be independent of each other, and the data is left as it is.
         neighbours: (D0, D1). claim: `GDP(mu)`, or any event of `accountants`, also
             `ApproximateDP(epsilon, delta)`. alpha: chance of a false VIOLATION.
         max_calls: of the mechanism. seed: of coins and of `rng`: the same seed, the same audit.
@@ -188,23 +67,28 @@ def audit(
 
     Raises:
         AuditError: neighbours that are none, a claim that nothing contradicts, a mechanism that
-            cannot be called or whose outputs hold no numbers.
+            cannot be called, changes its data or whose outputs hold no numbers.
     """
     began = time.perf_counter()
-    adjacency = Adjacency(adjacency)
-    _check(alpha, confidence, max_calls)
-    pair = pairs.check(neighbours, adjacency, Unit(unit))
-    caller = Caller(mechanism)
-    test, state = start(curve_of(claim, adjacency), alpha, score, low_bits)
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 0]))
-    while state.calls < max_calls and not (early and state.crossed):
-        outputs, labels = toss(caller, pair, next_block(state.calls, max_calls), rng)
-        before, state = state, step(state, outputs, labels, test)
-    if caller.shape is None:
+    asked = _asked(claim, alpha, confidence, adjacency, seed)
+    most = _whole("max_calls", max_calls, 1)
+    pair = pairs.check(neighbours, asked.adjacency, _member(Unit, "unit", unit))
+    caller, given = Caller(mechanism), pairs.fingerprint(pair)
+    test, state = start(curve_of(claim, asked.adjacency), alpha, score, low_bits)
+    coins, rng = streams(asked.seed, 0)
+    while state.calls < most and not (early and state.crossed):
+        block = next_block(state.calls, most)
+        while block > 0 and not (early and state.crossed):
+            part = min(block, held_calls(caller.width))
+            outputs, labels = toss(caller, pair, part, coins, rng)
+            block -= part
+            before, state = state, step(state, outputs, labels, test, learning=block == 0)
+        _require_something(caller, state)
+        caller.betting = True
+    if pairs.fingerprint(pair) != given:
         raise AuditError(
-            f"The mechanism raised on every one of {state.calls} calls: "
-            f"{next(iter(caller.others))}. Nothing was tested. "
-            "Mend it, or pass data that it accepts."
+            "The mechanism changed the data that it was given, so that its later calls saw other "
+            "neighbours than these, and nothing was tested. Let it work on a copy."
         )
     witness = None
     if state.crossed is not None:
@@ -213,12 +97,10 @@ def audit(
             before.rules, _gains(state, test), state.outputs, state.labels, test
         )
         witness = Witness(
-            mechanism, pair, claim, adjacency, alpha, max_calls, seed, region, test, rule, bet
-        )
-    return _result(
-        test, state, claim, adjacency, alpha, confidence, witness, tuple(caller.others), began,
-        max_calls if early else 0,
-    )  # fmt: skip
+            mechanism, pair, claim, asked.adjacency, Unit(unit), alpha, most, asked.seed,
+            state.calls, region, test, rule, bet, caller,
+        )  # fmt: skip
+    return _result(test, state, asked, witness, tuple(caller.others), began, most if early else 0)
 
 
 def audit_scores(
@@ -235,7 +117,7 @@ def audit_scores(
     """The same for outputs that were drawn elsewhere, each independent of the others.
 
     Coins are tossed here, and each takes the next output of its neighbour until one side is used
-    up; the few that are left over are not used.
+    up; those that are left over are not used.
 
     Args:
         without, with_: outputs on D0 and on D1, (n,) or (n, d), in the order they were drawn.
@@ -244,49 +126,99 @@ def audit_scores(
         AuditError: no outputs on one side, or of different widths.
     """
     began = time.perf_counter()
-    adjacency = Adjacency(adjacency)
-    piles = [np.asarray(pile, dtype=np.float64) for pile in (without, with_)]
-    piles = [pile[:, None] if pile.ndim == 1 else pile for pile in piles]
+    asked = _asked(claim, alpha, confidence, adjacency, seed)
+    piles = [_pile(pile) for pile in (without, with_)]
     if any(p.ndim != 2 or len(p) == 0 for p in piles) or piles[0].shape[1] != piles[1].shape[1]:
         raise AuditError(
             f"Outputs of shapes {piles[0].shape} and {piles[1].shape}: nothing can be compared. "
             "Pass (n,) or (n, d) of the same width for both neighbours."
         )
-    _check(alpha, confidence, sum(map(len, piles)))
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 0]))
-    labels = rng.integers(0, 2, sum(map(len, piles)))
-    used = np.cumsum(labels)
-    enough = (used <= len(piles[1])) & (1 + np.arange(len(labels)) - used <= len(piles[0]))
-    labels = labels[: len(labels) if enough.all() else int(np.argmin(enough))]
+    labels = _until_used_up(len(piles[0]), len(piles[1]), streams(asked.seed, 0)[0])
     values = np.empty((len(labels), piles[0].shape[1]))
     for label, pile in enumerate(piles):
         values[labels == label] = pile[: int(np.sum(labels == label))]
-    test, state = start(curve_of(claim, adjacency), alpha, score)
-    most = len(labels)
-    while state.calls < most:
-        part = slice(state.calls, state.calls + next_block(state.calls, most))
+    test, state = start(curve_of(claim, asked.adjacency), alpha, score)
+    while state.calls < len(labels):
+        part = slice(state.calls, state.calls + next_block(state.calls, len(labels)))
         drawn = Outputs(values[part], np.zeros(len(labels[part]), np.int64))
         state = step(state, drawn, labels[part].astype(np.float64), test)
-    return _result(test, state, claim, adjacency, alpha, confidence, None, (), began, 0)
+    return _result(test, state, asked, None, (), began, 0)
+
+
+def _pile(outputs: Array) -> Array:
+    try:
+        pile = np.asarray(of_tensor(outputs), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise AuditError(
+            f"Outputs of type {type(outputs).__name__} hold something else than numbers, and "
+            "cannot be compared. Pass (n,) or (n, d) numbers for each neighbour."
+        ) from None
+    return pile[:, None] if pile.ndim == 1 else pile
+
+
+def _until_used_up(zeros: int, ones: int, coins: np.random.Generator) -> NDArray[np.int64]:
+    """Fair coins up to the one that takes the last output of either side.
+
+    Going on for as long as the other side lasts would keep coins of one kind only.
+    """
+    labels = coins.integers(0, 2, zeros + ones)
+    used = np.cumsum(labels)
+    last = (used == ones) | (1 + np.arange(len(labels)) - used == zeros)
+    return labels[: int(np.argmax(last)) + 1]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    claim: Claim
+    adjacency: Adjacency
+    alpha: float
+    confidence: float
+    seed: int
 
 
 def _result(
-    test: Test, state: State, claim: Claim, adjacency: Adjacency, alpha: float, confidence: float,
-    witness: Witness | None, outcomes: tuple[str, ...], began: float, early_limit: int,
+    test: Test, state: State, asked: _Asked, witness: Witness | None, outcomes: tuple[str, ...],
+    began: float, early_limit: int,
 ) -> Audit:  # fmt: skip
-    violated = state.crossed is not None
-    needed = calls_for(test, curve_of(scaled(claim, HALF), adjacency), WANTED_POWER)
-    if violated:
+    needed = _needed(test, asked)
+    if state.crossed is not None:
         verdict = Verdict.VIOLATION
     else:
         enough = needed is not None and state.calls >= needed
         verdict = Verdict.CONSISTENT if enough else Verdict.INCONCLUSIVE
-    evidence = _evidence(state, test, 1.0 - confidence, early_limit)
+    evidence = _evidence(state, test, 1.0 - asked.confidence, early_limit)
     return Audit(
-        verdict, claim, adjacency, alpha, confidence, state.calls,
+        verdict, asked.claim, asked.adjacency, asked.alpha, asked.confidence, state.calls,
         time.perf_counter() - began, state.peak, evidence.mu_lower(),
         needed, witness, outcomes, _test=test, _evidence=evidence,
     )  # fmt: skip
+
+
+def _needed(test: Test, asked: _Asked) -> int | None:
+    try:
+        half = curve_of(scaled(asked.claim, HALF), asked.adjacency)
+    except DPError:  # half the noise allows everything, or nothing is known of it
+        return None
+    return calls_for(test, half, WANTED_POWER)
+
+
+def _require_something(caller: Caller, state: State) -> None:
+    """Outputs that can be told apart, after the first block.
+
+    Raises:
+        AuditError: every call raised, and nothing followed from how; or outputs are empty.
+    """
+    if caller.shape is None and state.crossed is None and len(caller.others) == 1:
+        raise AuditError(
+            f"The mechanism raised on every one of {state.calls} calls: "
+            f"{next(iter(caller.others))}. Nothing was tested. "
+            "Mend it, or pass data that it accepts."
+        )
+    if caller.width == 0 and not caller.others:
+        raise AuditError(
+            f"The mechanism returned nothing on {state.calls} calls: no numbers, and always the "
+            "same shape, so that nothing was tested. Return what is released."
+        )
 
 
 def _evidence(state: State, test: Test, error: float, limit: int) -> Evidence:
@@ -306,11 +238,32 @@ def _gains(state: State, test: Test) -> tuple[Array, Array]:
     return likelihood, state.tails
 
 
-def _check(alpha: float, confidence: float, max_calls: int) -> None:
+def _asked(
+    claim: Claim, alpha: float, confidence: float, adjacency: Adjacency | str, seed: int
+) -> _Asked:
     if not (0.0 < alpha < 1.0 and 0.0 < confidence < 1.0):
         raise AuditError(
             f"alpha = {alpha}, confidence = {confidence}: both must lie in (0, 1). alpha is the "
             "chance of a false alarm, 1 - confidence that of a lower bound above the truth."
         )
-    if not (isinstance(max_calls, int) and max_calls >= 1):
-        raise AuditError(f"max_calls = {max_calls!r}: pass a whole number from 1.")
+    side = _member(Adjacency, "adjacency", adjacency)
+    return _Asked(claim, side, alpha, confidence, _whole("seed", seed, 0))
+
+
+def _member(kinds: type[Kind], name: str, value: str) -> Kind:
+    try:
+        return kinds(value)
+    except ValueError:
+        raise AuditError(
+            f"{name} = {value!r}: there is no such one. Pass one of {', '.join(kinds)}."
+        ) from None
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    try:
+        whole = index(value)
+    except TypeError:
+        whole = least - 1
+    if whole < least:
+        raise AuditError(f"{name} = {value!r}: pass a whole number from {least}.")
+    return whole

@@ -10,12 +10,21 @@ from numpy.typing import NDArray
 from accountants import Adjacency, ApproximateDP, Gaussian, epsilon
 from dpfedsyn.audit import binomial
 from dpfedsyn.audit.bets import POWER_PRIOR, POWERS, likelihood_prices
-from dpfedsyn.audit.claims import GDP, Claim, Curve, curve_of, gaussian_curve, scaled
+from dpfedsyn.audit.claims import (
+    GDP,
+    Claim,
+    Curve,
+    curve_of,
+    gaussian_curve,
+    largest_accuracy,
+    scaled,
+)
+from dpfedsyn.errors import DPError
 
 Array = NDArray[np.float64]
 
 _MUS = np.geomspace(0.005, 60.0, 240)
-_STEPS = 18  # of bisection, in the logarithm
+_WIDEST, _STEPS = 1024.0, 12  # of a family's factor; of bisection, in the logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +54,14 @@ class Evidence:
         if self.bets == 0:
             return False
         if not self.sequential:
-            return curve.accuracy < binomial.lower_rate(self.right, self.bets, self.error)
+            return self._guessed_more_often(curve.accuracy)
         prices = np.log(likelihood_prices(curve))
         grown = self.likelihood[:, None] * POWERS - self.bets * prices + np.log(POWER_PRIOR)
         wealth = np.logaddexp.reduce((grown + np.log(self.prior)[:, None]).ravel())
         return bool(wealth >= -math.log(self.error))
+
+    def _guessed_more_often(self, accuracy: float) -> bool:
+        return accuracy < binomial.lower_rate(self.right, self.bets, self.error)
 
     def mu_lower(self) -> float:
         """The mechanism is mu-GDP for no smaller mu."""
@@ -72,32 +84,48 @@ class Evidence:
         if isinstance(claim, (GDP, Gaussian)):
             mu = self.mu_lower()
             return epsilon(Gaussian(1.0 / mu), delta=delta).lower if mu > 0.0 else 0.0
-        if isinstance(claim, ApproximateDP):
-            return self._least(lambda value: ApproximateDP(value, delta), 1e-3, 30.0)
         adjacent = Adjacency(adjacency)
-        steeper = self._least(lambda value: scaled(claim, 1.0 / value), 1e-3, 1e3, adjacent)
+        if isinstance(claim, ApproximateDP):
+            return self._least(lambda value: ApproximateDP(value, delta), adjacent)
+        steeper = self._least(lambda value: scaled(claim, 1.0 / value), adjacent)
         if steeper == 0.0:
             return 0.0
         real = scaled(claim, 1.0 / steeper)
         assert not isinstance(real, GDP)
         return epsilon(real, delta=delta, adjacency=adjacent).lower
 
-    def _least(
-        self,
-        family: Callable[[float], Claim],
-        low: float,
-        high: float,
-        adjacency: Adjacency = Adjacency.ADD_OR_REMOVE,
-    ) -> float:
-        """The largest value in [low, high] whose member is rejected; 0 if none is."""
-        if not self.rejects(curve_of(family(low), adjacency)):
-            return 0.0
-        if self.rejects(curve_of(family(high), adjacency)):
-            return high
+    def _least(self, family: Callable[[float], Claim], adjacency: Adjacency) -> float:
+        """The largest value from 1 / 1024 to 1024 whose member is rejected; 0 if none is.
+
+        From 1 outwards: members far from the claim take long to account for, or allow everything.
+        """
+
+        def rejected(value: float) -> bool:
+            return self._rejects(family, value, adjacency)
+
+        low, high = 1.0, 2.0
+        if rejected(low):
+            while high <= _WIDEST and rejected(high):
+                low, high = high, 2.0 * high
+        else:
+            while not rejected(low):
+                low, high = low / 2.0, low
+                if low < 1.0 / _WIDEST:
+                    return 0.0
         for _ in range(_STEPS):
             middle = math.sqrt(low * high)
-            if self.rejects(curve_of(family(middle), adjacency)):
-                low = middle
-            else:
-                high = middle
+            low, high = (middle, high) if rejected(middle) else (low, middle)
         return low
+
+    def _rejects(
+        self, family: Callable[[float], Claim], value: float, adjacency: Adjacency
+    ) -> bool:
+        """As `rejects`; never a member that allows everything or has no known bound."""
+        if self.bets == 0:
+            return False
+        try:
+            if self.sequential:
+                return self.rejects(curve_of(family(value), adjacency))
+            return self._guessed_more_often(largest_accuracy(family(value), adjacency))
+        except DPError:
+            return False

@@ -1,19 +1,21 @@
 """How a mechanism under audit is called, and what may come back.
 
-Plain: `(data, rng) -> output`. Vectorised: `(data, n, rng) -> n outputs`, along the first axis.
-Outputs are numbers, arrays, tensors, or dicts and sequences of them; they become rows of numbers.
-What a mechanism *does* is an output too: another shape, or an error, is an outcome of its own, and
-whether it depends on the data is for the audit to find out.
+Plain: `(data, rng) -> output`. Vectorised: `(data, n, rng) -> n outputs`, along the first axis,
+each independent of the others. Outputs are read by `reading`; what a mechanism *does* is an output
+too: another shape, or an error, is an outcome of its own, and whether it depends on the data is for
+the audit to find out.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn.audit.reading import flattened
 from dpfedsyn.errors import AuditError
 
 Array = NDArray[np.float64]
@@ -41,29 +43,76 @@ class Outputs:
 
 
 class Caller:
-    """Calls one mechanism and remembers what its outputs look like."""
+    """Calls one mechanism and remembers what its outputs look like.
+
+    A vectorised mechanism that raises, or returns another shape, does so for all n calls together,
+    which are then no calls of their own: bets on them would not multiply. Before the first bet it
+    is called one by one from then on; later the audit is refused.
+
+    Attributes:
+        shape: of the usual outcome, with its width. others: other outcomes, numbered from 1.
+        betting: whether bets are placed on what is drawn.
+    """
 
     def __init__(self, mechanism: Mechanism) -> None:
         self.mechanism = mechanism
-        self.vectorised = is_vectorised(mechanism)
-        self.shape: tuple[Any, ...] | None = None
+        self.counted = is_vectorised(mechanism)
+        self.vectorised = self.counted
+        self.shape: tuple[int, Any] | None = None
         self.others: dict[str, int] = {}
+        self.betting = False
+
+    def again(self, mechanism: Mechanism) -> "Caller":
+        """A caller for bets on fresh calls by rules that were learnt here: outcomes keep theirs."""
+        fresh = copy(self)
+        fresh.mechanism, fresh.others, fresh.betting = mechanism, dict(self.others), True
+        return fresh
+
+    def on(
+        self, neighbours: tuple[Any, Any], labels: NDArray[np.int64], rng: np.random.Generator
+    ) -> Outputs:
+        """Call the mechanism on the neighbour that each label names.
+
+        A plain one is called in the labels' order, so that it may keep a state; a vectorised one
+        for all zeros and then for all ones.
+
+        Raises:
+            AuditError: as `draw`.
+        """
+        if not self.vectorised:
+            return self._one_by_one([neighbours[label] for label in labels], rng)
+        ones = int(labels.sum())
+        piles = (
+            self.draw(neighbours[0], len(labels) - ones, rng),
+            self.draw(neighbours[1], ones, rng),
+        )
+        values = np.zeros((len(labels), self.width))
+        outcomes = np.zeros(len(labels), np.int64)
+        for label, drawn in enumerate(piles):
+            values[labels == label, : drawn.values.shape[1]] = drawn.values
+            outcomes[labels == label] = drawn.outcomes
+        return Outputs(values, outcomes)
 
     def draw(self, data: Any, calls: int, rng: np.random.Generator) -> Outputs:
         """Call the mechanism on `data`.
 
         Raises:
-            AuditError: a vectorised mechanism that does not return one output for each call, or an
-                output that holds no numbers.
+            AuditError: a vectorised mechanism that does not return one output for each call, or
+                an output that holds no numbers; one that raises or changes its shape once bets are
+                placed.
         """
-        if calls == 0:
-            width = 0 if self.shape is None else self.shape[0]
-            return Outputs(np.zeros((0, width)), np.zeros(0, np.int64))
-        if self.vectorised:
+        if self.vectorised and calls > 0:
             return self._all_at_once(data, calls, rng)
-        rows = [self._once(data, rng) for _ in range(calls)]
-        width = 0 if self.shape is None else self.shape[0]
-        values = np.zeros((calls, width))
+        return self._one_by_one([data] * calls, rng)
+
+    @property
+    def width(self) -> int:
+        """Numbers in a usual output; 0 before the first."""
+        return 0 if self.shape is None else self.shape[0]
+
+    def _one_by_one(self, data: list[Any], rng: np.random.Generator) -> Outputs:
+        rows = [self._once(one, rng) for one in data]
+        values = np.zeros((len(rows), self.width))
         for k, (row, outcome) in enumerate(rows):
             if outcome == 0:
                 values[k] = row
@@ -71,31 +120,40 @@ class Caller:
 
     def _once(self, data: Any, rng: np.random.Generator) -> tuple[Array, int]:
         try:
-            output = self.mechanism(data, rng)
+            output = self.mechanism(data, 1, rng) if self.counted else self.mechanism(data, rng)
         except Exception as error:  # an outcome like any other: attackers see errors too
             return np.zeros(0), self._outcome(f"{type(error).__name__}: {error}")
-        row, shape = flattened(output, calls=None)
-        return self._known(row, shape)
+        rows, shape = flattened(output, calls=1 if self.counted else None)
+        if self._usual(rows, shape):
+            return rows.ravel(), 0
+        return np.zeros(0), self._outcome(self._other(shape))
 
     def _all_at_once(self, data: Any, calls: int, rng: np.random.Generator) -> Outputs:
         try:
             output = self.mechanism(data, calls, rng)
         except Exception as error:
-            outcome = self._outcome(f"{type(error).__name__}: {error}")
-            width = 0 if self.shape is None else self.shape[0]
-            return Outputs(np.zeros((calls, width)), np.full(calls, outcome))
-        rows, shape = flattened(output, calls=calls)
-        found, outcome = self._known(rows, shape)
-        if outcome:
-            found = np.zeros((calls, 0 if self.shape is None else self.shape[0]))
-        return Outputs(found, np.full(calls, outcome))
+            what = f"raised {type(error).__name__}: {error}"
+        else:
+            rows, shape = flattened(output, calls=calls)
+            if self._usual(rows, shape):
+                return Outputs(rows, np.zeros(calls, np.int64))
+            what = f"returned {self._other(shape)}"
+        if self.betting:
+            raise AuditError(
+                f"The vectorised mechanism, asked for {calls} outputs, {what}. That is one outcome "
+                "of all of them together, on which no bets can be settled call by call. Pass a "
+                "plain mechanism (data, rng), each of whose calls has an outcome of its own."
+            )
+        self.vectorised = False
+        return self._one_by_one([data] * calls, rng)
 
-    def _known(self, values: Array, shape: tuple[Any, ...]) -> tuple[Array, int]:
+    def _usual(self, rows: Array, shape: tuple[Any, ...]) -> bool:
         if self.shape is None:
-            self.shape = (values.shape[-1], shape)
-        if self.shape[1] == shape:
-            return values, 0
-        return values, self._outcome(f"shape {shape} instead of {self.shape[1]}")
+            self.shape = (rows.shape[-1], shape)
+        return bool(self.shape[1] == shape)
+
+    def _other(self, shape: tuple[Any, ...]) -> str:
+        return f"shape {shape} instead of {None if self.shape is None else self.shape[1]}"
 
     def _outcome(self, text: str) -> int:
         return self.others.setdefault(text, len(self.others) + 1)
@@ -126,65 +184,3 @@ def is_vectorised(mechanism: Mechanism) -> bool:
             + "; an audit can call (data, rng) or (data, n, rng). Wrap it in a lambda."
         )
     return needed == 3
-
-
-def flattened(output: Any, *, calls: int | None) -> tuple[Array, tuple[Any, ...]]:
-    """The numbers of an output in one row ((calls, d) rows if vectorised), and their shape.
-
-    Raises:
-        AuditError: it holds something else than numbers, or not one output for each call.
-    """
-    leaves = list(_leaves(output, ""))
-    arrays = [_numbers(leaf, name) for name, leaf in leaves]
-    if calls is not None:
-        for (name, _), array in zip(leaves, arrays, strict=True):
-            if array.ndim == 0 or len(array) != calls:
-                raise AuditError(
-                    f"A vectorised mechanism that was asked for {calls} outputs returned shape "
-                    f"{array.shape}{f' for {name}' if name else ''}: the first axis must be the "
-                    "calls. Return (n, ...), or pass a plain mechanism (data, rng)."
-                )
-        shape = tuple((name, a.shape[1:]) for (name, _), a in zip(leaves, arrays, strict=True))
-        rows = np.concatenate([a.reshape(calls, -1) for a in arrays], axis=1)
-        return rows, shape
-    shape = tuple((name, a.shape) for (name, _), a in zip(leaves, arrays, strict=True))
-    return np.concatenate([a.ravel() for a in arrays] or [np.zeros(0)]), shape
-
-
-def _leaves(output: Any, name: str) -> Any:
-    if isinstance(output, Mapping):
-        for key in sorted(output, key=str):
-            yield from _leaves(output[key], f"{name}.{key}" if name else str(key))
-    elif isinstance(output, Sequence) and not isinstance(output, (str, bytes)):
-        if all(isinstance(part, (int, float, np.number)) for part in output):
-            yield name, output
-            return
-        for k, part in enumerate(output):
-            yield from _leaves(part, f"{name}[{k}]")
-    elif output is not None:
-        yield name, output
-
-
-def _numbers(leaf: Any, name: str) -> Array:
-    where = f" at {name}" if name else ""
-    try:
-        if hasattr(leaf, "detach"):
-            leaf = leaf.detach().cpu().numpy()
-        array = np.asarray(leaf)
-        if array.dtype.kind in "US":
-            return _text(array)
-        if array.dtype.kind == "c":
-            return np.stack([array.real, array.imag], axis=-1)
-        with np.errstate(invalid="ignore", over="ignore"):
-            return array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise AuditError(
-            f"The mechanism returned {type(leaf).__name__}{where}, in which no numbers were found; "
-            "the audit cannot read it. Return numbers, arrays, tensors, or dicts and lists of them."
-        ) from None
-
-
-def _text(array: Any) -> Array:
-    """Words become numbers by their bytes: equal words stay equal, others differ."""
-    flat = [int.from_bytes(str(word).encode()[:6], "big") for word in array.ravel()]
-    return np.array(flat, dtype=np.float64).reshape(array.shape)

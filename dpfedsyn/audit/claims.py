@@ -9,6 +9,7 @@ E[(posterior - c)_+] = (1 - c) delta(epsilon) / 2.
 import math
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from numbers import Real
 from typing import TypeAlias
 
 import numpy as np
@@ -48,11 +49,12 @@ class GDP:
     mu: float
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.mu, (int, float)) and 0.0 < self.mu < 1e6):
+        if not (isinstance(self.mu, Real) and 0.0 < self.mu < 1e6):
             raise AuditError(
                 f"GDP(mu={self.mu!r}) is no claim that can be tested. Pass a number in (0, 1e6); "
                 "perfect privacy is tested as a very small mu."
             )
+        object.__setattr__(self, "mu", float(self.mu))
 
 
 Claim: TypeAlias = GDP | Event
@@ -108,15 +110,31 @@ class Curve:
         return whole
 
 
-@lru_cache(maxsize=64)
 def curve_of(claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE) -> Curve:
     """The curve of a claim: of the worse of both directions of neighbouring.
 
     Raises:
-        AuditError: a claim without a finite epsilon, which nothing could contradict.
+        AuditError: no claim, or one without a finite epsilon, which nothing could contradict.
         UnsupportedEvent: `accountants` knows no valid bound of the event.
     """
-    adjacency = Adjacency(adjacency)
+    if not isinstance(claim, Claim):
+        raise AuditError(
+            f"claim={claim!r} is no claim, so nothing can be tested. Pass GDP(mu) or an event of "
+            "accountants, such as ApproximateDP(epsilon, delta)."
+        )
+    return _curve_of(claim, Adjacency(adjacency))
+
+
+def largest_accuracy(claim: Claim, adjacency: Adjacency) -> float:
+    """`Curve.accuracy` of a claim, without the rest of its curve: (1 + delta(0)) / 2."""
+    if _closed_form(claim, adjacency) is not None:
+        return curve_of(claim, adjacency).accuracy
+    assert not isinstance(claim, GDP)
+    return 0.5 + 0.5 * delta(claim, epsilon=0.0, adjacency=adjacency).upper
+
+
+@lru_cache(maxsize=64)
+def _curve_of(claim: Claim, adjacency: Adjacency) -> Curve:
     known = _closed_form(claim, adjacency)
     if known is not None:
         return _curve(np.clip(known, 0.0, 1.0))

@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 MOST_COORDINATES = 48
 _REACH = 8.0  # scales beyond which a value is held to be no further away
 _MOST_ATOMS = 6
+_MOST_OUTCOMES = 8
+_COLUMNS = 4096  # looked at together
+_HUGE = 1e150
 _LEAST_RANK = 1e-7  # of a direction's spread beside the widest: noise that cancels is still seen
 
 
@@ -27,7 +30,7 @@ class Frame:
 
     Attributes:
         coordinates: which values are looked at. centre, scale: of each. atoms: (column, value)
-            pairs that came up again and again. outcomes: how many kinds of outcome there are.
+            pairs that came up again and again. outcomes: the most common other ones.
         directions: (coordinates, rank) onto directions of unit spread. low_bits: whether the last
         bits of values are looked at.
     """
@@ -37,15 +40,15 @@ class Frame:
     scale: Array
     directions: Array
     atoms: tuple[tuple[int, float], ...]
-    outcomes: int
+    outcomes: tuple[int, ...]
     low_bits: bool
 
     def standardised(self, outputs: Outputs) -> Array:
         """Values less their centre over their scale, within +-8; 0 where there is no number."""
         values = outputs.values[:, self.coordinates]
-        placed = (np.nan_to_num(values, nan=0.0, posinf=1e300, neginf=-1e300)) - self.centre
-        placed = np.where(np.isnan(values), 0.0, placed / self.scale)
-        return np.clip(placed, -_REACH, _REACH)
+        with np.errstate(over="ignore"):
+            placed = (bounded(values) - self.centre) / self.scale
+        return np.clip(np.where(np.isnan(values), 0.0, placed), -_REACH, _REACH)
 
     def linear(self, outputs: Outputs) -> Array:
         """Values in directions of unit spread; (n, rank)."""
@@ -62,9 +65,11 @@ class Frame:
             parts.append(
                 np.stack([values[:, column] == value for column, value in self.atoms], axis=1) * 2.0
             )
-        kinds = [outputs.outcomes == kind for kind in range(1, self.outcomes + 1)]
-        if kinds:
-            parts.append(np.stack(kinds, axis=1) * 2.0)
+        if self.outcomes:
+            kinds = [outputs.outcomes > 0]
+            if len(self.outcomes) > 1:
+                kinds += [outputs.outcomes == kind for kind in self.outcomes]
+            parts.append(np.where(np.stack(kinds, axis=1), 2.0, 0.0))
         return np.concatenate(parts, axis=1)
 
 
@@ -77,11 +82,12 @@ def frame(outputs: Outputs, labels: Array, *, low_bits: bool = False) -> Frame:
     """
     coordinates = _coordinates(outputs.values, labels)
     values = outputs.values[:, coordinates]
-    finite = np.where(np.isfinite(values), values, np.nan)
-    centre, scale = _place(finite)
+    finite = np.where(np.isfinite(values), bounded(values), np.nan)
+    centre, scale = place(finite)
     plain = np.eye(len(coordinates))
-    kinds = int(outputs.outcomes.max(initial=0))
-    placed = Frame(coordinates, centre, scale, plain, _atoms(values), kinds, low_bits)
+    kinds, counts = np.unique(outputs.outcomes[outputs.outcomes > 0], return_counts=True)
+    common = tuple(int(kinds[k]) for k in np.argsort(-counts, kind="stable")[:_MOST_OUTCOMES])
+    placed = Frame(coordinates, centre, scale, plain, _atoms(values), common, low_bits)
     return replace(placed, directions=_directions(placed.standardised(outputs)))
 
 
@@ -89,12 +95,27 @@ def _coordinates(values: Array, labels: Array) -> NDArray[np.int64]:
     width = values.shape[1]
     if width <= MOST_COORDINATES:
         return np.arange(width)
-    clean = np.nan_to_num(values, nan=0.0, posinf=1e6, neginf=-1e6)
-    shift = np.abs(_differences(clean, labels))
-    spread = np.abs(_differences(np.square(clean - clean.mean(axis=0)), labels))
-    strange = np.abs(_differences((~np.isfinite(values)).astype(float), labels))
-    best = np.argsort(-np.maximum(np.maximum(shift, spread), strange), kind="stable")
-    return np.sort(best[:MOST_COORDINATES])
+    parts = [values[:, at : at + _COLUMNS] for at in range(0, width, _COLUMNS)]
+    apart = np.concatenate([_apart(part, labels) for part in parts])
+    return np.sort(np.argsort(-apart, kind="stable")[:MOST_COORDINATES])
+
+
+def _apart(values: Array, labels: Array) -> Array:
+    """How far the labels are apart, in place, spread or strangeness; (columns,)."""
+    clean = np.where(np.isfinite(values), bounded(values), 0.0)
+    centred = clean - clean.mean(axis=0)
+    size = np.abs(centred).max(axis=0, initial=0.0)
+    centred /= np.where(size > 0.0, size, 1.0)
+    strange = (~np.isfinite(values)).astype(np.float64)
+    found = [_differences(seen, labels) for seen in (centred, np.square(centred), strange)]
+    apart: Array = np.abs(found).max(axis=0)
+    return apart
+
+
+def bounded(values: Array) -> Array:
+    """Finite, and small enough to be squared and summed; 0 for NaN."""
+    clean = np.nan_to_num(values, nan=0.0, posinf=_HUGE, neginf=-_HUGE)
+    return np.clip(clean, -_HUGE, _HUGE)
 
 
 def _differences(values: Array, labels: Array) -> Array:
@@ -109,7 +130,7 @@ def _differences(values: Array, labels: Array) -> Array:
     return apart
 
 
-def _place(finite: Array) -> tuple[Array, Array]:
+def place(finite: Array) -> tuple[Array, Array]:
     """Medians and robust scales; the spread where the quartiles coincide."""
     if finite.shape[1] == 0:
         return np.zeros(0), np.ones(0)

@@ -21,7 +21,7 @@ from dpfedsyn.audit.bets import (
 )
 from dpfedsyn.audit.calling import Outputs
 from dpfedsyn.audit.claims import Curve
-from dpfedsyn.audit.scores import Fitted, learn, learn_given
+from dpfedsyn.audit.scores import MOST_TRAINING, Fitted, learn, learn_given
 
 Array = NDArray[np.float64]
 
@@ -30,6 +30,7 @@ WARM_UP = 40
 # later the time that learning takes.
 EARLY_GROWTH, GROWTH, _EARLY = 1.2, 1.4, 1_000
 _TAILS = 0.25  # share of the wealth that bets on tails
+_MOST_NUMBERS = 2**26  # held of past calls: 512 MiB
 _FULL = 24_000  # calls after which rules are hardly better for being learnt again
 _RULES = (0.4, 0.3, 0.3)  # prior of the rules, from the simplest
 
@@ -48,7 +49,8 @@ class State:
     """After some calls.
 
     Attributes:
-        outputs, labels: all calls so far. rules: for the next ones; None until there were enough.
+        outputs, labels: the latest calls, as many as are learnt from. calls: made in all. rules:
+            for the next ones; None until there were enough.
         likelihood: (rules,) sums of log q_b over calls that were bet on. tails: (rules, 2) log
             wealth of the tail bets. bets: calls that were bet on. right: of them, labels that the
             guessing rule had right. peak: largest log wealth so far. crossed: the call at which
@@ -57,6 +59,7 @@ class State:
 
     outputs: Outputs
     labels: Array
+    calls: int
     rules: Rules | None
     likelihood: Array
     tails: Array
@@ -64,11 +67,6 @@ class State:
     right: int
     peak: float
     crossed: int | None
-
-    @property
-    def calls(self) -> int:
-        """How many calls were made."""
-        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -97,8 +95,8 @@ def start(
     test = Test(curve, float(-np.log(alpha)), likelihood_prices(curve), score, low_bits)
     empty = Outputs(np.zeros((0, 0)), np.zeros(0, np.int64))
     zeros = np.zeros(test.rules)
-    before = State(empty, np.zeros(0), None, zeros, np.zeros((test.rules, 2)), 0, 0, 0.0, None)
-    return test, before
+    tails = np.zeros((test.rules, 2))
+    return test, State(empty, np.zeros(0), 0, None, zeros, tails, 0, 0, 0.0, None)
 
 
 def next_block(calls: int, most: int) -> int:
@@ -110,11 +108,19 @@ def next_block(calls: int, most: int) -> int:
     return min(wanted, most - calls)
 
 
-def step(state: State, outputs: Outputs, labels: Array, test: Test) -> State:
+def held_calls(width: int) -> int:
+    """How many calls with so many numbers each are held in memory at once."""
+    return max(WARM_UP, _MOST_NUMBERS // max(width, 1))
+
+
+def step(
+    state: State, outputs: Outputs, labels: Array, test: Test, *, learning: bool = True
+) -> State:
     """Bet on a block of calls with the rules that the state holds, then learn from it.
 
     Args:
         outputs: of n calls on the neighbour that a fresh fair coin picked. labels: (n,) coins.
+        learning: False for all but the last part of a block that is too wide to be held at once.
 
     Guarantee:
         If the claim is true, the wealth ever reaches 1 / alpha with a probability of at most
@@ -123,10 +129,11 @@ def step(state: State, outputs: Outputs, labels: Array, test: Test) -> State:
     """
     if state.rules is not None:
         state = _betted(state, state.rules, outputs, labels, test)
-    joined = _joined(state.outputs, outputs)
-    seen = np.concatenate([state.labels, labels])
-    state = replace(state, outputs=joined, labels=seen)
-    if state.rules is None or state.calls <= 2 * _FULL:
+    most = min(MOST_TRAINING, held_calls(outputs.values.shape[1]))
+    joined = _joined(state.outputs, outputs, most)
+    seen = np.concatenate([state.labels, labels])[-most:]
+    state = replace(state, outputs=joined, labels=seen, calls=state.calls + len(labels))
+    if state.rules is None or (learning and state.calls <= 2 * _FULL):
         state = replace(state, rules=_learnt(joined, seen, test))
     return state
 
@@ -196,9 +203,11 @@ def _learnt(outputs: Outputs, labels: Array, test: Test) -> Rules:
     return Rules(fitted, tails, int(np.argmax(likely)))
 
 
-def _joined(first: Outputs, second: Outputs) -> Outputs:
-    if len(first) == 0:
-        return second
+def _joined(first: Outputs, second: Outputs, most: int) -> Outputs:
+    """The latest `most` calls of both."""
+    if len(second) >= most or len(first) == 0:
+        return second.take(slice(-most, None))
+    first = first.take(slice(-(most - len(second)), None))
     return Outputs(
         np.concatenate([_wide(first, second), _wide(second, first)]),
         np.concatenate([first.outcomes, second.outcomes]),

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.audit.calling import Outputs
-from dpfedsyn.audit.features import frame
+from dpfedsyn.audit.features import bounded, frame, place
+from dpfedsyn.errors import AuditError
 
 Array = NDArray[np.float64]
 
@@ -58,17 +59,19 @@ class Linear:
 
 @dataclass(frozen=True)
 class Given:
-    """A score that the user gave, tempered."""
+    """A score that the user gave, placed and tempered."""
 
     score: Callable[[Array], Array]
+    centre: float
+    scale: float
     slope: float
     offset: float
     reach: float
 
     def __call__(self, outputs: Outputs) -> Array:
         """Return the log-odds, (n,)."""
-        odds = self.slope * _finite(self.score(outputs.values)) + self.offset
-        return np.clip(odds, -self.reach, self.reach)
+        placed = _placed(_scored(self.score, outputs), self.centre, self.scale)
+        return np.clip(self.slope * placed + self.offset, -self.reach, self.reach)
 
 
 def learn(outputs: Outputs, labels: Array, *, low_bits: bool = False) -> tuple[Fitted, ...]:
@@ -93,11 +96,12 @@ def learn_given(
 ) -> tuple[Fitted, ...]:
     """A given score's odds: its slope and offset are all that is learnt."""
     outputs, labels = outputs.take(slice(-MOST_TRAINING, None)), labels[-MOST_TRAINING:]
-    values = _finite(score(outputs.values))
-    weights = _map(_with_one(values[:, None]), labels, 1e-3)
-    reach = _reach(len(labels))
-    odds = np.clip(values * weights[0] + weights[1], -reach, reach)
-    return (Fitted(Given(score, float(weights[0]), float(weights[1]), reach), odds),)
+    values = _scored(score, outputs)
+    (centre,), (scale,) = place(values[:, None])
+    placed = _placed(values, centre, scale)
+    slope, offset = _map(_with_one(placed[:, None]), labels, 1e-3)
+    given = Given(score, centre, scale, float(slope), float(offset), _reach(len(labels)))
+    return (Fitted(given, given(outputs)),)
 
 
 def _fitted(features: Callable[[Outputs], Array], outputs: Outputs, labels: Array) -> Fitted:
@@ -119,7 +123,7 @@ def _map(design: Array, labels: Array, ridge: float) -> Array:
     The last column is the constant, of which nothing is believed beforehand.
     """
     weights = np.zeros(design.shape[1])
-    penalty = np.full(design.shape[1], ridge * len(labels))
+    penalty = np.full(design.shape[1], max(ridge * len(labels), 1e-3))
     penalty[-1] = 1e-3
     for _ in range(_ROUNDS):
         chance = 1.0 / (1.0 + np.exp(-np.clip(design @ weights, -30, 30)))
@@ -166,6 +170,16 @@ def _reach(calls: int) -> float:
     return float(np.log(calls + 1.0)) + 0.5
 
 
-def _finite(score: Array) -> Array:
-    flat = np.asarray(score, dtype=np.float64).reshape(len(score))
-    return np.nan_to_num(flat, nan=0.0, posinf=1e6, neginf=-1e6)
+def _placed(values: Array, centre: float, scale: float) -> Array:
+    with np.errstate(over="ignore"):
+        return np.clip((values - centre) / scale, -1e6, 1e6)
+
+
+def _scored(score: Callable[[Array], Array], outputs: Outputs) -> Array:
+    given = np.asarray(score(outputs.values), dtype=np.float64)
+    if given.size != len(outputs):
+        raise AuditError(
+            f"The score returned shape {given.shape} for {len(outputs)} outputs, so that it is "
+            "unclear which one is whose. Return one number for each row."
+        )
+    return bounded(given.reshape(len(outputs)))

@@ -1,6 +1,5 @@
 """Where a violation shows: neighbours, a rule and a seed, to be tried again by anybody."""
 
-import inspect
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import Adjacency
+from accountants import Adjacency, Unit
+from dpfedsyn.audit import program
 from dpfedsyn.audit.bets import POWERS, TailBet, likelihood_payoffs
 from dpfedsyn.audit.calling import Caller, Mechanism, Outputs
 from dpfedsyn.audit.claims import Claim
@@ -63,42 +63,44 @@ class Witness:
     """A violation that can be shown again.
 
     Attributes:
-        neighbours: (D0, D1). seed: of the audit. region: where it shows, in words and numbers.
+        neighbours: (D0, D1). seed, unit, max_calls: of the audit. calls: that
+            it made. region: where it shows, in words
+            and numbers.
     """
 
-    mechanism: Mechanism | None
+    mechanism: Mechanism
     neighbours: tuple[Any, Any]
     claim: Claim
     adjacency: Adjacency
+    unit: Unit
     alpha: float
     max_calls: int
     seed: int
+    calls: int
     region: Region
     _test: Test
     _score: Score
     _bet: TailBet | float  # a power of the label's likelihood
+    _caller: Caller  # which outcomes the score knows
 
     def replay(self, seed: int | None = None, *, calls: int | None = None) -> Replay:
         """Try again: fresh calls, the same rule and one fixed bet.
 
         Args:
             seed: of the fresh calls; another one than the audit's by default. calls: at most;
-                four times the audit's region by default.
+                four times the audit's by default.
 
         Guarantee:
             If the claim is true, `reproduced` with a probability of at most alpha: the bet was
             fixed before these calls, and is accepted at any time (Ville).
         """
-        if self.mechanism is None:
-            return Replay(0.0, 0, False)
-        most = calls if calls is not None else max(4 * self.region.calls, 1000)
-        seeds = np.random.SeedSequence([self.seed + 1 if seed is None else seed, 1])
-        rng = np.random.default_rng(seeds)
-        caller = Caller(self.mechanism)
+        most = calls if calls is not None else max(4 * self.calls, 1000)
+        coins, rng = streams(self.seed + 1 if seed is None else seed, 1)
+        caller = self._caller.again(self.mechanism)
         wealth, made = 0.0, 0
         while made < most:
             count = min(max(64, made), most - made)
-            outputs, labels = toss(caller, self.neighbours, count, rng)
+            outputs, labels = toss(caller, self.neighbours, count, coins, rng)
             gains = np.cumsum(self._gains(outputs, labels)) + wealth
             made += count
             reached = gains >= self._test.log_limit
@@ -117,38 +119,51 @@ class Witness:
         return self._bet * likelihood_payoffs(odds, labels) - price
 
     def code(self) -> str:
-        """A program that makes the same audit again, and needs nothing but the mechanism."""
-        name, source = _source(self.mechanism)
-        first, second = (_literal(data) for data in self.neighbours)
-        return "\n".join(
+        """A program that makes the same audit again, and needs nothing but the mechanism.
+
+        A mechanism that no import reaches, a score, and data that is neither numbers nor words are
+        left to be put in by hand.
+        """
+        first, second = (program.literal(data) for data in self.neighbours)
+        score = "" if self._test.score is None else ", score=put_here('the score')"
+        text = "\n".join(
             [
-                "import numpy as np",
-                "from accountants import *",
-                "from dpfedsyn.audit import GDP, audit",
-                source,
+                program.source(self.mechanism),
                 f"neighbours = ({first},\n              {second})",
-                f"found = audit({name}, neighbours, claim={self.claim!r}, alpha={self.alpha!r},",
+                f"found = audit(mechanism, neighbours, claim={self.claim!r}, alpha={self.alpha!r},",
                 f"              max_calls={self.max_calls}, seed={self.seed}, "
-                f"adjacency={str(self.adjacency)!r})",
+                f"adjacency={str(self.adjacency)!r},",
+                f"              unit={str(self.unit)!r}, low_bits={self._test.low_bits}{score})",
                 "print(found)",
                 'assert found.verdict == "VIOLATION"',
             ]
         )
+        return program.header(text) + text
 
 
 def toss(
-    caller: Caller, neighbours: tuple[Any, Any], calls: int, rng: np.random.Generator
+    caller: Caller,
+    neighbours: tuple[Any, Any],
+    calls: int,
+    coins: np.random.Generator,
+    rng: np.random.Generator,
 ) -> tuple[Outputs, Array]:
-    """Toss `calls` fair coins and call the mechanism on the neighbour that each picks."""
-    labels = rng.integers(0, 2, calls)
-    ones = int(labels.sum())
-    zero, one = caller.draw(neighbours[0], calls - ones, rng), caller.draw(neighbours[1], ones, rng)
-    width = max(zero.values.shape[1], one.values.shape[1])
-    values, outcomes = np.zeros((calls, width)), np.zeros(calls, np.int64)
-    for label, drawn in ((0, zero), (1, one)):
-        values[labels == label, : drawn.values.shape[1]] = drawn.values
-        outcomes[labels == label] = drawn.outcomes
-    return Outputs(values, outcomes), labels.astype(np.float64)
+    """Toss `calls` fair coins and call the mechanism on the neighbour that each picks.
+
+    Args:
+        coins: of the labels alone. rng: the mechanism's.
+    """
+    labels = coins.integers(0, 2, calls)
+    return caller.on(neighbours, labels, rng), labels.astype(np.float64)
+
+
+def streams(seed: int, purpose: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """(coins, the mechanism's noise): independent, and neither is `default_rng(seed)`.
+
+    A mechanism may keep a generator of its own; were it seeded alike, its noise would be the coins.
+    """
+    coins, noise = np.random.SeedSequence([seed, purpose]).spawn(2)
+    return np.random.default_rng(coins), np.random.default_rng(noise)
 
 
 def witness_of(
@@ -157,8 +172,8 @@ def witness_of(
     """The region, score and bet that gained most.
 
     Args:
-        gains: likelihood (rules, powers) and tails (rules, 2), log wealth. outputs, labels: all
-            calls.
+        gains: likelihood (rules, powers) and tails (rules, 2), log wealth. outputs, labels: the
+            latest calls.
     """
     likelihood, tails = gains
     if tails.max() > likelihood.max():
@@ -189,32 +204,3 @@ def _allowed(share: float, test: Test) -> float:
         return 1.0
     lines = np.concatenate([np.linspace(0.5, 0.99, 200), 1.0 - np.geomspace(0.01, 1e-9, 60)])
     return float(np.minimum(test.curve.tail(lines) / share + lines, 1.0).min())
-
-
-def _literal(data: Any) -> str:
-    if isinstance(data, np.ndarray):
-        body = np.array2string(data, separator=", ", threshold=10**6, floatmode="unique")
-        body = body.replace("nan", "np.nan").replace("inf", "np.inf")
-        shape = "" if data.size else f".reshape({data.shape})"
-        return f"np.array({body}, dtype=np.{data.dtype.name}){shape}"
-    return repr(data)
-
-
-def _source(mechanism: Mechanism | None) -> tuple[str, str]:
-    """(name, how to get at it)."""
-    name = getattr(mechanism, "__name__", "mechanism")
-    module = getattr(mechanism, "__module__", None)
-    if name.isidentifier() and "<locals>" not in getattr(mechanism, "__qualname__", "<locals>"):
-        if module not in (None, "__main__"):
-            return name, f"from {module} import {name}"
-        return name, _text(mechanism)
-    return "mechanism", _text(mechanism)
-
-
-def _text(mechanism: Mechanism | None) -> str:
-    try:
-        source = inspect.getsource(mechanism)  # type: ignore[arg-type]
-    except (OSError, TypeError):
-        source = repr(mechanism)
-    lines = "".join(f"#     {line}\n" for line in source.splitlines())
-    return f"# `mechanism` is the audited one:\n{lines}".rstrip()
