@@ -54,7 +54,7 @@ def padded(data, n, rng):
 def test_what_befalls_a_whole_block_is_no_evidence(mechanism):
     """An error or a shape of all n calls together is one outcome, not n: no alarm follows.
 
-    More than 6 alarms in 60 audits at 1 % have a chance of 1e-5. Bets that are settled call by call
+    More than 3 alarms in 60 audits at 1 % have a chance of 4e-3. Bets that are settled call by call
     raise 6 to 8 a 60 of this kind, and nearly all audits where blocks get large.
     """
     alarms = 0
