@@ -531,7 +531,10 @@ PRIVATE_PATH = ("silo.py", "privatise.py", "moments.py", "sums.py", "train.py", 
                 "federation.py", "base.py", "unet.py", "architecture.py", "dpsgd/hooks.py",
                 "dpsgd/gradients.py", "lattice.py", "truncation.py",
                 "rounded_gaussian.py")  # fmt: skip
-FLOAT_NOISE = ("objective.py", "network.py", "unet.py")  # on which no promise rests
+FLOAT_NOISE = (  # on which no promise rests: of training, of an audit's inputs, of replays
+    "objective.py", "network.py", "unet.py", "audit/mechanisms.py",
+    "testing/replaying/numpy_noise.py",
+)  # fmt: skip
 
 
 def _dotted(node: ast.expr) -> str:
@@ -562,8 +565,8 @@ def test_the_private_path_draws_from_keystreams_only() -> None:
 
 
 def test_floating_point_gaussians_are_drawn_where_no_promise_rests_on_them_only() -> None:
-    """Initial weights and the noise that a record is taught to be rid of: nothing that is released,
-    summed over records or charged."""
+    """Initial weights, the noise that a record is taught to be rid of, what an audit puts in and
+    what a replay holds still: nothing that is released, summed over records or charged."""
     root = Path(dpfedsyn.__file__).parent
     drawing = [
         str(path.relative_to(root))

@@ -122,7 +122,7 @@ def test_a_violation_shrinks_without_flakiness():
               report_multiple_bugs=False)  # fmt: skip
     def test(pair):
         broken = dps.Mechanism(0.5, "half noise")
-        assert_private(broken, pair, mu=0.5, max_calls=700, inconclusive="ignore")
+        assert_private(broken, pair, mu=0.5, max_calls=2000, inconclusive="ignore")
 
     with pytest.raises(AssertionError, match="VIOLATION") as caught:
         test()
