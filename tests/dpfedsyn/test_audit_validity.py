@@ -20,7 +20,13 @@ from accountants import (
     epsilon,
 )
 from dpfedsyn.audit import GDP, Verdict, audit, audit_scores, auditing, binomial, claims, process
-from dpfedsyn.audit.bets import POWER_PRIOR, POWERS, TailBet, likelihood_payoffs
+from dpfedsyn.audit.bets import (
+    POWER_PRIOR,
+    POWERS,
+    TailBet,
+    likelihood_payoffs,
+    likelihood_prices,
+)
 from dpfedsyn.audit.bounds import Evidence
 from dpfedsyn.audit.calling import Caller, Outputs
 from dpfedsyn.audit.claims import LOSSES, POSTERIORS, curve_of, gaussian_curve, largest_accuracy
@@ -266,6 +272,31 @@ def test_an_epsilon_along_a_family_is_that_of_its_first_member_that_is_left():
         epsilon(claims.scaled(family, ratios[k]), delta=1e-5) for k in (first - 1, first)
     )
     assert below.lower * (1 - 1e-9) <= found <= above.upper
+
+
+def test_bets_reject_what_they_have_outgrown():
+    """Shares of rules and powers add up to 1, and the limit is one over the error."""
+    curve, gained = gaussian_curve(0.5), np.array([-500.0, -520.0, -600.0])
+    prices = np.log(likelihood_prices(curve))
+    shares = np.log(np.outer([0.4, 0.3, 0.3], [1, 1, 2, 3, 4, 3, 1])) - math.log(15)
+    grown = float(logsumexp(np.outer(gained, POWERS) - 1000 * prices + shares))
+    kept = evidence(likelihood=gained, bets=1000, sequential=True)
+    assert 1.0 < grown < 300.0
+    assert replace(kept, error=math.exp(-grown) * 1.001).rejects(curve)
+    assert not replace(kept, error=math.exp(-grown) * 0.999).rejects(curve)
+
+
+@pytest.mark.parametrize("mu", [0.3, 1.0, 3.0])
+def test_a_tail_bet_costs_what_the_best_region_pays(mu):
+    """The price at a line is 1 + stake (1 - line) delta / 2: no less, and at the grid no more."""
+    for place in (0, 40, 90, 120):
+        line, loss = POSTERIORS[claims._MIDDLE + place], LOSSES[place]
+        exact = delta(Gaussian(1 / mu), epsilon=loss)
+        for stake in (0.1, 1.0 / line):
+            paid = 1 + stake * (1 - line) * exact.upper / 2
+            price = TailBet(1, 0.0, float(line), stake).price(gaussian_curve(mu))
+            assert price == pytest.approx(paid, rel=1e-9)
+            assert price >= 1 + stake * (1 - line) * exact.lower / 2
 
 
 def test_families_end_where_nothing_can_be_tested():
