@@ -21,7 +21,7 @@ _OTHERS = {"functools.": "functools", "pd.": "pandas as pd", "torch.": "torch"}
 def header(text: str) -> str:
     """The imports of a program."""
     others = [f"import {module}" for name, module in _OTHERS.items() if name in text]
-    return "\n".join([*others, _HEADER, ""])
+    return "\n".join([*others, _HEADER, "", ""])
 
 
 def literal(data: Any) -> str:
