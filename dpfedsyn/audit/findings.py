@@ -20,6 +20,7 @@ VIOLATION, CONSISTENT, INCONCLUSIVE = (
 CHAIN = "chain"  # the check whose violation is a damaged ledger
 WHOLE_RUN = ""
 
+NEW_RUN = "Start a new run with the corrected program; its budget composes with this run's."
 ALPHA = 1e-6  # false alarms of all statistical tests of one audit together
 
 

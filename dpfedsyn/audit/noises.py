@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 from accountants.rows import ANSWER
 from dpfedsyn.audit import laws
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
-from dpfedsyn.audit.findings import (
-    INCONCLUSIVE,
-    WHOLE_RUN,
-    Finding,
-    Measured,
-    one,
-)
+from dpfedsyn.audit.findings import INCONCLUSIVE, NEW_RUN, WHOLE_RUN, Finding, Measured, one
 from dpfedsyn.audit.models import model
 from dpfedsyn.audit.queries import Query, found_again
 from dpfedsyn.audit.released import Released, released, summed
@@ -34,7 +28,6 @@ SLACK = 1e-12  # of a bound that was divided by a spacing
 PAIRS = 1000  # of answers whose noise is compared
 
 LESS = "The silo's answers protect less than they were charged for."
-NEW_RUN = "Start a new run with the corrected program; its budget composes with this run's."
 
 
 def findings(evidence: Evidence) -> tuple[list[Finding], list[Measured]]:
