@@ -125,20 +125,27 @@ class Witness:
         left to be put in by hand.
         """
         first, second = (program.literal(data) for data in self.neighbours)
-        score = "" if self._test.score is None else ", score=put_here('the score')"
-        text = "\n".join(
-            [
-                program.source(self.mechanism),
-                f"neighbours = ({first},\n              {second})",
-                f"found = audit(mechanism, neighbours, claim={self.claim!r}, alpha={self.alpha!r},",
-                f"              max_calls={self.max_calls}, seed={self.seed}, "
-                f"adjacency={str(self.adjacency)!r},",
-                f"              unit={str(self.unit)!r}, low_bits={self._test.low_bits}{score})",
-                "print(found)",
-                'assert found.verdict == "VIOLATION"',
-            ]
+        options = [f"unit={str(self.unit)!r}"]
+        options += ["low_bits=True"] if self._test.low_bits else []
+        options += ["score=put_here('the score')"] if self._test.score is not None else []
+        return program.whole(
+            "\n".join(
+                [
+                    program.source(self.mechanism),
+                    f"without = {first}",
+                    f"with_ = {second}",
+                    "found = audit(",
+                    "    mechanism, (without, with_),",
+                    f"    claim={self.claim!r}, alpha={self.alpha!r}, max_calls={self.max_calls},",
+                    f"    seed={self.seed}, adjacency={str(self.adjacency)!r},",
+                    f"    {', '.join(options)},",
+                    ")",
+                    f"# where: {self.region}",
+                    "print(found)",
+                    'assert found.verdict == "VIOLATION"',
+                ]
+            )
         )
-        return program.header(text) + text
 
 
 def toss(

@@ -13,9 +13,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from accountants import ApproximateDP, Laplace
-from dpfedsyn.audit import GDP, audit
+from dpfedsyn.audit import GDP, audit, program
 from dpfedsyn.errors import AuditError
-from dpfedsyn.testing import InconclusiveAudit, assert_private, counterexample, private
+from dpfedsyn.testing import InconclusiveAudit, assert_private, private
 from dpfedsyn.testing import strategies as dps
 from dpfedsyn.testing.fingerprint import fingerprint
 from dpfedsyn.testing.private import claim_of
@@ -216,19 +216,19 @@ class Opaque:
 
 def test_a_program_finds_the_mechanism_or_quotes_it():
     """A name to import, an instance to make, a function's own text, or a comment."""
-    assert counterexample.source_of(local_free).endswith("import local_free as mechanism")
-    assert counterexample.source_of(Opaque(2.0)).endswith("mechanism = Opaque(factor=2.0)")
+    assert program.source(local_free).endswith("import local_free as mechanism")
+    assert program.source(Opaque(2.0)).endswith("mechanism = Opaque(factor=2.0)")
 
     def own(data, rng):
         return data.sum()
 
-    text = counterexample.source_of(own)
+    text = program.source(own)
     names = {}
     exec(text, names)
     assert names["mechanism"](np.ones(3), None) == 3.0
     assert text.startswith("def own(data, rng):")
     free = 3.0
-    quoted = counterexample.source_of(lambda data, rng: free * data.sum())
+    quoted = program.source(lambda data, rng: free * data.sum())
     assert all(line.startswith("#") for line in quoted.splitlines())
 
 
@@ -238,13 +238,13 @@ def test_data_is_printed_to_the_bit(pair):
     """NaN, infinity, denormals and empty arrays come back from their literal."""
     names = {"np": np, "nan": np.nan, "inf": np.inf}
     for data in (*pair, {"a": pair[0], "b": (1, [2.0])}["a"]):
-        back = eval(counterexample.literal(data), names)
+        back = eval(program.literal(data), names)
         assert back.dtype == data.dtype
         np.testing.assert_array_equal(back, data)
     tensor = torch.tensor(pair[1])
-    back = eval(counterexample.literal(tensor), names | {"torch": torch})
+    back = eval(program.literal(tensor), names | {"torch": torch})
     assert back.dtype == tensor.dtype
-    assert eval(counterexample.literal({"a": (1, [2.0])}), names) == {"a": (1, [2.0])}
+    assert eval(program.literal({"a": (1, [2.0])}), names) == {"a": (1, [2.0])}
 
 
 def closing_over(number):
