@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import beta, binomtest, norm
+from scipy.stats import beta, norm
+
+from dpfedsyn.audit.binomial import lower_rate, upper_rate
 
 Array = NDArray[np.float64]
 
@@ -26,8 +28,8 @@ class Share:
 
 def share(hits: int, of: int, confidence: float = CONFIDENCE) -> Share:
     """A share of independent trials: exact (Clopper & Pearson 1934)."""
-    ends = binomtest(hits, of).proportion_ci(confidence, method="exact")
-    return Share(hits / of, float(ends.low), float(ends.high))
+    side = (1.0 - confidence) / 2.0
+    return Share(hits / of, lower_rate(hits, of, side), upper_rate(hits, of, side))
 
 
 def false_positive_rate(rank: int, of: int, confidence: float = CONFIDENCE) -> Share:

@@ -71,11 +71,6 @@ def trials_for(accuracy: float, wanted: float, error: float, power: float = 0.95
     return high
 
 
-def p_value(successes: int, trials: int, probability: float) -> float:
-    """Chance of at least this many successes."""
-    return float(binom.sf(successes - 1, trials, probability))
-
-
 def accuracy_of_mu(mu: float) -> float:
     """Phi(mu / 2): how often a coin can be guessed under mu-GDP."""
     return float(ndtr(mu / 2.0))
