@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency, Unit
 from dpfedsyn.audit import neighbours as pairs
-from dpfedsyn.audit.bets import POWERS
 from dpfedsyn.audit.bounds import Evidence
 from dpfedsyn.audit.calling import Caller, Mechanism, Outputs
 from dpfedsyn.audit.claims import Claim, curve_of, scaled
@@ -93,9 +92,7 @@ def audit(
     witness = None
     if state.crossed is not None:
         assert before.rules is not None
-        region, rule, bet = witness_of(
-            before.rules, _gains(state, test), state.outputs, state.labels, test
-        )
+        region, rule, bet = witness_of(before.rules, state, test)
         witness = Witness(
             mechanism, pair, claim, asked.adjacency, Unit(unit), alpha, most, asked.seed,
             state.calls, region, test, rule, bet, caller,
@@ -231,11 +228,6 @@ def _evidence(state: State, test: Test, error: float, limit: int) -> Evidence:
     share = 1.0 if not limit else (_EARLY if stopped else 1.0 - _EARLY)
     prior = rule_prior(test.rules)
     return Evidence(state.likelihood, prior, state.bets, state.right, stopped, share * error)
-
-
-def _gains(state: State, test: Test) -> tuple[Array, Array]:
-    likelihood = state.likelihood[:, None] * POWERS - state.bets * np.log(test.prices)
-    return likelihood, state.tails
 
 
 def _asked(

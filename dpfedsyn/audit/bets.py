@@ -54,6 +54,34 @@ def likelihood_payoffs(log_odds: Array, labels: Array) -> Array:
     return payoffs
 
 
+def likelihood_gains(sums: Array, bets: int | NDArray[np.int64], prices: Array) -> Array:
+    """Log wealth of each likelihood bet.
+
+    Args:
+        sums: (..., rules) of log q_b. bets: (...) calls that were bet on. prices: (powers,).
+
+    Returns:
+        (..., rules, powers).
+    """
+    gains: Array = sums[..., None] * POWERS - np.asarray(bets)[..., None, None] * np.log(prices)
+    return gains
+
+
+@dataclass(frozen=True)
+class LikelihoodBet:
+    """A bet of one power t on the label's likelihood: it pays q_b^t."""
+
+    power: float
+
+    def price(self, curve: Curve) -> float:
+        """Upper bound on the mean, whatever the rule; see `likelihood_prices`."""
+        return float(likelihood_prices(curve, np.array([self.power]))[0])
+
+    def log_payoffs(self, log_odds: Array, labels: Array) -> Array:
+        """Log of what each call pays, before the price; (n,)."""
+        return self.power * likelihood_payoffs(log_odds, labels)
+
+
 @dataclass(frozen=True)
 class TailBet:
     """A bet on the outputs beyond a threshold: `1 + stake (1 - line)` or `1 - stake line`.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency, ApproximateDP, Gaussian, epsilon
 from dpfedsyn.audit import binomial
-from dpfedsyn.audit.bets import POWER_PRIOR, POWERS, likelihood_prices
+from dpfedsyn.audit.bets import POWER_PRIOR, likelihood_gains, likelihood_prices
 from dpfedsyn.audit.claims import (
     GDP,
     Claim,
@@ -55,9 +55,9 @@ class Evidence:
             return False
         if not self.sequential:
             return self._guessed_more_often(curve.accuracy)
-        prices = np.log(likelihood_prices(curve))
-        grown = self.likelihood[:, None] * POWERS - self.bets * prices + np.log(POWER_PRIOR)
-        wealth = np.logaddexp.reduce((grown + np.log(self.prior)[:, None]).ravel())
+        grown = likelihood_gains(self.likelihood, self.bets, likelihood_prices(curve))
+        grown = grown + np.log(POWER_PRIOR) + np.log(self.prior)[:, None]
+        wealth = np.logaddexp.reduce(grown.ravel())
         return bool(wealth >= -math.log(self.error))
 
     def _guessed_more_often(self, accuracy: float) -> bool:

@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from dpfedsyn.audit.bets import POWER_PRIOR, POWERS
 from dpfedsyn.audit.claims import POSTERIORS, Curve
-from dpfedsyn.audit.process import _TAILS, WARM_UP, Test
+from dpfedsyn.audit.process import TAILS, WARM_UP, Test
 
 Array = NDArray[np.float64]
 
@@ -26,24 +26,29 @@ def power(test: Test, alternative: Curve, calls: int) -> float:
     Args:
         test: the claim's. alternative: of the privacy that the mechanism really has.
     """
-    bets = calls - WARM_UP
-    if bets <= 0:
-        return 0.0
-    mean, spread = _gains(test, alternative)
-    needed = test.log_limit - np.log(POWER_PRIOR * (1 - _TAILS))
-    reached = (bets * mean - needed) / np.maximum(np.sqrt(bets) * spread, 1e-12)
-    return float(ndtr(np.where(mean > 0, reached, -np.inf)).max())
+    return _chance(test, _gains(test, alternative), calls)
 
 
 def calls_for(test: Test, alternative: Curve, wanted: float = 0.95) -> int | None:
     """Fewest calls with this power, within 1 %; None where even 10^12 have less."""
-    if power(test, alternative, _MOST) < wanted:
+    gains = _gains(test, alternative)
+    if _chance(test, gains, _MOST) < wanted:
         return None
     low, high = WARM_UP, _MOST
     while high > 1.01 * low + 1:
         middle = int(math.sqrt(low * high))
-        low, high = (low, middle) if power(test, alternative, middle) >= wanted else (middle, high)
+        low, high = (low, middle) if _chance(test, gains, middle) >= wanted else (middle, high)
     return high
+
+
+def _chance(test: Test, gains: tuple[Array, Array], calls: int) -> float:
+    bets = calls - WARM_UP
+    if bets <= 0:
+        return 0.0
+    mean, spread = gains
+    needed = test.log_limit - np.log(POWER_PRIOR * (1 - TAILS))
+    reached = (bets * mean - needed) / np.maximum(np.sqrt(bets) * spread, 1e-12)
+    return float(ndtr(np.where(mean > 0, reached, -np.inf)).max())
 
 
 def _gains(test: Test, alternative: Curve) -> tuple[Array, Array]:

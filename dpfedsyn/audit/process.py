@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from dpfedsyn.audit.bets import (
     POWER_PRIOR,
-    POWERS,
     TailBet,
     best_tail,
+    likelihood_gains,
     likelihood_payoffs,
     likelihood_prices,
 )
 from dpfedsyn.audit.calling import Outputs
 from dpfedsyn.audit.claims import Curve
-from dpfedsyn.audit.scores import MOST_TRAINING, Fitted, learn, learn_given
+from dpfedsyn.audit.scores import Fitted, learn, learn_given
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,8 @@ WARM_UP = 40
 # Rules are learnt afresh when there are this many times more calls: early on calls are what counts,
 # later the time that learning takes.
 EARLY_GROWTH, GROWTH, _EARLY = 1.2, 1.4, 1_000
-_TAILS = 0.25  # share of the wealth that bets on tails
+TAILS = 0.25  # share of the wealth that bets on tails
+MOST_TRAINING = 6_000  # latest calls that rules are learnt from
 _MOST_NUMBERS = 2**26  # held of past calls: 512 MiB
 _FULL = 24_000  # calls after which rules are hardly better for being learnt again
 _RULES = (0.4, 0.3, 0.3)  # prior of the rules, from the simplest
@@ -145,15 +146,11 @@ def log_wealth(likelihood: Array, tails: Array, bets: int | NDArray[np.int64], t
         likelihood: (..., rules). tails: (..., rules, 2). bets: (...) calls that were bet on.
     """
     prior = rule_prior(test.rules)
-    grown = (
-        likelihood[..., None] * POWERS
-        - np.asarray(bets)[..., None, None] * np.log(test.prices)
-        + np.log(POWER_PRIOR)
-        + np.log(prior)[:, None]
-    )
-    main = np.log(1 - _TAILS) + _logsumexp(grown.reshape(*grown.shape[:-2], -1))
+    grown = likelihood_gains(likelihood, bets, test.prices)
+    grown = grown + np.log(POWER_PRIOR) + np.log(prior)[:, None]
+    main = np.log(1 - TAILS) + _logsumexp(grown.reshape(*grown.shape[:-2], -1))
     side = tails + np.log(prior)[:, None] - np.log(2.0)
-    aside = np.log(_TAILS) + _logsumexp(side.reshape(*side.shape[:-2], -1))
+    aside = np.log(TAILS) + _logsumexp(side.reshape(*side.shape[:-2], -1))
     total: Array = np.logaddexp(main, aside)
     return total
 
@@ -193,10 +190,9 @@ def _learnt(outputs: Outputs, labels: Array, test: Test) -> Rules:
         fitted = learn(outputs, labels, low_bits=test.low_bits)
     else:
         fitted = learn_given(test.score, outputs, labels)
-    recent = labels[-len(fitted[0].past) :]
-    likely = [float(likelihood_payoffs(one.past, recent).sum()) for one in fitted]
+    likely = [float(likelihood_payoffs(one.past, labels).sum()) for one in fitted]
     tails = tuple(
-        (rule, best_tail(one.past, recent, toward, test.curve))
+        (rule, best_tail(one.past, labels, toward, test.curve))
         for rule, one in enumerate(fitted)
         for toward in (0, 1)
     )

@@ -18,7 +18,6 @@ from dpfedsyn.errors import AuditError
 
 Array = NDArray[np.float64]
 
-MOST_TRAINING = 6_000
 NAMES = ("one value", "all values", "all features")
 _ROUNDS = 12
 
@@ -78,10 +77,9 @@ def learn(outputs: Outputs, labels: Array, *, low_bits: bool = False) -> tuple[F
     """The three rules, from past calls.
 
     Args:
-        outputs, labels: of n past calls; the latest are used where there are very many.
+        outputs, labels: of n past calls.
         low_bits: see `frame`.
     """
-    outputs, labels = outputs.take(slice(-MOST_TRAINING, None)), labels[-MOST_TRAINING:]
     seen = frame(outputs, labels, low_bits=low_bits)
     column = _telling(seen.standardised(outputs), labels)
     return (
@@ -95,7 +93,6 @@ def learn_given(
     score: Callable[[Array], Array], outputs: Outputs, labels: Array
 ) -> tuple[Fitted, ...]:
     """A given score's odds: its slope and offset are all that is learnt."""
-    outputs, labels = outputs.take(slice(-MOST_TRAINING, None)), labels[-MOST_TRAINING:]
     values = _scored(score, outputs)
     (centre,), (scale,) = place(values[:, None])
     placed = _placed(values, centre, scale)

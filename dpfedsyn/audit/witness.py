@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency, Unit
 from dpfedsyn.audit import program
-from dpfedsyn.audit.bets import POWERS, TailBet, likelihood_payoffs
+from dpfedsyn.audit.bets import POWERS, LikelihoodBet, TailBet, likelihood_gains
 from dpfedsyn.audit.calling import Caller, Mechanism, Outputs
 from dpfedsyn.audit.claims import Claim
-from dpfedsyn.audit.process import Rules, Test
+from dpfedsyn.audit.process import Rules, State, Test
 from dpfedsyn.audit.scores import NAMES, Score
 
 Array = NDArray[np.float64]
@@ -80,7 +80,7 @@ class Witness:
     region: Region
     _test: Test
     _score: Score
-    _bet: TailBet | float  # a power of the label's likelihood
+    _bet: TailBet | LikelihoodBet
     _caller: Caller  # which outcomes the score knows
 
     def replay(self, seed: int | None = None, *, calls: int | None = None) -> Replay:
@@ -111,12 +111,8 @@ class Witness:
         return Replay(wealth, made, False)
 
     def _gains(self, outputs: Outputs, labels: Array) -> Array:
-        odds = self._score(outputs)
-        if isinstance(self._bet, TailBet):
-            price = math.log(self._bet.price(self._test.curve))
-            return self._bet.log_payoffs(odds, labels) - price
-        price = math.log(self._test.prices[int(np.argmin(np.abs(POWERS - self._bet)))])
-        return self._bet * likelihood_payoffs(odds, labels) - price
+        paid = self._bet.log_payoffs(self._score(outputs), labels)
+        return paid - math.log(self._bet.price(self._test.curve))
 
     def code(self) -> str:
         """A program that makes the same audit again, and needs nothing but the mechanism.
@@ -174,26 +170,26 @@ def streams(seed: int, purpose: int) -> tuple[np.random.Generator, np.random.Gen
 
 
 def witness_of(
-    rules: Rules, gains: tuple[Array, Array], outputs: Outputs, labels: Array, test: Test
-) -> tuple[Region, Score, TailBet | float]:
+    rules: Rules, state: State, test: Test
+) -> tuple[Region, Score, TailBet | LikelihoodBet]:
     """The region, score and bet that gained most.
 
     Args:
-        gains: likelihood (rules, powers) and tails (rules, 2), log wealth. outputs, labels: the
-            latest calls.
+        rules: those that were bet with last. state: after it.
     """
-    likelihood, tails = gains
+    likelihood = likelihood_gains(state.likelihood, state.bets, test.prices)
+    tails, labels = state.tails, state.labels
     if tails.max() > likelihood.max():
         rule, toward = np.unravel_index(int(tails.argmax()), tails.shape)
         bet = next(b for r, b in rules.tails if r == rule and b.toward == toward)
-        shown: TailBet | float = bet
+        shown: TailBet | LikelihoodBet = bet
         threshold, side = bet.threshold, int(toward)
     else:
         rule, k = np.unravel_index(int(likelihood.argmax()), likelihood.shape)
-        shown = float(POWERS[k])
+        shown = LikelihoodBet(float(POWERS[k]))
         threshold, side = 0.0, 1
     score = rules.fitted[rule].score
-    odds = score(outputs)
+    odds = score(state.outputs)
     inside = (2 * side - 1) * odds > threshold
     right = int(np.sum(labels[inside] == side))
     names = NAMES if len(rules.fitted) > 1 else ("the given one",)
