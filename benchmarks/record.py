@@ -65,6 +65,11 @@ class Figures:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+def say(text: str) -> None:
+    """Tell on standard error what is measured next."""
+    Console(stderr=True, highlight=False).print(text, markup=False)
+
+
 def show(figures: Figures, console: Console | None = None) -> None:
     """Print every table, then the targets."""
     console = console or Console(highlight=False, width=WIDTH)

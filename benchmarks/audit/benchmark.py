@@ -12,11 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks import kept, machine
 from benchmarks.audit import bugs, corpus, detection, own, peers, tightness, validity
-from benchmarks.record import Figures, Table, Target
+from benchmarks.record import Figures, Table, Target, say
 
 SMOKE = "smoke: needs more than its minute"
 SEEDS, HALF_NOISE, OTHER_NOISE = 10, 200, 20
@@ -31,11 +29,6 @@ Measured = tuple[dict[str, Target], dict[str, Table]]
 
 def measure(*, smoke: bool) -> Figures:
     """Return the figures; `smoke` measures in a minute what can be measured in one."""
-    console = Console(stderr=True, highlight=False)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False)
-
     targets: dict[str, Target] = {}
     tables: dict[str, Table] = {}
     versions: dict[str, str] = {}

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.noise import answers, attack, speed
-from benchmarks.record import Figures, Table, Target
+from benchmarks.record import Figures, Table, Target, say
 from dpfedsyn.errors import MechanismError
 from dpfedsyn.lattice import (
     COARSE,
@@ -43,11 +42,6 @@ OBSERVED, NEXT = 1024, 64
 
 def measure(*, smoke: bool) -> Figures:
     """Return the figures; `smoke` repeats less and takes under a minute."""
-    console = Console(stderr=True, highlight=False)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False)
-
     targets: dict[str, Target] = {}
     tables: dict[str, Table] = {}
     for part in (_sampler, _through_answers, _ledger):

@@ -8,10 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks import machine
-from benchmarks.record import Figures, Table, Target
+from benchmarks.record import Figures, Table, Target, say
 from benchmarks.run import overhead, process, splits
 from benchmarks.run.overhead import Overhead
 
@@ -28,11 +26,6 @@ def measure(*, smoke: bool) -> Figures:
 
     In full: ten runs for the utility, one process for the time, five passes for the overhead.
     """
-    console = Console(stderr=True, highlight=False)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False)
-
     targets, tables = _utility(smoke, say)
     time_target, time_table = _time(smoke, say)
     share_target, share_tables = _overhead(smoke, say)

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-from rich.console import Console
-
-from benchmarks.record import Figures, Table, Target
+from benchmarks.record import Figures, Table, Target, say
 from benchmarks.run import process, splits
 from benchmarks.utility import dropout, images, shares, traffic
 
@@ -34,11 +32,6 @@ SECONDS = 180.0  # of a whole run of the digits
 
 def measure(*, smoke: bool) -> Figures:
     """Return the figures; `smoke` takes a minute: one small run, no targets measured."""
-    console = Console(stderr=True, highlight=False)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False)
-
     kept = tempfile.TemporaryDirectory(prefix="utility-") if smoke else nullcontext(str(RESULTS))
     with kept as folder:
         names, overrides = (("dev-smoke",), FEW) if smoke else (splits.SPLITS, ())
