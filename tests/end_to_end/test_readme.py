@@ -129,13 +129,6 @@ AUDITS = {
 }
 
 
-MEASURED = pytest.mark.skipif(
-    not (ROOT / "benchmarks/results/audit.json").is_file(),
-    reason="`python -m benchmarks audit --json benchmarks/results/audit.json` was not run in full",
-)
-
-
-@MEASURED
 def test_every_target_of_the_audits_is_shown_met_or_missed() -> None:
     """With its figures, as the stored benchmark has them; a row is met if all of it is."""
     targets = stored("audit")["targets"]
@@ -162,7 +155,6 @@ def audit_figures(names: list[str], values: list[float]) -> str:
     return f"{values[0]:.3g}{unit}"
 
 
-@MEASURED
 def test_the_bounds_beside_those_of_others_are_those_of_the_stored_benchmark() -> None:
     """Every method at 10,000 and 100,000 calls; which bounds are above the truth how often."""
     tables = stored("audit")["tables"]
