@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dpfedsyn.images import Geometry
-from dpfedsyn.network import Network, ResidualNetwork
+from dpfedsyn.network import Network, NoNetwork, ResidualNetwork
 from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
 from dpfedsyn.unet import UNet
@@ -50,6 +50,8 @@ class Architecture:
     def _built(self) -> Network:
         if self.settings.kind == "mlp":
             return ResidualNetwork(self.dimension, self.classes, self.settings.hidden)
+        if self.settings.kind == "none":
+            return NoNetwork(self.dimension)
         if self.geometry is None:
             raise AssertionError("the plan lets no table reach a U-Net")
         return UNet(self.geometry, self.classes, self.settings.channels)

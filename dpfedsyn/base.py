@@ -7,6 +7,7 @@ denoiser is known, so a network only has to learn what the Gaussian leaves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,24 @@ from dpfedsyn.settings import BaseSettings
 Array = NDArray[np.float64]
 
 LEAST_VARIANCE = 1e-4
+LEAST_OF_SPECTRUM = 0.2  # of an image's least public variance: no direction has less
+
+
+class Base(Protocol):
+    """A silo's diffusion model before it has a network: known in closed form at every noise."""
+
+    @property
+    def means(self) -> Array:
+        """Means of the labels, (classes, d)."""
+        ...
+
+    def denoise(self, x: Array, signal: Array | float, labels: NDArray[np.int64]) -> Array:
+        """Return E[x_0 | x_t = x, y], shape (N, d), for abar_t = signal (scalar or (N, 1))."""
+        ...
+
+    def draw(self, labels: NDArray[np.int64], rng: np.random.Generator) -> Array:
+        """Return samples (N, d) of the labels (N,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,17 @@ class AnalyticBase:
             )
         return denoised
 
+    def draw(self, labels: NDArray[np.int64], rng: np.random.Generator) -> Array:
+        """Return samples (N, d) of the labels' Gaussians (N,)."""
+        x = rng.standard_normal((len(labels), self.means.shape[1]))
+        shared = self.eigenvalues.ndim == 1
+        for y in np.unique(labels):
+            own = labels == y
+            values = self.eigenvalues if shared else self.eigenvalues[y]
+            vectors = self.eigenvectors if shared else self.eigenvectors[y]
+            x[own] = self.means[y] + (x[own] * np.sqrt(values)) @ vectors.T
+        return x
+
     @staticmethod
     def _denoise(
         x: Array, signal: Array | float, means: Array, values: Array, vectors: Array
@@ -68,16 +98,21 @@ class AnalyticBase:
 class NoisyStatistics:
     """What the mechanisms returned, with the noise that is in it (public).
 
+    Noise is one number, or one for each label (classes,) where several silos' answers were added
+    up, each label's over those that have it.
+
     Attributes:
         sums: the vector of `MomentQuery.sums`. label_sums: of the first of two queries, or None.
+        products_std: noise of the labels' own second moments in `sums`; None: as of all others.
     """
 
     counts: Array  # (classes,)
-    counts_std: float
+    counts_std: float | Array
     sums: Array
     sums_std: float
     label_sums: Array | None = None
-    label_sums_std: float = 0.0
+    label_sums_std: float | Array = 0.0
+    products_std: Array | None = None
 
 
 def fit(
@@ -114,25 +149,33 @@ def fit(
     within = products / total
     if not centred:
         within = within - (means.T * (counts / total)) @ means
-    noise = query.product_noise(statistics.sums_std) / total
+    each = np.full(len(counts), statistics.sums_std)
+    each = each if statistics.products_std is None else statistics.products_std
+    together = statistics.sums_std if query.label_share < 1.0 else float(np.linalg.norm(each))
+    noise = query.product_noise(together) / total
     if spectrum is None:
         variances = _variances(within, means, counts / total, two_valued, settings)
         scale = np.sqrt(variances)
         shared = _correlation(within, variances, noise, settings) * np.outer(scale, scale)
+        least = LEAST_VARIANCE
     else:
-        shared = _spectral(within, noise, spectrum, settings)
+        prior = _scaled(spectrum, within)
+        shared = _spectral(within, noise, prior, settings)
+        least = max(LEAST_VARIANCE, LEAST_OF_SPECTRUM * float(prior.min()))
     own = query.unpack_labels(statistics.sums)
     if own is None:
         values, vectors = np.linalg.eigh(shared)
-        return AnalyticBase(means, np.maximum(values, LEAST_VARIANCE), vectors)
+        return AnalyticBase(means, np.maximum(values, least), vectors)
     if not centred:
         own = own - counts[:, None, None] * means[:, :, None] * means[:, None, :]
-    noise = query.label_product_noise(statistics.sums_std)
     covariances = np.stack(
-        [_of_label(s, n, noise, shared, settings) for s, n in zip(own, counts, strict=True)]
+        [
+            of_cell(s, n, label_noise, shared, settings)
+            for s, n, label_noise in zip(own, counts, query.label_product_noise(each), strict=True)
+        ]
     )
     values, vectors = np.linalg.eigh(covariances)
-    return AnalyticBase(means, np.maximum(values, LEAST_VARIANCE), vectors)
+    return AnalyticBase(means, np.maximum(values, least), vectors)
 
 
 def label_means(
@@ -145,19 +188,19 @@ def label_means(
     """Return the means (classes, d) of the first of two queries: post-processing of its noise."""
     assert statistics.label_sums is not None
     sums = statistics.label_sums.reshape(query.classes, query.dimension) * query.radius
-    noise = query.mean_noise(statistics.label_sums_std)
+    noise = query.mean_noise(np.asarray(statistics.label_sums_std))
     return _means(sums, noise, _counts(statistics), two_valued, settings, spectrum)
 
 
 def _counts(statistics: NoisyStatistics) -> Array:
     """Noisy counts, none of them below their own noise or one record."""
-    counts: Array = np.maximum(statistics.counts, max(statistics.counts_std, 1.0))
+    counts: Array = np.maximum(statistics.counts, np.maximum(statistics.counts_std, 1.0))
     return counts
 
 
 def _means(
     sums: Array,
-    noise: float,
+    noise: float | Array,
     counts: Array,
     two_valued: Array,
     settings: BaseSettings,
@@ -174,7 +217,7 @@ def _means(
         return _inside(_shrunk(raw, noises, counts[:, None], spread), two_valued)
     spread = settings.mean_spread**2 * spectrum**2 / np.mean(spectrum**2)
     total = counts.sum()
-    all_noise = noise * len(counts) ** 0.5 / total
+    all_noise = float(np.linalg.norm(np.broadcast_to(noise, counts.shape))) / total
     centre = _shrunk(sums.sum(axis=0) / total, all_noise, total, spread)
     return centre + _shrunk(raw - centre, noises, counts[:, None], spread)
 
@@ -186,30 +229,34 @@ def _shrunk(estimate: Array, noise: Array | float, count: Array | float, spread:
     return shrunk
 
 
-def _spectral(within: Array, noise: float, spectrum: Array, settings: BaseSettings) -> Array:
+def _scaled(spectrum: Array, within: Array) -> Array:
+    """Return the public spectrum at the noisy trace, whose own noise is far smaller than it."""
+    trace = max(float(np.trace(within)), LEAST_VARIANCE * len(spectrum))
+    scaled: Array = spectrum * (trace / spectrum.sum())
+    return scaled
+
+
+def _spectral(within: Array, noise: float, prior: Array, settings: BaseSettings) -> Array:
     """Covariance of an image's coordinates: the public spectrum, and what rises out of the noise.
 
     The largest eigenvalue of a symmetric matrix of noise with off-diagonal std s is 2 s sqrt(d)
-    (Wigner); eigenvalues of the difference lose `shrinkage` times that. The spectrum is scaled to
-    the noisy trace, whose own noise is far smaller than the trace.
+    (Wigner); eigenvalues of the difference lose `shrinkage` times that.
     """
-    dimension = len(spectrum)
-    prior = np.diag(spectrum * max(float(np.trace(within)), LEAST_VARIANCE * dimension))
-    prior /= spectrum.sum()
-    return prior + _threshold(within - prior, settings.shrinkage * 2.0 * noise * dimension**0.5)
+    edge = 2.0 * noise * len(prior) ** 0.5
+    return np.diag(prior) + thresholded(within - np.diag(prior), settings.shrinkage * edge)
 
 
-def _of_label(
+def of_cell(
     products: Array, count: float, noise: float, shared: Array, settings: BaseSettings
 ) -> Array:
-    """Covariance of one label: the shared one counts for `label_prior` records of it."""
+    """Covariance of one label (or cell): the shared one counts for `label_prior` records of it."""
     weight = count / (count + settings.label_prior)
     difference = weight * (products / count - shared)
     excess = settings.shrinkage * 2.0 * weight * noise / count * len(shared) ** 0.5
-    return shared + _threshold(difference, excess)
+    return shared + thresholded(difference, excess)
 
 
-def _threshold(matrix: Array, excess: float) -> Array:
+def thresholded(matrix: Array, excess: float) -> Array:
     """Bring every eigenvalue of a symmetric matrix nearer to 0 by `excess`, not beyond."""
     values, vectors = np.linalg.eigh(matrix)
     kept = np.sign(values) * np.maximum(np.abs(values) - excess, 0.0)

@@ -9,7 +9,7 @@ leaves the silo by another way than the answers is not protected by their noise.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accountants import (
     Adjacency,
@@ -32,6 +32,7 @@ NOT_PRIVATE = (
     "train.method = 'not-private': label counts, moments and models were made without any noise"
 )
 NOISE_MULTIPLIERS = (0.2, 5000.0)  # what DP-SGD's calibration searches
+MOVING_SHARE = 0.25  # of the cells' mu^2, for all rounds in which centres move
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Budget:
     Attributes:
         counts: histogram of labels. counts_released: the server sees it (R), else it stays (A).
         means: sums per label, where second moments are taken about them. moments: sums for the
-            base. training: DP-SGD, or None (ensemble).
+            base. clusters: cells of the base's mixtures, round by round. base_released: the server
+            sees all of these (R), else they stay (A). training: DP-SGD, or None (ensemble, or no
+            network).
         answers_mu: cap between any two models. record_mu: cap at record level where the answers
             alone protect a record (ensemble), else None.
         unprotected: why there is no claim at all for a record or a silo, or None.
@@ -54,6 +57,8 @@ class Budget:
     answers_mu: float
     record_mu: float | None
     means: Gaussian | None = None
+    clusters: tuple[Gaussian, ...] = ()
+    base_released: bool = False
     unprotected: str | None = None
 
     @property
@@ -93,17 +98,25 @@ class Budget:
             return Unbounded(self.unprotected)
         if self.counts_released:
             return Unbounded("noisy counts are released: no bound on a whole silo's share in them")
+        if self.base_released:
+            return Unbounded("noisy sums are released: no bound on a whole silo's share in them")
         return _gaussian(silo_mu2)
 
     def releases(self) -> tuple[Event, ...]:
         """R: what leaves the silo beside the answers."""
-        return (self.counts,) if self.counts is not None and self.counts_released else ()
+        counts = (self.counts,) if self.counts is not None and self.counts_released else ()
+        return (*counts, *(self._base() if self.base_released else ()))
 
     def inside(self) -> tuple[Event, ...]:
         """A: what trains the model and stays in the silo."""
-        kept = [] if self.counts is None or self.counts_released else [self.counts]
-        own = (self.means, self.moments, self.training)
-        return tuple([*kept, *(event for event in own if event is not None)])
+        counts = () if self.counts is None or self.counts_released else (self.counts,)
+        training = () if self.training is None else (self.training,)
+        return (*counts, *(() if self.base_released else self._base()), *training)
+
+    def _base(self) -> tuple[Event, ...]:
+        """What the analytic base is made of, beside the counts."""
+        sums = tuple(event for event in (self.means, self.moments) if event is not None)
+        return (*sums, *self.clusters)
 
 
 def _gaussian(mu2: float) -> Event:
@@ -119,7 +132,8 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
 
     For DP-SGD: mu^2 of the whole budget (as if it were one Gaussian mechanism) is shared between
     counts and moments as configured; DP-SGD gets the least noise with which the *whole* claim's
-    upper bound still meets epsilon. For an ensemble the whole budget caps the answers.
+    upper bound still meets epsilon. Without a network moments get all that counts leave. For an
+    ensemble the whole budget caps the answers.
 
     Guarantee:
         The upper bound on epsilon of the whole record-level claim, answers at their cap, is at most
@@ -132,7 +146,6 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     privacy, train = config.privacy, config.train
     epsilon, adjacency = config.epsilon(silo), Adjacency(privacy.adjacency)
     mu = gaussian.mu(epsilon, privacy.delta) * ROUND_DOWN
-    released = config.weights.source == "counts"
     if train.method == "not-private":
         return Budget(None, False, None, None, config.answers.mu, None, unprotected=NOT_PRIVATE)
     if train.method == "ensemble":
@@ -144,12 +157,13 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
             "and noise for that is not planned here, so there is no budget. Use 'add-or-remove' "
             "or 'zero-out', or train.method = 'ensemble'."
         )
-    counts = Gaussian(1.0 / (mu * math.sqrt(privacy.counts_share)))
-    means, moments = _moments(config, mu**2 * privacy.moments_share)
+    without = _statistics(config, mu)
+    if config.network.kind == "none":
+        return without
 
     def with_noise(multiplier: float) -> Budget:
         steps = Repeated(PoissonSampled(Gaussian(multiplier), train.sampling_rate), train.steps)
-        return Budget(counts, released, moments, steps, config.answers.mu, None, means)
+        return replace(without, training=steps)
 
     try:
         multiplier = calibrate(
@@ -169,9 +183,41 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     return with_noise(multiplier)
 
 
-def _moments(config: Config, mu2: float) -> tuple[Gaussian | None, Gaussian]:
-    """Return the events of the means (None: one joint query) and of the second moments."""
-    if config.base.residual_radius == 0.0:
-        return None, Gaussian(1.0 / math.sqrt(mu2))
-    share = config.base.means_share
-    return Gaussian(1.0 / math.sqrt(mu2 * share)), Gaussian(1.0 / math.sqrt(mu2 * (1.0 - share)))
+def base_share(config: Config) -> float:
+    """Return the share of mu^2 that means, moments and cells have; without a network, the rest."""
+    privacy = config.privacy
+    return 1.0 - privacy.counts_share if config.network.kind == "none" else privacy.moments_share
+
+
+def _statistics(config: Config, mu: float) -> Budget:
+    """Return the budget of counts, means, moments and cells, before there is a network."""
+    base, mu2 = config.base, mu**2 * base_share(config)
+    clusters: tuple[Gaussian, ...] = ()
+    if base.clusters > 1:
+        clusters = _rounds(mu2 * base.clusters_share, base.cluster_rounds)
+        mu2 *= 1.0 - base.clusters_share
+    means, moments = None, _of(mu2)
+    if base.residual_radius:
+        means, moments = _of(mu2 * base.means_share), _of(mu2 * (1.0 - base.means_share))
+    return Budget(
+        counts=_of(mu**2 * config.privacy.counts_share),
+        counts_released=config.weights.source == "counts",
+        moments=moments,
+        training=None,
+        answers_mu=config.answers.mu,
+        record_mu=None,
+        means=means,
+        clusters=clusters,
+        base_released=base.combine == "sum",
+    )
+
+
+def _rounds(mu2: float, moving: int) -> tuple[Gaussian, ...]:
+    """Share mu^2 between the rounds that move centres and the last one, which counts for most."""
+    if moving == 0:
+        return (_of(mu2),)
+    return (*(_of(mu2 * MOVING_SHARE / moving),) * moving, _of(mu2 * (1.0 - MOVING_SHARE)))
+
+
+def _of(mu2: float) -> Gaussian:
+    return Gaussian(1.0 / math.sqrt(mu2))

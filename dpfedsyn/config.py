@@ -317,11 +317,11 @@ def _across(config: Config, records: bool) -> list[str]:
     privacy, train = config.privacy, config.train
     if privacy.overlap > len(names):
         faults.append(f"privacy.overlap = {privacy.overlap}: there are only {len(names)} silos.")
-    if privacy.counts_share + privacy.moments_share >= 1.0:
+    shares = privacy.counts_share + privacy.moments_share
+    if config.network.kind != "none" and shares >= 1.0:
         faults.append(
-            f"privacy: counts_share + moments_share = "
-            f"{privacy.counts_share + privacy.moments_share:g} leaves nothing for DP-SGD; "
-            "keep their sum below 1."
+            f"privacy: counts_share + moments_share = {shares:g} leaves nothing for DP-SGD; "
+            "keep their sum below 1, or set network.kind = 'none'."
         )
     if train.method == "dp-sgd" and privacy.adjacency == "replace":
         faults.append(
@@ -333,12 +333,39 @@ def _across(config: Config, records: bool) -> list[str]:
             "weights.source = 'counts': an ensemble's whole record-level budget pays for answers; "
             "set weights.source = 'public'."
         )
+    faults += _combination(config)
     for name, sampler in (("sampler", config.sampler), ("best", config.best)):
         if sampler.step == "anchored" and sampler.energy not in ("path", "uniform"):
             faults.append(
                 f"{name}.energy = {sampler.energy!r}: an anchored sample asks one silo only, so "
                 "there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
             )
+    return faults
+
+
+def _combination(config: Config) -> list[str]:
+    """Faults of a base that all silos make together."""
+    base, faults = config.base, []
+    if base.combine == "none" and base.clusters > 1:
+        faults.append(
+            f"base.clusters = {base.clusters}: the server places their centres, and without a "
+            "combined base it sees no sums; set base.combine = 'sum', or base.clusters = 1."
+        )
+    if base.combine != "none" and config.train.method == "ensemble":
+        faults.append(
+            f"base.combine = {base.combine!r}: an ensemble's whole budget pays for answers, so its "
+            "silos release no sums; set base.combine = 'none'."
+        )
+    if base.combine != "none" and config.weights.source != "counts":
+        faults.append(
+            f"base.combine = {base.combine!r}: sums are taken over the silos whose released counts "
+            "show a label; set weights.source = 'counts', or base.combine = 'none'."
+        )
+    if base.clusters > 1 and (base.label_share == 0.0 or base.residual_radius == 0.0):
+        faults.append(
+            f"base.clusters = {base.clusters}: cells lie about a label's mean in directions of its "
+            "own; set base.label_share and base.residual_radius above 0, or base.clusters = 1."
+        )
     return faults
 
 

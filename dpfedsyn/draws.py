@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dpfedsyn.budget import Budget
 from dpfedsyn.moments import query_of
 from dpfedsyn.parameters import parameters
-from dpfedsyn.settings import Config
+from dpfedsyn.settings import BaseSettings, Config
 
 ASKED_AGAIN = 2
 """How often a silo may answer each planned round: once more, where a server asks other content."""
@@ -44,13 +44,22 @@ def draws(
         No run draws more: planned mechanisms are charged once, DP-SGD for its planned steps, and
         the ledger, whose header holds the sum, refuses whatever would draw beyond it.
     """
-    query = query_of(dimension, classes, config.base)
+    query, base = query_of(dimension, classes, config.base), config.base
     means = query.label_length if budget.means is not None else 0
     moments = query.length if budget.moments is not None else 0
     network = parameters(config.network, dimension, classes, pose)
     return Draws(
         counts=classes if budget.counts is not None else 0,
-        moments=means + moments,
+        moments=means + moments + _cells(base, budget, dimension, classes),
         training=network * budget.training.count if budget.training is not None else 0,
         answers=ASKED_AGAIN * rounds * config.answers.rows * (dimension + 1),
     )
+
+
+def _cells(base: BaseSettings, budget: Budget, dimension: int, classes: int) -> int:
+    """Numbers in the sums of all rounds of cells."""
+    if not budget.clusters:
+        return 0
+    axes, cells = min(base.cluster_axes, dimension - 1), classes * base.clusters
+    moving = len(budget.clusters) - 1
+    return cells * (moving * (1 + axes) + 1 + axes + axes * (axes + 1) // 2)

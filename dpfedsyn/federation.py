@@ -15,6 +15,7 @@ from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import __version__, keys, partition, weights
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
+from dpfedsyn.combined import Asked, combined, rounds_asked
 from dpfedsyn.config import absolute, digest
 from dpfedsyn.data import Records, split
 from dpfedsyn.domain import Encoder
@@ -22,10 +23,11 @@ from dpfedsyn.errors import ConfigError, LedgerMismatch
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.plan import Plan
+from dpfedsyn.preparation import Preparation
 from dpfedsyn.progress import Progress
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
-from dpfedsyn.train import Preparation, Trained, prepare
+from dpfedsyn.train import Trained, prepare
 from dpfedsyn.weights import Mixture
 
 WAIT = 2.0  # seconds for another process to leave a ledger: longer than a look into it takes
@@ -108,27 +110,47 @@ def federation(
     """Train all silos (or read back what they trained) and hold their ledgers open."""
     config = plan.config
     with ExitStack() as stack:
-        members = {}
-        for silo in config.silos:
-            budget, key = plan.budgets[silo.name], silo_key(config, folder, silo)
-            ledger = stack.enter_context(_ledger(plan, encoder, silo, folder, key))
-            preparation = Preparation(
-                config=config,
-                silo=silo,
-                records=records[silo.name].train,
-                encoder=encoder,
-                classes=plan.classes,
-                budget=budget,
-                ledger=ledger,
-                key=key,
-                folder=folder.silo(silo.name),
-                device=device,
-            )
+        members, base = {}, None
+        preparations = [
+            _preparation(plan, encoder, silo, records[silo.name].train, folder, device, stack)
+            for silo in config.silos
+        ]
+        if config.base.combine != "none":
+            progress.stage("add up the silos' sums", rounds_asked(config))
+            asked = Asked(preparations, progress.advance)
+            base = combined(asked, preparations[0].query, encoder, config.base)
+        for preparation in preparations:
+            silo, ledger, key = preparation.silo, preparation.ledger, preparation.key
             progress.stage(f"train {silo.name}", _training_steps(config))
-            trained = prepare(preparation, progress.advance)
+            trained = prepare(preparation, progress.advance, base)
             public = _public(plan, encoder, silo)
             members[silo.name] = Member(Silo(public, trained.models, ledger, key), trained)
         yield members
+
+
+def _preparation(
+    plan: Plan,
+    encoder: Encoder,
+    silo: SiloSettings,
+    records: Records,
+    folder: RunFolder,
+    device: torch.device,
+    stack: ExitStack,
+) -> Preparation:
+    """Open a silo's ledger for as long as the stack, beside its records and its key."""
+    key = silo_key(plan.config, folder, silo)
+    return Preparation(
+        config=plan.config,
+        silo=silo,
+        records=records,
+        encoder=encoder,
+        classes=plan.classes,
+        budget=plan.budgets[silo.name],
+        ledger=stack.enter_context(_ledger(plan, encoder, silo, folder, key)),
+        key=key,
+        folder=folder.silo(silo.name),
+        device=device,
+    )
 
 
 def mixture(plan: Plan, members: Mapping[str, Member]) -> Mixture:
@@ -211,14 +233,18 @@ def _ledger(
 
 
 def _planned(budget: Budget) -> tuple[Planned, ...]:
-    planned = []
+    planned, group = [], "R" if budget.base_released else "A"
     if budget.counts is not None:
-        group = "R" if budget.counts_released else "A"
-        planned.append(Planned("counts", group, budget.counts, 1))
+        planned.append(Planned("counts", "R" if budget.counts_released else "A", budget.counts, 1))
     if budget.means is not None:
-        planned.append(Planned("means", "A", budget.means, 1))
+        planned.append(Planned("means", group, budget.means, 1))
     if budget.moments is not None:
-        planned.append(Planned("moments", "A", budget.moments, 1))
+        planned.append(Planned("moments", group, budget.moments, 1))
+    if budget.clusters:
+        *moving, last = budget.clusters
+        if moving:
+            planned.append(Planned("centres", group, moving[0], len(moving)))
+        planned.append(Planned("clusters", group, last, 1))
     if budget.training is not None:
         planned.append(Planned("dp-sgd", "A", budget.training.event, budget.training.count))
     return tuple(planned)
@@ -238,6 +264,8 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
 
 def _training_steps(config: Config) -> int:
     match config.train.method:
+        case "dp-sgd" if config.network.kind == "none":
+            return 1
         case "dp-sgd":
             return config.train.steps
         case "ensemble":

@@ -16,6 +16,7 @@ from accountants import Composed, Event, Gaussian
 from accountants import epsilon as epsilon_of
 from dpfedsyn import budget, domain, feasible
 from dpfedsyn import plan as planning
+from dpfedsyn.budget import base_share
 from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.plan import Plan
 from dpfedsyn.point import MOST_SPREAD, Point, measured, most_rows
@@ -85,8 +86,9 @@ class Frontier:
         privacy = self.plan.config.privacy
         if self.plan.config.train.method != "dp-sgd":
             return None
-        rest = 1.0 - privacy.counts_share - privacy.moments_share
-        return {"counts": privacy.counts_share, "moments": privacy.moments_share, "dp-sgd": rest}
+        base = base_share(self.plan.config)
+        rest = max(0.0, 1.0 - privacy.counts_share - base)
+        return {"counts": privacy.counts_share, "moments": base, "dp-sgd": rest}
 
 
 def solve(

@@ -21,6 +21,7 @@ from dpfedsyn.settings import BaseSettings
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
 Number = TypeVar("Number", np.float64, np.int64)
+Noise = TypeVar("Noise", float, Array)  # of one number, or of each label's (classes,)
 
 NUMBERS_AT_ONCE = 2**22  # of records' vectors: a few dozen megabytes
 
@@ -86,7 +87,7 @@ class MomentQuery:
     radius: float  # R, public: records are clipped to it
     means_share: float  # a_1^2 (of mu^2 where there are two queries)
     residual_radius: float = 0.0  # public; 0: one query
-    label_share: float = 0.0  # a_3^2 / (a_2^2 + a_3^2): second moments of single labels
+    label_share: float = 0.0  # a_3^2 / (a_2^2 + a_3^2): second moments of single labels; 1: alone
 
     @property
     def label_length(self) -> int:
@@ -98,7 +99,7 @@ class MomentQuery:
         """Numbers in `sums`."""
         first = 0 if self.residual_radius else self.label_length
         labelled = self.classes if self.label_share > 0.0 else 0
-        return first + (1 + labelled) * self._products
+        return first + (self._shared + labelled) * self._products
 
     def sensitivity(self, adjacency: Adjacency) -> float:
         """L2 sensitivity of a summed vector: its radius, twice that when a record is replaced."""
@@ -127,7 +128,9 @@ class MomentQuery:
         else:
             scaled = clip_rows(scaled - means[labels], self.residual_radius) / self.residual_radius
             first = []
-        blocks = [*first, self._second * self._svec(scaled.T @ scaled)]
+        blocks = [*first]
+        if self._shared:
+            blocks.append(self._second * self._svec(scaled.T @ scaled))
         if self.label_share > 0.0:
             each = [self._svec(scaled[labels == y].T @ scaled[labels == y]) for y in self._labels]
             blocks.append(self._third * np.concatenate(each))
@@ -174,37 +177,49 @@ class MomentQuery:
         rows, columns = np.triu_indices(self.dimension)
         products = scaled[:, rows] * scaled[:, columns]
         products *= np.where(rows == columns, 1.0, math.sqrt(2.0))
-        blocks.append(self._second * products)
+        if self._shared:
+            blocks.append(self._second * products)
         if self.label_share > 0.0:
             blocks.append(self._third * products)
         points = checked(np.concatenate(blocks, axis=1), 1.0, spacing)
-        cuts = (first, first + len(rows))
+        cuts = (first, first + self._shared * len(rows))
         own, shared, labelled = np.split(points, cuts, axis=1)
         parts = [_by_label(own, labels, self.classes).ravel(), shared.sum(axis=0)]
         return np.concatenate([*parts, _by_label(labelled, labels, self.classes).ravel()])
 
     def unpack(self, sums: Array) -> tuple[Array, Array]:
-        """Return (sum of x per label (classes, d), sum of x x^T (d, d)), data units."""
+        """Return (sum of x per label (classes, d), sum of x x^T (d, d)), data units.
+
+        Without a block of their own, the shared products are the labels' together.
+        """
         cut = 0 if self.residual_radius else self.classes * self.dimension
-        means = sums[:cut].reshape(-1, self.dimension) * self.radius
-        return means / (self._first or 1.0), self._matrix(sums[cut:], 0) / self._second
+        means = sums[:cut].reshape(-1, self.dimension) * self.radius / (self._first or 1.0)
+        if not self._shared:
+            own = self.unpack_labels(sums)
+            assert own is not None
+            return means, own.sum(axis=0)
+        return means, self._matrix(sums[cut:], 0) / self._second
 
     def unpack_labels(self, sums: Array) -> Array | None:
         """Return the sums of x x^T of every label (classes, d, d), data units; None without."""
         if self.label_share == 0.0:
             return None
         cut = 0 if self.residual_radius else self.classes * self.dimension
-        return np.stack([self._matrix(sums[cut:], 1 + y) for y in self._labels]) / self._third
+        first = int(self._shared)
+        return np.stack([self._matrix(sums[cut:], first + y) for y in self._labels]) / self._third
 
-    def mean_noise(self, std: float) -> float:
+    def mean_noise(self, std: Noise) -> Noise:
         """Noise std of one coordinate of a label's sum, data units, from the vector's noise std."""
         return std * self.radius / (self._first or 1.0)
 
-    def product_noise(self, std: float) -> float:
-        """Noise std of one off-diagonal entry of the sum of x x^T, data units."""
-        return std * self._square / (math.sqrt(2.0) * self._second)
+    def product_noise(self, std: Noise) -> Noise:
+        """Noise std of one off-diagonal entry of the sum of x x^T, data units.
 
-    def label_product_noise(self, std: float) -> float:
+        Without a block of its own: of one label's sum.
+        """
+        return std * self._square / (math.sqrt(2.0) * (self._second or self._third))
+
+    def label_product_noise(self, std: Noise) -> Noise:
         """The same for the sum of one label's records."""
         return std * self._square / (math.sqrt(2.0) * self._third)
 
@@ -212,6 +227,11 @@ class MomentQuery:
     def _products(self) -> int:
         """Numbers in one svec(x x^T)."""
         return self.dimension * (self.dimension + 1) // 2
+
+    @property
+    def _shared(self) -> bool:
+        """Whether second moments of all labels together are asked for beside single labels'."""
+        return self.label_share < 1.0
 
     @property
     def _labels(self) -> range:

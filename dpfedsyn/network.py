@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dpfedsyn.base import AnalyticBase
+from dpfedsyn.base import Base
 from dpfedsyn.noise import Keystream
 from dpfedsyn.parameters import TIME_FEATURES
 from dpfedsyn.settings import NetworkSettings
@@ -107,7 +107,7 @@ class Denoiser:
 
     def __init__(
         self,
-        base: AnalyticBase,
+        base: Base,
         network: Network,
         settings: NetworkSettings,
         device: torch.device,

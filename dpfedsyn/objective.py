@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dpfedsyn.base import AnalyticBase
+from dpfedsyn.base import Base
 from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
 from dpfedsyn.network import features, residual_scale
 from dpfedsyn.noise import Keystream
@@ -42,7 +42,7 @@ class NoisedBatch:
 def noised(
     x: NDArray[np.float64],
     labels: NDArray[np.int64],
-    base: AnalyticBase,
+    base: Base,
     draws: int,
     stream: Keystream,
 ) -> NoisedBatch:

@@ -16,6 +16,8 @@ def parameters(settings: NetworkSettings, dimension: int, classes: int, pose: in
     Args:
         dimension: coordinates d of a record. pose: those of an image that move its pixels.
     """
+    if settings.kind == "none":
+        return 0
     if settings.kind == "unet":
         return _unet(settings.channels, 2 * TIME_FEATURES + classes + pose, pose)
     inputs = dimension + 2 * TIME_FEATURES + classes

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.base import AnalyticBase
+from dpfedsyn.base import Base
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import noised, record_losses
@@ -18,7 +18,7 @@ def train(
     x: NDArray[np.float64],
     labels: NDArray[np.int64],
     *,
-    base: AnalyticBase,
+    base: Base,
     architecture: Architecture,
     settings: TrainSettings,
     key: bytes,

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from accountants import Bound, Event, gaussian
+from accountants import Bound, Composed, Event, gaussian
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.moments import counts_sensitivity, query_of
@@ -90,6 +90,8 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
         squares["means"] = budget.means.mu**2
     if budget.moments is not None:
         squares["moments"] = budget.moments.mu**2
+    if budget.clusters:
+        squares["clusters"] = math.fsum(event.mu**2 for event in budget.clusters)
     if budget.training is not None:
         alone = plan.epsilon(budget.training).upper
         squares["dp-sgd"] = gaussian.mu(alone, plan.config.privacy.delta) ** 2
@@ -157,6 +159,7 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
     shares = shares_mu2(plan, budget)
     base = plan.config.base
     query = query_of(plan.dimension, plan.classes, base)
+    group = "R" if budget.base_released else "A"
     rows: list[dict[str, Any]] = []
 
     def add(
@@ -186,10 +189,16 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
         )
     if budget.means is not None:
         std = budget.means.noise_multiplier * query.sensitivity(plan.adjacency)
-        add("means", "A", budget.means, budget.means.mu, std, "vector of radius 1 per label")
+        add("means", group, budget.means, budget.means.mu, std, "vector of radius 1 per label")
     if budget.moments is not None:
         std = budget.moments.noise_multiplier * query.sensitivity(plan.adjacency)
-        add("moments", "A", budget.moments, budget.moments.mu, std, "joint vector of radius 1")
+        add("moments", group, budget.moments, budget.moments.mu, std, "joint vector of radius 1")
+    if budget.clusters:
+        *_, last = budget.clusters
+        mu = math.sqrt(math.fsum(event.mu**2 for event in budget.clusters))
+        unit = f"vector of radius 1, last of {len(budget.clusters)} rounds"
+        std = last.noise_multiplier * query.sensitivity(plan.adjacency)
+        add("clusters", group, Composed(budget.clusters), mu, std, unit)
     if budget.training is not None:
         unit = f"clip norm, {budget.training.count} steps"
         mu = gaussian.mu(plan.epsilon(budget.training).upper, plan.config.privacy.delta)

@@ -126,8 +126,14 @@ class BaseSettings:
     shrinkage: float = _setting(3.0, _in(0, 100))  # of correlations, in noise variances
     floor: float = _setting(0.15, _SHARE)  # least eigenvalue of the correlation matrix
     residual_radius: float = _setting(0.0, _in(0, 1e12))  # > 0: means first, L2 bound about them
-    label_share: float = _setting(0.0, _in(0, 1, open_high=True))  # covariances of single labels
+    label_share: float = _setting(0.0, _in(0, 1))  # covariances of single labels; 1: of these alone
     label_prior: float = _setting(50.0, _POSITIVE)  # records that the shared covariance counts for
+    combine: str = _setting("none", _one_of("none", "sum"))  # sum: released, one base for all silos
+    clusters: int = _setting(1, _in(1, 1000))  # Gaussians per label; more than 1 need combine
+    cluster_axes: int = _setting(16, _in(1, 1000))  # leading directions in which they differ
+    cluster_rounds: int = _setting(0, _in(0, 20))  # in which centres move, before the last
+    cluster_radius: float = _setting(4.0, _POSITIVE)  # L2 bound of a record about its centre
+    clusters_share: float = _setting(0.25, _SHARE)  # of the moments' mu^2, where there are several
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ class NetworkSettings:
 
     hidden: int = _setting(512, _COUNT)  # mlp: units of its one hidden layer
     data_std: float = _setting(0.7, _POSITIVE)  # public scale of the residual, encoded units
-    kind: str = _setting("mlp", _one_of("mlp", "unet"))  # unet: in pixels, for images alone
+    kind: str = _setting("mlp", _one_of("mlp", "unet", "none"))  # unet: in pixels, for images alone
     channels: int = _setting(32, _CHANNELS)  # unet: at full resolution; twice as many at half
 
 

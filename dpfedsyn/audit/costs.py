@@ -60,21 +60,46 @@ def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
         return {}
     privacy, base = config.privacy, config.base
     mu2 = gaussian_mu(config.epsilon(silo), privacy.delta) ** 2
-    shares = {"counts": privacy.counts_share, "moments": privacy.moments_share}
+    sums = privacy.moments_share
+    if config.network.kind == "none":
+        sums = 1.0 - privacy.counts_share
+    shares = {"counts": privacy.counts_share}
+    if base.clusters > 1:
+        cells, sums = sums * base.clusters_share, sums * (1.0 - base.clusters_share)
+        shares["clusters"] = cells
+        if base.cluster_rounds:
+            shares["clusters"] = 0.75 * cells
+            shares["centres"] = 0.25 * cells / base.cluster_rounds
+    shares["moments"] = sums
     if base.residual_radius:
-        shares["means"] = privacy.moments_share * base.means_share
-        shares["moments"] = privacy.moments_share * (1.0 - base.means_share)
+        shares["means"], shares["moments"] = sums * base.means_share, sums * (1 - base.means_share)
     return {kind: 1.0 / math.sqrt(mu2 * share) for kind, share in shares.items()}
 
 
+def uses(config: Config) -> int:
+    """How often everything that makes a model is charged, all kinds together."""
+    if config.train.method != "dp-sgd":
+        return 0
+    base = config.base
+    steps = 0 if config.network.kind == "none" else config.train.steps
+    cells = 1 + base.cluster_rounds if base.clusters > 1 else 0
+    return 2 + bool(base.residual_radius) + cells + steps
+
+
 def lengths(base: BaseSettings, dimension: int, classes: int) -> dict[str, int]:
-    """How many numbers counts, means and moments have, hence how many draws of noise they take."""
+    """How many numbers each kind of sum has, hence how many draws of noise it takes."""
     products = dimension * (dimension + 1) // 2
-    per_label = classes * products if base.label_share else 0
-    first = classes * dimension
+    moments = (classes * products if base.label_share else 0) + (base.label_share < 1) * products
+    first, found = classes * dimension, {"counts": classes, "moments": moments}
     if base.residual_radius:
-        return {"counts": classes, "means": first, "moments": products + per_label}
-    return {"counts": classes, "moments": first + products + per_label}
+        found["means"] = first
+    else:
+        found["moments"] += first
+    if base.clusters > 1:
+        axes, cells = min(base.cluster_axes, dimension - 1), classes * base.clusters
+        found["centres"] = cells * (1 + axes)
+        found["clusters"] = cells * (1 + axes + axes * (axes + 1) // 2)
+    return found
 
 
 @dataclass(frozen=True)

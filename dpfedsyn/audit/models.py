@@ -7,9 +7,10 @@ import numpy as np
 from accountants import Gaussian
 from dpfedsyn import checkpoint, weights
 from dpfedsyn.architecture import Architecture
+from dpfedsyn.audit import asked
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.released import summed
-from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit
+from dpfedsyn.base import Base, NoisyStatistics, fit
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.federation import pick_device
 from dpfedsyn.moments import query_of
@@ -25,9 +26,14 @@ def model(evidence: Evidence, silo: SiloEvidence) -> Denoiser | None:
     """
     config, fitted = evidence.config, base(evidence, silo)
     arrays = checkpoint.load(silo.folder / "model.npz")
-    if config.train.method != "dp-sgd" or fitted is None or arrays is None:
+    if config.train.method != "dp-sgd" or fitted is None:
         return None
-    network = architecture(evidence).with_weights(TrainingState.from_arrays(arrays).average)
+    if config.network.kind == "none":
+        network = architecture(evidence).with_weights({})
+    elif arrays is None:
+        return None
+    else:
+        network = architecture(evidence).with_weights(TrainingState.from_arrays(arrays).average)
     return Denoiser(fitted, network, config.network, pick_device(config))
 
 
@@ -37,8 +43,10 @@ def architecture(evidence: Evidence) -> Architecture:
     return Architecture(settings, evidence.dimension, evidence.classes, encoder.geometry)
 
 
-def base(evidence: Evidence, silo: SiloEvidence) -> AnalyticBase | None:
+def base(evidence: Evidence, silo: SiloEvidence) -> Base | None:
     """Return the silo's analytic base, or None where its sums are not in the ledger."""
+    if evidence.config.base.combine != "none":
+        return asked.base(evidence)
     config, encoder, moments = evidence.config, evidence.encoder, summed(silo, "moments")
     known = statistics(silo)
     if known is None or moments is None:

@@ -86,12 +86,15 @@ class Summed:
         return self.points.astype(np.float64) * self.spacing
 
 
-def summed(silo: SiloEvidence, kind: str) -> Summed | None:
+def summed(silo: SiloEvidence, kind: str, place: int = 0) -> Summed | None:
     """Return the kept sums of a kind, or None where there are none.
+
+    Args:
+        place: of the charge among those of its kind, from 0.
 
     DP-SGD knows no replacing, so that each of these vectors has sensitivity 1.
     """
-    for charge in silo.of(kind):
+    for charge in silo.of(kind)[place : place + 1]:
         if charge.reply is not None and isinstance(charge.event, Gaussian):
             own = sums_lattice(charge.event.noise_multiplier)
             points = np.frombuffer(charge.reply, dtype=np.int64)

@@ -54,21 +54,26 @@ def _wrong_terms(evidence: Evidence, silo: SiloEvidence) -> Iterator[str]:
                 f"{kind} are charged at noise multiplier {event.noise_multiplier:.9g}, the "
                 f"settings buy {multiplier:.9g}"
             )
-    if len(planned) != len(header.planned) or sum(p.uses for p in header.planned) != (
-        len(wanted) + (config.train.steps if config.train.method == "dp-sgd" else 0)
+    if len(planned) != len(header.planned) or (
+        sum(p.uses for p in header.planned) != costs.uses(config)
     ):
         yield f"the plan of {sorted(planned)} has other uses than the settings"
     released = config.weights.source == "counts"
     if "counts" in planned and planned["counts"].group != ("R" if released else "A"):
         yield f"counts stand in group {planned['counts'].group}"
+    for kind in {"means", "moments", "centres", "clusters"} & set(planned):
+        if planned[kind].group != ("A" if config.base.combine == "none" else "R"):
+            yield f"{kind} stand in group {planned[kind].group}"
 
 
 def training_event(evidence: Evidence, silo: SiloEvidence) -> Finding:
     """DP-SGD is charged at the settings' rate, and at no more noise than the budget asks for."""
     config, header = evidence.config, silo.header
     check, train = "training event", config.train
-    if train.method != "dp-sgd":
-        fact = f"train.method = {train.method!r} charges no training."
+    if train.method != "dp-sgd" or config.network.kind == "none":
+        what = f"train.method = {train.method!r}"
+        what = what if train.method != "dp-sgd" else "network.kind = 'none'"
+        fact = f"{what} charges no training."
         return Finding(check, silo.name, CONSISTENT, fact)
     events = [p for p in header.planned if p.kind == "dp-sgd"]
     faults, numbers = [], {}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from accountants import Gaussian, PoissonSampled
 from dpfedsyn import checkpoint, dpsgd
+from dpfedsyn.audit.asked import differing
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, WHOLE_RUN, Finding, one
 from dpfedsyn.audit.models import architecture, base, statistics
@@ -28,6 +29,7 @@ from dpfedsyn.threads import one_per_silo
 from dpfedsyn.train import expected_batch_size
 
 CHECK = "training repeated"
+OTHER_SUMS = "{} hold other sums than the records', beneath the noise that was charged"
 SAME = 0.01  # of the way that the weights went: what floats of another machine may change
 
 
@@ -76,6 +78,9 @@ def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
 
 def _sums(evidence: Evidence, silo: SiloEvidence, records: Records) -> Iterator[str]:
     """What sums hold beneath their noise is what the records sum up to."""
+    if evidence.config.base.combine != "none":
+        yield from (OTHER_SUMS.format(kind) for kind in differing(evidence, silo, records))
+        return
     query = query_of(evidence.dimension, evidence.classes, evidence.config.base)
     x, y = records.x.astype(np.float64), records.y
     counts, means, moments = (summed(silo, kind) for kind in ("counts", "means", "moments"))
@@ -93,7 +98,7 @@ def _sums(evidence: Evidence, silo: SiloEvidence, records: Records) -> Iterator[
         wanted.append(("moments", query.points(x, y, moments.spacing, about), moments.rest))
     for kind, exact, rest in wanted:
         if not np.array_equal(exact, rest):
-            yield f"{kind} hold other sums than the records', beneath the noise that was charged"
+            yield OTHER_SUMS.format(kind)
 
 
 def _distance(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from accountants import Adjacency
 from dpfedsyn import dpsgd, plain_training
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.base import AnalyticBase, NoisyStatistics, fit, label_means
+from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics, fit, label_means
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.data import Records
@@ -75,23 +75,11 @@ def data_free_base(c: Comparison) -> AnalyticBase:
     return AnalyticBase(np.zeros((c.classes, dimension)), variances, np.eye(dimension))
 
 
-def draw(base: AnalyticBase, labels: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """Return samples (N, d) of the base's own Gaussians."""
-    x = rng.standard_normal((len(labels), base.means.shape[1]))
-    shared = base.eigenvalues.ndim == 1
-    for y in np.unique(labels):
-        own = labels == y
-        values = base.eigenvalues if shared else base.eigenvalues[y]
-        vectors = base.eigenvectors if shared else base.eigenvectors[y]
-        x[own] = base.means[y] + (x[own] * np.sqrt(values)) @ vectors.T
-    return x
-
-
 def model(
     c: Comparison,
     silo: SiloSettings,
     records: Records,
-    base: AnalyticBase,
+    base: Base,
     spent: Spending,
     *purpose: str,
 ) -> Denoiser:
@@ -129,7 +117,7 @@ def block(
     state: TrainingState,
     steps: int,
     records: Records,
-    base: AnalyticBase,
+    base: Base,
     spent: Spending,
     *purpose: str,
 ) -> TrainingState:
@@ -154,7 +142,7 @@ def block(
     )
 
 
-def denoiser(c: Comparison, base: AnalyticBase, arrays: Arrays) -> Denoiser:
+def denoiser(c: Comparison, base: Base, arrays: Arrays) -> Denoiser:
     """Return base and network together."""
     return Denoiser(base, architecture(c).with_weights(arrays), c.config.network, c.device)
 

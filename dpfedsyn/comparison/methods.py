@@ -54,7 +54,7 @@ def class_gaussians(
     x = np.empty((len(labels), c.encoder.dimension))
     for k, base in enumerate(bases):
         rows = silos == k
-        x[rows] = learning.draw(base, labels[rows], rng)
+        x[rows] = base.draw(labels[rows], rng)
     return x
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.base import AnalyticBase
+from dpfedsyn.base import Base
 from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
 from dpfedsyn.network import Network
@@ -70,7 +70,7 @@ def train_block(
     *,
     x: NDArray[np.float64],
     labels: NDArray[np.int64],
-    base: AnalyticBase,
+    base: Base,
     noise_multiplier: float,
     expected_batch_size: float,
     architecture: Architecture,

@@ -295,6 +295,7 @@ def configs(draw: st.DrawFn) -> Config:
         "data": {"split_key": draw(TEXTS)},
         "privacy": {"overlap": len(silos), "counts_share": 0.1 + 0.2, "adjacency": "zero-out"},
         "train": {"method": "dp-sgd"},
+        "base": {"combine": "none", "clusters": 1},
         "sampler": {"energy": "path"},
         "best": {"energy": "uniform"},
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from accountants import Gaussian, PoissonSampled, Repeated
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import dpsgd, plain_training
+from dpfedsyn import preparation as mechanisms
 from dpfedsyn import train as training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import NoisyStatistics, fit
@@ -22,6 +23,7 @@ from dpfedsyn.data import Records
 from dpfedsyn.errors import DPError, LedgerError
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.moments import label_counts
+from dpfedsyn.preparation import Preparation
 from dpfedsyn.settings import (
     BaseSettings,
     Config,
@@ -29,7 +31,7 @@ from dpfedsyn.settings import (
     SiloSettings,
     TrainSettings,
 )
-from dpfedsyn.train import Preparation, Trained, expected_batch_size, prepare
+from dpfedsyn.train import Trained, expected_batch_size, prepare
 
 KEY = SiloKey(b"p" * 32)
 STEP = PoissonSampled(Gaussian(2.0), 0.5)
@@ -227,7 +229,7 @@ def test_every_mechanism_of_a_silo_has_a_noise_key_of_its_own(
 ) -> None:
     """Counts, moments, three blocks and the initial weights draw from six different streams."""
     keys: list[bytes] = []
-    plain, block, initial = training.privatise, dpsgd.train_block, dpsgd.initial_state
+    plain, block, initial = mechanisms.privatise, dpsgd.train_block, dpsgd.initial_state
 
     def privatise(points: Any, lattice: Any, key: bytes) -> Any:
         keys.append(key)
@@ -241,7 +243,7 @@ def test_every_mechanism_of_a_silo_has_a_noise_key_of_its_own(
         keys.append(key)
         return initial(architecture, key)
 
-    monkeypatch.setattr(training, "privatise", privatise)
+    monkeypatch.setattr(mechanisms, "privatise", privatise)
     monkeypatch.setattr(training.dpsgd, "train_block", train_block)
     monkeypatch.setattr(training.dpsgd, "initial_state", initial_state)
     with preparation(tmp_path) as one:

@@ -1,0 +1,217 @@
+"""One base for all silos: the server's sums of what they release, round by round.
+
+Every question is post-processing of earlier answers, and every answer a mechanism of the silo's own
+budget (group R). Sums have the noise of all silos that answer, but the records of all of them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics, fit, label_means
+from dpfedsyn.clusters import Cells, ClusterQuery
+from dpfedsyn.domain import Encoder
+from dpfedsyn.mixture import clustered, first_centres, moved
+from dpfedsyn.moments import MomentQuery
+from dpfedsyn.preparation import Preparation
+from dpfedsyn.releases import noisy_cells, noisy_counts, noisy_means, noisy_moments
+from dpfedsyn.settings import BaseSettings, Config
+from dpfedsyn.weights import ABSTAIN_BELOW
+
+Array = NDArray[np.float64]
+Sum = tuple[Array, float]
+
+SEED = 1  # public: where centres start is no secret
+MOVE = {"count_share": 0.1, "sum_share": 0.9}  # of a round that only moves centres
+LAST = {"count_share": 0.05, "sum_share": 0.15}  # of the last one; products have the rest
+
+
+class Answers(Protocol):
+    """What all silos answer to each question, in their order: (sums, std of their noise)."""
+
+    def counts(self) -> Sequence[Sum]:
+        """Label counts, (classes,)."""
+        ...
+
+    def means(self) -> Sequence[Sum]:
+        """`MomentQuery.label_sums`."""
+        ...
+
+    def moments(self, means: Array | None) -> Sequence[Sum]:
+        """`MomentQuery.sums`, about means (classes, d) if any."""
+        ...
+
+    def cells(self, query: ClusterQuery, number: int) -> Sequence[Sum]:
+        """`ClusterQuery.sums` of a round, from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The silos of a run, asked through their own mechanisms.
+
+    Guarantee:
+        Each silo takes part in the budget's mechanisms, each once, charged before it is answered.
+    """
+
+    silos: Sequence[Preparation]
+    on_round: Callable[[], None] = lambda: None
+
+    def counts(self) -> Sequence[Sum]:
+        """Ask for label counts."""
+        return self._all(noisy_counts)
+
+    def means(self) -> Sequence[Sum]:
+        """Ask for first moments."""
+        return self._all(noisy_means)
+
+    def moments(self, means: Array | None) -> Sequence[Sum]:
+        """Ask for second moments, about means if any."""
+        return self._all(lambda silo: noisy_moments(silo, means))
+
+    def cells(self, query: ClusterQuery, number: int) -> Sequence[Sum]:
+        """Ask for a round's cells."""
+        return self._all(lambda silo: noisy_cells(silo, query, number))
+
+    def _all(self, ask: Callable[[Preparation], Sum]) -> Sequence[Sum]:
+        found = [ask(silo) for silo in self.silos]
+        self.on_round()
+        return found
+
+
+def combined(
+    answers: Answers, query: MomentQuery, encoder: Encoder, settings: BaseSettings
+) -> Base:
+    """Fit one base to the sums of all silos' answers.
+
+    Guarantee:
+        Post-processing: everything here, the questions included, is made of earlier answers and
+        public settings.
+    """
+    statistics = [
+        NoisyStatistics(counts, std, np.zeros(0), 0.0) for counts, std in answers.counts()
+    ]
+    means = None
+    if query.residual_radius:
+        statistics = [
+            replace(s, label_sums=sums, label_sums_std=std)
+            for s, (sums, std) in zip(statistics, answers.means(), strict=True)
+        ]
+        summed = together(statistics, query)
+        means = label_means(summed, query, encoder.two_valued, settings, encoder.spectrum)
+    statistics = [
+        replace(s, sums=sums, sums_std=std)
+        for s, (sums, std) in zip(statistics, answers.moments(means), strict=True)
+    ]
+    whole = fit(together(statistics, query), query, encoder.two_valued, settings, encoder.spectrum)
+    return whole if settings.clusters == 1 else _mixture(answers, held(statistics), whole, settings)
+
+
+def rounds_asked(config: Config) -> int:
+    """Return how often every silo is asked for sums."""
+    base = config.base
+    cells = base.cluster_rounds + 1 if base.clusters > 1 else 0
+    return 2 + (base.residual_radius > 0.0) + cells
+
+
+def _mixture(
+    answers: Answers,
+    holding: NDArray[np.bool_],
+    whole: AnalyticBase,
+    settings: BaseSettings,
+) -> Base:
+    axes = min(settings.cluster_axes, whole.means.shape[1] - 1)
+    centres = first_centres(whole, settings.clusters, axes, SEED)
+    for number in range(settings.cluster_rounds):
+        query = ClusterQuery(centres, settings.cluster_radius, **MOVE)
+        centres = moved(centres, cells_together(query, answers.cells(query, number), holding))
+    query = ClusterQuery(centres, settings.cluster_radius, **LAST)
+    cells = cells_together(query, answers.cells(query, settings.cluster_rounds), holding)
+    return clustered(whole, centres, cells, settings)
+
+
+def cells_together(
+    query: ClusterQuery, answers: Sequence[Sum], holding: NDArray[np.bool_]
+) -> Cells:
+    """Add up the cells of each label over the silos that hold it.
+
+    Args:
+        answers: (sums, std of their noise) of each silo. holding: (K, classes), see `held`.
+    """
+    classes = holding.shape[1]
+    tables = np.stack([sums.reshape(classes, -1) for sums, _ in answers])
+    stds = np.array([std for _, std in answers])
+    total = (tables * holding[:, :, None]).sum(axis=0)
+    return query.unpack(total.ravel(), np.sqrt((holding * stds[:, None] ** 2).sum(axis=0)))
+
+
+def held(statistics: Sequence[NoisyStatistics]) -> NDArray[np.bool_]:
+    """Which silo counts for which label, (K, classes): its noisy count rises out of its noise.
+
+    A label that no silo seems to hold keeps the sums of all.
+    """
+    holding = np.stack(
+        [s.counts >= ABSTAIN_BELOW * np.asarray(s.counts_std) for s in statistics]
+    ) & np.stack([s.counts > 0.0 for s in statistics])
+    holding[:, ~holding.any(axis=0)] = True
+    return holding
+
+
+def together(statistics: Sequence[NoisyStatistics], query: MomentQuery) -> NoisyStatistics:
+    """Add up several silos' statistics; each label's over the silos that hold it.
+
+    Second moments of all labels together add up all silos'.
+    """
+    holding = held(statistics)
+    counts = _sum([s.counts for s in statistics], holding)
+    counts_std = _noise([s.counts_std for s in statistics], holding)
+    summed = NoisyStatistics(counts, counts_std, np.zeros(0), 0.0)
+    if all(s.label_sums is not None for s in statistics):
+        labelled = [s.label_sums for s in statistics if s.label_sums is not None]
+        summed = replace(
+            summed,
+            label_sums=_sum(labelled, holding),
+            label_sums_std=_noise([s.label_sums_std for s in statistics], holding),
+        )
+    if not len(statistics[0].sums):
+        return summed
+    cuts = _blocks(query)
+    blocks = [np.split(s.sums, cuts) for s in statistics]
+    stds = [s.sums_std for s in statistics]
+    first, shared, own = ([block[place] for block in blocks] for place in range(3))
+    parts = [_sum(first, holding), np.sum(shared, axis=0), _sum(own, holding)]
+    noise = _noise(stds, holding)
+    return replace(
+        summed,
+        sums=np.concatenate(parts),
+        sums_std=float(np.linalg.norm(stds)),
+        products_std=noise,
+    )
+
+
+def _blocks(query: MomentQuery) -> tuple[int, int]:
+    """Where the labels' first moments end in `MomentQuery.sums`, and the shared products."""
+    first = 0 if query.residual_radius else query.label_length
+    products = query.dimension * (query.dimension + 1) // 2
+    return first, first + (products if query.label_share < 1.0 else 0)
+
+
+def _sum(blocks: Sequence[Array], holding: NDArray[np.bool_]) -> Array:
+    """Add up blocks that hold one part per label, each over the silos that hold the label."""
+    if not len(blocks[0]):
+        return blocks[0]
+    tables = np.stack([block.reshape(holding.shape[1], -1) for block in blocks])
+    total: Array = (tables * holding[:, :, None]).sum(axis=0).ravel()
+    return total
+
+
+def _noise(stds: Sequence[float | Array], holding: NDArray[np.bool_]) -> Array:
+    """Return the noise of such sums, (classes,)."""
+    squares = np.array([float(np.mean(np.asarray(std) ** 2)) for std in stds])
+    noise: Array = np.sqrt((holding * squares[:, None]).sum(axis=0))
+    return noise

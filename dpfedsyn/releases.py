@@ -1,0 +1,96 @@
+"""A silo's statistics: counts, means, moments and cells, each a Gaussian mechanism over sums.
+
+With `base.combine` the server sees all of them (group R) and fits one base to their sums; without
+it they stay in the silo (group A), but for the counts. Without privacy they are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpfedsyn.base import NoisyStatistics, label_means
+from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.data import Records
+from dpfedsyn.moments import count_points, counts_sensitivity, label_counts
+from dpfedsyn.preparation import Preparation, noisy_sum
+
+Array = NDArray[np.float64]
+
+
+def noisy_counts(preparation: Preparation) -> tuple[Array, float]:
+    """Return the label counts (classes,) and the std of their noise."""
+    event, labels = preparation.budget.counts, preparation.records.y
+    if event is None:
+        return label_counts(labels, preparation.classes), 0.0
+    group = "R" if preparation.budget.counts_released else "A"
+    std = event.noise_multiplier * counts_sensitivity(preparation.adjacency)
+    counted = partial(count_points, labels, preparation.classes)
+    return noisy_sum(preparation, "counts", 0, group, event, std, counted)
+
+
+def noisy_means(preparation: Preparation) -> tuple[Array, float]:
+    """Return `MomentQuery.label_sums` and the std of its noise."""
+    query, records, event = preparation.query, preparation.records, preparation.budget.means
+    x = records.x.astype(np.float64)
+    if event is None:
+        return query.label_sums(x, records.y), 0.0
+    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
+    summed = partial(query.label_points, x, records.y)
+    return noisy_sum(preparation, "means", 0, preparation.group, event, std, summed)
+
+
+def noisy_moments(preparation: Preparation, means: Array | None) -> tuple[Array, float]:
+    """Return `MomentQuery.sums`, about released means (classes, d) if any, and the noise's std."""
+    query, records, event = preparation.query, preparation.records, preparation.budget.moments
+    x = records.x.astype(np.float64)
+    if event is None:
+        return query.sums(x, records.y, means), 0.0
+    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
+    summed = partial(query.points, x, records.y, means=means)
+    return noisy_sum(preparation, "moments", 0, preparation.group, event, std, summed)
+
+
+def noisy_cells(preparation: Preparation, query: ClusterQuery, number: int) -> tuple[Array, float]:
+    """Return the sums of a round's cells and the std of their noise.
+
+    Args:
+        query: about released centres. number: of the round, from 0.
+    """
+    records, events = preparation.records, preparation.budget.clusters
+    x = records.x.astype(np.float64)
+    if not events:
+        return query.sums(x, records.y), 0.0
+    event, kind = events[number], "clusters" if number == len(events) - 1 else "centres"
+    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
+    summed = partial(query.points, x, records.y)
+    return noisy_sum(preparation, kind, number, preparation.group, event, std, summed)
+
+
+def own_statistics(preparation: Preparation) -> NoisyStatistics:
+    """Return the statistics that a silo fits a base of its own to."""
+    statistics = NoisyStatistics(*noisy_counts(preparation), np.zeros(0), 0.0)
+    means = None
+    if preparation.query.residual_radius:
+        sums, std = noisy_means(preparation)
+        statistics = replace(statistics, label_sums=sums, label_sums_std=std)
+        means = means_of(preparation, statistics)
+    sums, std = noisy_moments(preparation, means)
+    return replace(statistics, sums=sums, sums_std=std)
+
+
+def exact_statistics(preparation: Preparation, records: Records) -> NoisyStatistics:
+    """Return them without noise, for models that the statement does not call private."""
+    unprotected = replace(preparation.budget, counts=None, means=None, moments=None)
+    return own_statistics(replace(preparation, records=records, budget=unprotected))
+
+
+def means_of(preparation: Preparation, statistics: NoisyStatistics) -> Array:
+    """Return the means that second moments are taken about: post-processing of noisy sums."""
+    settings, encoder = preparation.config.base, preparation.encoder
+    return label_means(
+        statistics, preparation.query, encoder.two_valued, settings, encoder.spectrum
+    )

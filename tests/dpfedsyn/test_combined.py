@@ -1,0 +1,268 @@
+"""One base of all silos: sums add up over those that hold a label, questions are answers' work."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from accountants import Gaussian
+from accountants.ledger import Header, Ledger, Planned
+from dpfedsyn import preparation as mechanisms
+from dpfedsyn.base import Array, NoisyStatistics, fit
+from dpfedsyn.budget import Budget
+from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.combined import Asked, Sum, combined, held, rounds_asked, together
+from dpfedsyn.data import Records
+from dpfedsyn.keys import SiloKey
+from dpfedsyn.mixture import MixtureBase
+from dpfedsyn.moments import MomentQuery, label_counts, query_of
+from dpfedsyn.preparation import Preparation
+from dpfedsyn.settings import BaseSettings, Config, NetworkSettings, SiloSettings
+
+CLASSES, DIMENSION = 3, 4
+SETTINGS = BaseSettings(
+    clip_radius=8.0, residual_radius=6.0, label_share=1.0, means_share=0.2, mean_spread=1.0,
+    shrinkage=0.5, combine="sum", clusters=2, cluster_axes=2, cluster_rounds=2, cluster_radius=6.0,
+)  # fmt: skip
+QUERY = query_of(DIMENSION, CLASSES, SETTINGS)
+ENCODER: Any = SimpleNamespace(
+    two_valued=np.full((DIMENSION, 2), np.nan), spectrum=1.0 / (1.0 + np.arange(DIMENSION))
+)
+Part = tuple[Array, NDArray[np.int64]]
+
+
+@dataclass
+class Silos:
+    """Silos that answer exactly or with noise, and remember what they were asked."""
+
+    parts: Sequence[Part]
+    std: float = 0.0
+    query: MomentQuery = QUERY
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+
+    def counts(self) -> list[Sum]:
+        self.asked.append(("counts", None))
+        return [self._noisy(label_counts(y, CLASSES)) for _, y in self.parts]
+
+    def means(self) -> list[Sum]:
+        self.asked.append(("means", None))
+        return [self._noisy(self.query.label_sums(x, y)) for x, y in self.parts]
+
+    def moments(self, means: Array | None) -> list[Sum]:
+        self.asked.append(("moments", means))
+        return [self._noisy(self.query.sums(x, y, means)) for x, y in self.parts]
+
+    def cells(self, query: ClusterQuery, number: int) -> list[Sum]:
+        self.asked.append((f"cells {number}", query.about.places))
+        return [self._noisy(query.sums(x, y)) for x, y in self.parts]
+
+    def _noisy(self, exact: Array) -> Sum:
+        rng = np.random.default_rng(len(self.asked))
+        return exact + self.std * rng.standard_normal(exact.shape), self.std
+
+
+def part(seed: int, n: int, labels: Sequence[int] = range(CLASSES)) -> Part:
+    rng = np.random.default_rng(seed)
+    y = np.asarray(list(labels))[rng.integers(0, len(labels), n)].astype(np.int64)
+    return rng.standard_normal((n, DIMENSION)) + y[:, None], y
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+
+
+def denoised(base: Any) -> Array:
+    x, y = part(99, 20)
+    found: Array = base.denoise(x, 0.5, y)
+    return found
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_without_noise_silos_together_are_one_silo_with_all_records(seed: int, silos: int) -> None:
+    """Means, covariances and cells do not know how records were divided."""
+    parts = [part(seed + k, 60) for k in range(silos)]
+    apart = combined(Silos(parts), QUERY, ENCODER, SETTINGS)
+    whole = combined(Silos([joined(parts)]), QUERY, ENCODER, SETTINGS)
+    assert denoised(apart) == pytest.approx(denoised(whole), abs=1e-7)
+
+
+def test_every_question_is_made_of_answers_and_settings() -> None:
+    """Guarantee of dpfedsyn.combined.combined: Post-processing: everything here, the questions
+    included, is made of earlier answers and public settings. Other records behind the same answers
+    get the same questions and the same base."""
+
+    @dataclass
+    class Frozen(Silos):
+        replies: dict[str, list[Sum]] = field(default_factory=dict)
+
+        def _noisy(self, exact: Array) -> Sum:
+            kind = f"{self.asked[-1][0]} {len(exact)}"
+            return self.replies.setdefault(kind, [super()._noisy(exact)])[0]
+
+    first = Frozen([part(0, 80), part(1, 80)], std=0.5)
+    base = combined(first, QUERY, ENCODER, SETTINGS)
+    other = Frozen([part(7, 30), part(8, 500)], std=0.5, replies=first.replies)
+    again = combined(other, QUERY, ENCODER, SETTINGS)
+    assert [kind for kind, _ in first.asked] == [kind for kind, _ in other.asked]
+    for (kind, one), (_, two) in zip(first.asked, other.asked, strict=True):
+        assert (one is None and two is None) or np.array_equal(one, two), kind
+    assert np.array_equal(denoised(base), denoised(again))
+
+
+def test_rounds_are_asked_as_often_as_progress_is_told() -> None:
+    """Counts, means, moments, two rounds that move centres, and the last."""
+    silos = Silos([part(0, 50)])
+    assert isinstance(combined(silos, QUERY, ENCODER, SETTINGS), MixtureBase)
+    config = Config("run", SETTINGS, (SiloSettings("a", ""),), base=SETTINGS)  # type: ignore[arg-type]
+    assert len(silos.asked) == rounds_asked(config) == 6
+    one = replace(SETTINGS, clusters=1)
+    assert rounds_asked(replace(config, base=one)) == 3
+
+
+def statistics(silos: Silos) -> list[NoisyStatistics]:
+    about = np.zeros((CLASSES, DIMENSION))
+    parts = zip(silos.counts(), silos.means(), silos.moments(about), strict=True)
+    return [
+        NoisyStatistics(counts, std, sums, std, means, std)
+        for (counts, std), (means, _), (sums, _) in parts
+    ]
+
+
+def test_a_silo_without_a_label_adds_neither_its_sums_nor_their_noise() -> None:
+    """Its noisy count drowns: the label's sums are those of the silos that hold it, alone."""
+    silos = Silos([part(0, 400, [0, 1]), part(1, 400, [1, 2])], std=1.0)
+    both = statistics(silos)
+    assert held(both).tolist() == [[True, True, False], [False, True, True]]
+    summed = together(both, QUERY)
+    assert summed.counts[0] == both[0].counts[0]
+    assert summed.counts[1] == both[0].counts[1] + both[1].counts[1]
+    assert np.asarray(summed.counts_std) == pytest.approx([1.0, 2.0**0.5, 1.0])
+    assert summed.products_std == pytest.approx([1.0, 2.0**0.5, 1.0])
+    own, first = QUERY.unpack_labels(summed.sums), QUERY.unpack_labels(both[0].sums)
+    assert own is not None
+    assert first is not None
+    assert np.array_equal(own[0], first[0])
+
+
+def test_a_label_that_nobody_seems_to_hold_keeps_all_sums() -> None:
+    """Leaving everybody out would divide by nothing."""
+    silos = Silos([part(0, 50, [0]), part(1, 50, [1])], std=1.0)
+    found = statistics(silos)
+    lost = [replace(s, counts=np.array([s.counts[0], s.counts[1], 0.1])) for s in found]
+    assert held(lost)[:, 2].all()
+    assert np.asarray(together(lost, QUERY).counts_std)[2] == pytest.approx(2.0**0.5)
+
+
+@pytest.mark.parametrize("label_share", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("residual_radius", [0.0, 6.0])
+def test_sums_of_every_shape_add_up_block_by_block(
+    label_share: float, residual_radius: float
+) -> None:
+    """Without noise, statistics added up are those of all records together."""
+    settings = replace(SETTINGS, label_share=label_share, residual_radius=residual_radius)
+    query = query_of(DIMENSION, CLASSES, replace(settings, clusters=1))
+    parts = [part(0, 40), part(1, 40)]
+    about = np.zeros((CLASSES, DIMENSION)) if residual_radius else None
+
+    def exact(records: Part) -> NoisyStatistics:
+        x, y = records
+        labelled = query.label_sums(x, y) if residual_radius else None
+        counts = label_counts(y, CLASSES)
+        return NoisyStatistics(counts, 0.0, query.sums(x, y, about), 0.0, labelled)
+
+    summed, whole = together([exact(p) for p in parts], query), exact(joined(parts))
+    assert summed.sums == pytest.approx(whole.sums, abs=1e-9)
+    assert summed.counts == pytest.approx(whole.counts)
+    if residual_radius:
+        assert summed.label_sums == pytest.approx(whole.label_sums, abs=1e-9)
+    fitted = fit(summed, query, ENCODER.two_valued, settings, ENCODER.spectrum)
+    expected = fit(whole, query, ENCODER.two_valued, settings, ENCODER.spectrum)
+    assert fitted.covariance == pytest.approx(expected.covariance, abs=1e-7)
+
+
+CLUSTERS = (Gaussian(4.0), Gaussian(4.0), Gaussian(2.0))
+BUDGET = Budget(
+    Gaussian(3.0), True, Gaussian(1.0), None, 10.0, None, means=Gaussian(2.0), clusters=CLUSTERS,
+    base_released=True,
+)  # fmt: skip
+PLANNED = (
+    Planned("counts", "R", Gaussian(3.0), 1), Planned("means", "R", Gaussian(2.0), 1),
+    Planned("moments", "R", Gaussian(1.0), 1), Planned("centres", "R", Gaussian(4.0), 2),
+    Planned("clusters", "R", Gaussian(2.0), 1),
+)  # fmt: skip
+
+
+@contextmanager
+def silo(folder: Path, records: Records) -> Iterator[Preparation]:
+    """A silo with a ledger for this budget, opened anew."""
+    path, key = folder / "ledger.sqlite", SiloKey(b"c" * 32)
+    if not path.exists():
+        header = Header(
+            key.ledger_id, "north", "run", "record", "add-or-remove", 1e-5, PLANNED, 100.0, None,
+            3, "1",
+        )  # fmt: skip
+        Ledger.create(path, header, key=key.chain).close()
+    config = Config(
+        "run", folder, (SiloSettings("north", ""),), base=SETTINGS,
+        network=NetworkSettings(kind="none"),
+    )  # fmt: skip
+    with Ledger.open(path, key=key.chain) as ledger:
+        yield Preparation(
+            config, config.silos[0], records, ENCODER, CLASSES, BUDGET, ledger, key, folder,
+            torch.device("cpu"),
+        )  # fmt: skip
+
+
+def records(seed: int) -> Records:
+    x, y = part(seed, 200)
+    return Records(x.astype(np.float32), y, tuple(str(k) for k in range(200)), "north")
+
+
+def test_silos_are_charged_before_they_answer_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guarantee of dpfedsyn.combined.Asked: Each silo takes part in the budget's mechanisms, each
+    once, charged before it is answered. Guarantee of dpfedsyn.preparation.noisy_sum: Charge and
+    noisy sums are committed together; asked again, the committed ones are returned and no noise is
+    drawn for others."""
+    with silo(tmp_path, records(0)) as one:
+        base = combined(Asked([one]), one.query, ENCODER, SETTINGS)
+        charged = [(c.kind, c.group, c.uses, c.event) for c in one.ledger.charges()]
+    assert charged == [
+        ("counts", "R", 1, Gaussian(3.0)), ("means", "R", 1, Gaussian(2.0)),
+        ("moments", "R", 1, Gaussian(1.0)), ("centres", "R", 1, Gaussian(4.0)),
+        ("centres", "R", 1, Gaussian(4.0)), ("clusters", "R", 1, Gaussian(2.0)),
+    ]  # fmt: skip
+
+    def refused(*_: Any) -> Any:
+        raise AssertionError("noise was drawn again")
+
+    monkeypatch.setattr(mechanisms, "privatise", refused)
+    with silo(tmp_path, records(5)) as one:
+        again = combined(Asked([one]), one.query, ENCODER, SETTINGS)
+        assert len(one.ledger.charges()) == 6
+    assert np.array_equal(denoised(again), denoised(base))
+
+
+def test_a_silo_that_cannot_commit_releases_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between noise and commit, it answers nothing; afterwards the same sums are charged
+    once, with the same noise."""
+    with monkeypatch.context() as patch, silo(tmp_path, records(0)) as one:
+        patch.setattr(Ledger, "commit", lambda *_: (_ for _ in ()).throw(OSError("disk")))
+        with pytest.raises(OSError, match="disk"):
+            Asked([one]).counts()
+    with silo(tmp_path, records(0)) as one:
+        assert one.ledger.charges() == []
+        Asked([one]).counts()
+        assert [c.kind for c in one.ledger.charges()] == ["counts"]
