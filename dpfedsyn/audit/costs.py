@@ -135,7 +135,7 @@ def claim(header: Header, private: bool) -> Event:
         return Gaussian(1.0 / math.sqrt(header.record_cap))
     released = [Repeated(p.event, p.uses) for p in header.planned if p.group == "R"]
     inside = [Repeated(p.event, p.uses) for p in header.planned if p.group == "A"]
-    if not inside:
+    if not inside and "moments" not in {p.kind for p in header.planned}:
         return Unbounded("no private training was planned")
     answers = Gaussian(1.0 / math.sqrt(header.answers_cap))
     return Composed((*released, Cascade(Composed(tuple(inside)), answers)))

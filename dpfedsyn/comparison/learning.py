@@ -6,22 +6,30 @@ Without noise (`NO_NOISE`) everything here is exact: the non-private twin of the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import Adjacency
+from accountants import Adjacency, Gaussian
 from dpfedsyn import dpsgd, plain_training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics, fit, label_means
+from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.combined import Sum, combined
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.data import Records
 from dpfedsyn.dpsgd import TrainingState
-from dpfedsyn.moments import count_points, counts_sensitivity, label_counts, query_of
-from dpfedsyn.network import Denoiser
+from dpfedsyn.moments import (
+    MomentQuery,
+    count_points,
+    counts_sensitivity,
+    label_counts,
+    query_of,
+)
+from dpfedsyn.network import Denoiser, NoNetwork
 from dpfedsyn.settings import SiloSettings
 from dpfedsyn.sums import Points, privatise, sums_lattice
 from dpfedsyn.train import expected_batch_size
@@ -68,6 +76,65 @@ def fitted_base(
     return fit(statistics, query, two_valued, settings, c.encoder.spectrum), statistics
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """All records in one place, asked as the run asks its silos; answers `combined`."""
+
+    comparison: Comparison
+    records: Records
+    spent: Spending
+    query: MomentQuery
+    purpose: tuple[str, ...]
+
+    def counts(self) -> list[Sum]:
+        """Return the label counts."""
+        return [noisy_counts(self.comparison, self.records, self.spent, *self.purpose)]
+
+    def means(self) -> list[Sum]:
+        """Return the first moments."""
+        x, y, query = self._x, self.records.y, self.query
+        return self._one("means", self.spent.means, partial(query.label_points, x, y),
+                         partial(query.label_sums, x, y))  # fmt: skip
+
+    def moments(self, means: Array | None) -> list[Sum]:
+        """Return the second moments."""
+        x, y, query = self._x, self.records.y, self.query
+        return self._one("moments", self.spent.moments, partial(query.points, x, y, means=means),
+                         partial(query.sums, x, y, means))  # fmt: skip
+
+    def cells(self, query: ClusterQuery, number: int) -> list[Sum]:
+        """Return a round's cells."""
+        x, y, events = self._x, self.records.y, self.spent.clusters
+        return self._one(f"cells {number}", events[number] if events else None,
+                         partial(query.points, x, y), partial(query.sums, x, y))  # fmt: skip
+
+    @property
+    def _x(self) -> Array:
+        return self.records.x.astype(np.float64)
+
+    def _one(
+        self,
+        kind: str,
+        event: Gaussian | None,
+        points: Callable[[float], Points],
+        exact: Callable[[], Array],
+    ) -> list[Sum]:
+        if event is None:
+            return [(exact(), 0.0)]
+        adjacency = Adjacency(self.comparison.config.privacy.adjacency)
+        std = event.noise_multiplier * self.query.sensitivity(adjacency)
+        return [_noisy(std, self.comparison.key(kind, *self.purpose), points)]
+
+
+def pooled_base(c: Comparison, records: Records, spent: Spending, *purpose: str) -> Base:
+    """Return the base of records in one place, made as the run makes its own."""
+    if c.config.base.combine == "none":
+        return fitted_base(c, records, spent, *purpose)[0]
+    query = query_of(c.encoder.dimension, c.classes, c.config.base)
+    answers = Pooled(c, records, spent, query, purpose)
+    return combined(answers, query, c.encoder, c.config.base)
+
+
 def data_free_base(c: Comparison) -> AnalyticBase:
     """Return N(0, data_std^2 I) for every label: with it the denoiser is a plain DDPM."""
     dimension = c.encoder.dimension
@@ -84,6 +151,9 @@ def model(
     *purpose: str,
 ) -> Denoiser:
     """Return a network trained on the base's residuals: by DP-SGD, or without noise."""
+    if c.config.network.kind == "none":
+        nothing = NoNetwork(c.encoder.dimension)
+        return Denoiser(base, nothing, c.config.network, c.device)
     if c.private:
         state = start(c, *purpose)
         steps = c.config.train.steps
@@ -102,8 +172,10 @@ def model(
 
 
 def architecture(c: Comparison) -> Architecture:
-    """Return the run's own kind of network."""
-    return Architecture(c.config.network, c.encoder.dimension, c.classes, c.encoder.geometry)
+    """Return the run's own kind of network; an MLP where the run has none."""
+    settings = c.config.network
+    settings = replace(settings, kind="mlp") if settings.kind == "none" else settings
+    return Architecture(settings, c.encoder.dimension, c.classes, c.encoder.geometry)
 
 
 def start(c: Comparison, *purpose: str) -> TrainingState:

@@ -72,7 +72,7 @@ def pooled(c: Comparison, on_step: OnStep, labels: Labels, rng: np.random.Genera
     )
     whole = SiloSettings("pooled", "", reference_size=sum(silo.reference_size for silo in silos))
     spent = spending.pooled(c.config, c.budgets)
-    base, _ = learning.fitted_base(c, together, spent, "pooled")
+    base = learning.pooled_base(c, together, spent, "pooled")
     model = learning.model(c, whole, together, base, spent, "pooled")
     on_step()
     return local_samples(model, labels, c.encoder.dimension, rng)

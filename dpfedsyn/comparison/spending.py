@@ -20,7 +20,7 @@ from accountants import (
     Repeated,
     calibrate,
 )
-from dpfedsyn.budget import NOISE_MULTIPLIERS, Budget, solve
+from dpfedsyn.budget import NOISE_MULTIPLIERS, Budget, base_share, solve
 from dpfedsyn.settings import Config, SiloSettings
 
 
@@ -32,10 +32,12 @@ class Spending:
     means: Gaussian | None = None
     moments: Gaussian | None = None
     training: Repeated | None = None
+    clusters: tuple[Gaussian, ...] = ()
 
     def claim(self) -> Composed:
         """The record-level claim."""
-        events: tuple[Event | None, ...] = (self.counts, self.means, self.moments, self.training)
+        sums = (self.counts, self.means, self.moments, *self.clusters)
+        events: tuple[Event | None, ...] = (*sums, self.training)
         return Composed(tuple(event for event in events if event is not None))
 
     @property
@@ -52,7 +54,7 @@ NO_NOISE = Spending()
 
 def own_model(run: Budget) -> Spending:
     """What made a silo's model in the run, were it used without noise on its answers."""
-    return Spending(run.counts, run.means, run.moments, run.training)
+    return Spending(run.counts, run.means, run.moments, run.training, run.clusters)
 
 
 def own_base(run: Budget) -> Spending:
@@ -67,18 +69,20 @@ def possible(config: Config) -> bool:
 
 
 def class_gaussians(config: Config, silo: SiloSettings, run: Budget) -> Spending:
-    """Counts as in the run; the moments get the share that was DP-SGD's besides their own."""
+    """Counts as in the run; the moments get all that the run has for anything else."""
     if config.train.method == "not-private":
         return NO_NOISE
     own = _of_run(config, silo, run)
-    shares = config.privacy.moments_share / (1.0 - config.privacy.counts_share)
+    base = config.base
+    shares = base_share(config) / (1.0 - config.privacy.counts_share)
+    shares *= 1.0 - base.clusters_share if base.clusters > 1 else 1.0
 
     def scaled(event: Gaussian) -> Gaussian:
         return Gaussian(event.noise_multiplier * math.sqrt(shares))
 
     assert own.moments is not None
     means = None if own.means is None else scaled(own.means)
-    return replace(own, means=means, moments=scaled(own.moments))
+    return replace(own, means=means, moments=scaled(own.moments), clusters=())
 
 
 def pooled(config: Config, run: Mapping[str, Budget]) -> Spending:
@@ -86,7 +90,8 @@ def pooled(config: Config, run: Mapping[str, Budget]) -> Spending:
     if config.train.method == "not-private":
         return NO_NOISE
     strictest = min(config.silos, key=config.epsilon)
-    return _trained(config, strictest, _of_run(config, strictest, run[strictest.name]))
+    own = _of_run(config, strictest, run[strictest.name])
+    return own if config.network.kind == "none" else _trained(config, strictest, own)
 
 
 def fedavg(config: Config, silo: SiloSettings, run: Budget) -> Spending:
@@ -107,7 +112,7 @@ def _of_run(config: Config, silo: SiloSettings, run: Budget) -> Spending:
     """Counts and moments of the run; an ensemble has none, so those that it would have."""
     if run.counts is None:
         run = solve(replace(config, train=replace(config.train, method="dp-sgd")), silo)
-    return Spending(run.counts, run.means, run.moments)
+    return Spending(run.counts, run.means, run.moments, clusters=run.clusters)
 
 
 def _trained(config: Config, silo: SiloSettings, before: Spending) -> Spending:

@@ -18,14 +18,15 @@ class Traffic:
         answers: bytes of all answers.
         upload: bytes of one upload of the network's parameters, as one round of federated averaging
             (McMahan et al. 2017) sends it.
-        ratio: answers / upload: as many averaging rounds would cost the same.
+        ratio: answers / upload: as many averaging rounds would cost the same; None where there is
+            no network.
     """
 
     rounds: int
     rows: int
     answers: int
     upload: int
-    ratio: float
+    ratio: float | None
 
 
 def traffic(rows_asked: Sequence[int], payloads: Sequence[int], *, parameters: int) -> Traffic:
@@ -37,13 +38,12 @@ def traffic(rows_asked: Sequence[int], payloads: Sequence[int], *, parameters: i
         parameters: of the network, dim(theta).
 
     Raises:
-        DataError: a negative number of rows or bytes, or a network without numbers.
+        DataError: a negative number of rows, bytes or parameters.
     """
-    if parameters < 1 or any(count < 0 for count in (*rows_asked, *payloads)):
+    if parameters < 0 or any(count < 0 for count in (*rows_asked, *payloads)):
         raise DataError(
             f"{parameters} parameters and at least {min((*rows_asked, *payloads), default=0)} rows "
-            "or bytes a round are no traffic; give parameters of at least 1, and rows and bytes of "
-            "at least 0"
+            "or bytes a round are no traffic; give none that is negative"
         )
     answers, upload = sum(payloads), NUMBER * parameters
     return Traffic(
@@ -51,5 +51,5 @@ def traffic(rows_asked: Sequence[int], payloads: Sequence[int], *, parameters: i
         rows=sum(rows_asked),
         answers=answers,
         upload=upload,
-        ratio=answers / upload,
+        ratio=answers / upload if upload else None,
     )

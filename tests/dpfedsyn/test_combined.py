@@ -35,7 +35,9 @@ SETTINGS = BaseSettings(
 )  # fmt: skip
 QUERY = query_of(DIMENSION, CLASSES, SETTINGS)
 ENCODER: Any = SimpleNamespace(
-    two_valued=np.full((DIMENSION, 2), np.nan), spectrum=1.0 / (1.0 + np.arange(DIMENSION))
+    dimension=DIMENSION,
+    two_valued=np.full((DIMENSION, 2), np.nan),
+    spectrum=1.0 / (1.0 + np.arange(DIMENSION)),
 )
 Part = tuple[Array, NDArray[np.int64]]
 

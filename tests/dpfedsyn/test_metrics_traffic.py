@@ -54,7 +54,8 @@ def test_the_payload_is_that_of_an_encoded_answer(
 
 
 def test_traffic_without_numbers_is_refused() -> None:
-    """Negative rows or bytes, and a network of nothing."""
-    for rows, payloads, parameters in (([-1], [2], 3), ([1], [-1], 3), ([], [], 0)):
+    """Negative rows, bytes or parameters; without a network there is no ratio."""
+    for rows, payloads, parameters in (([-1], [2], 3), ([1], [-1], 3), ([], [], -1)):
         with pytest.raises(DataError, match="are no traffic; give"):
             traffic(rows, payloads, parameters=parameters)
+    assert traffic([1], [8], parameters=0).ratio is None
