@@ -26,11 +26,13 @@ from dpfedsyn.images import archive, canonical, dct
 from dpfedsyn.images.geometry import Geometry
 from dpfedsyn.images.grid import grid
 from dpfedsyn.images.schema import ImageSchema
+from dpfedsyn.images.warp import warped
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 UNLABELLED = "any"
+MIDDLE = 0.45  # the grey that contrast leaves as it is, nearly
 _AT_ONCE = 2048  # images; bounds the memory that a large file needs
 
 
@@ -141,7 +143,8 @@ class ImageEncoder:
         schema = self.schema
         images = np.empty((len(vectors), schema.height, schema.width), dtype=np.float32)
         for piece in _pieces(len(vectors)):
-            images[piece] = self._pictures(vectors[piece])
+            pictures = self._pictures(vectors[piece])
+            images[piece] = warped(pictures, schema.warp, piece.start)
         images = archive.shares(archive.pixels(images, schema), schema)
         files = {
             ".npz": archive.write(images, labels if self.conditional else None, schema),
@@ -164,6 +167,8 @@ class ImageEncoder:
         # No image has a longer coordinate; without this, huge ones would overflow to NaN.
         unscaled = np.clip(vectors, -self.radius, self.radius) / schema.scale
         pictures = np.clip(schema.grey + unscaled @ self.geometry.basis, 0, 1)
+        if schema.contrast:
+            pictures = 1.0 / (1.0 + np.exp(-schema.contrast * (pictures - MIDDLE)))
         images = pictures.astype(np.float32).reshape(-1, schema.height, schema.width)
         if not schema.canonical:
             return images

@@ -17,6 +17,10 @@ alone, never from images.
     scale = 2.0                # of a vector's coordinates
     canonical = false          # true: size and slant of each image become three coordinates
 
+    [release]                  # what is done to pictures before they are released
+    contrast = 0.0             # > 0: greys are driven apart, the steeper the larger
+    warp = 0.0                 # 1: turned up to 12 degrees, stretched by a tenth, and so on
+
     [target]
     labels = ["0", "1"]        # the label with value k is the k-th, from 0
 """
@@ -49,6 +53,8 @@ class ImageSchema:
         grey: public centre of pixel value / largest, in [0, 1].
         scale: every coordinate of a vector is multiplied by it.
         canonical: size and slant are taken out of each image and become three coordinates.
+        contrast: slope of the curve that drives the greys of released pictures apart; 0: none.
+        warp: how far released pictures are turned, stretched, slanted and shifted at random.
 
     Raises:
         ConfigError: a value is out of range; every fault is listed.
@@ -63,6 +69,8 @@ class ImageSchema:
     largest: int = 255
     scale: float = 1.0
     canonical: bool = False
+    contrast: float = 0.0
+    warp: float = 0.0
     title: str = ""
     source: str = ""
     licence: str = ""
@@ -111,6 +119,7 @@ class ImageSchema:
                 "scale": float(self.scale),
                 "canonical": self.canonical,
             },
+            "release": {"contrast": float(self.contrast), "warp": float(self.warp)},
             "target": {"labels": list(self.labels)},
         }
 
@@ -132,6 +141,9 @@ def _read(content: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
             section = Section(table, name, faults)
             values |= read(section)
             section.close()
+    release = Section(top.take("release", sections.table, _NOTHING), "release", faults)
+    values |= _release(release)
+    release.close()
     top.close()
     if not faults and values["frequencies"] > (pixels := values["height"] * values["width"]):
         faults.append(
@@ -155,6 +167,13 @@ def _latent(section: Section) -> dict[str, Any]:
         "grey": section.need("grey", _real(0, 1), 0.0),
         "scale": section.take("scale", _real(1e-3, 1e3), 1.0),
         "canonical": section.take("canonical", sections.flag, False),
+    }
+
+
+def _release(section: Section) -> dict[str, Any]:
+    return {
+        "contrast": section.take("contrast", _real(0, 100), 0.0),
+        "warp": section.take("warp", _real(0, 4), 0.0),
     }
 
 
