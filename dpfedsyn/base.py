@@ -120,7 +120,7 @@ def fit(
         scale = np.sqrt(variances)
         shared = _correlation(within, variances, noise, settings) * np.outer(scale, scale)
     else:
-        shared = _spectral(within, noise, spectrum, settings)
+        shared = spectral(within, noise, spectrum, settings)
     own = query.unpack_labels(statistics.sums)
     if own is None:
         values, vectors = np.linalg.eigh(shared)
@@ -129,7 +129,7 @@ def fit(
         own = own - counts[:, None, None] * means[:, :, None] * means[:, None, :]
     noise = query.label_product_noise(statistics.sums_std)
     covariances = np.stack(
-        [_of_label(s, n, noise, shared, settings) for s, n in zip(own, counts, strict=True)]
+        [of_label(s, n, noise, shared, settings) for s, n in zip(own, counts, strict=True)]
     )
     values, vectors = np.linalg.eigh(covariances)
     return AnalyticBase(means, np.maximum(values, LEAST_VARIANCE), vectors)
@@ -171,7 +171,7 @@ def _means(
     raw, noises = sums / counts[:, None], (noise / counts)[:, None]
     if spectrum is None:
         spread = np.full(sums.shape[1], settings.mean_spread**2)
-        return _inside(_shrunk(raw, noises, counts[:, None], spread), two_valued)
+        return inside(_shrunk(raw, noises, counts[:, None], spread), two_valued)
     spread = settings.mean_spread**2 * spectrum**2 / np.mean(spectrum**2)
     total = counts.sum()
     all_noise = noise * len(counts) ** 0.5 / total
@@ -186,7 +186,7 @@ def _shrunk(estimate: Array, noise: Array | float, count: Array | float, spread:
     return shrunk
 
 
-def _spectral(within: Array, noise: float, spectrum: Array, settings: BaseSettings) -> Array:
+def spectral(within: Array, noise: float, spectrum: Array, settings: BaseSettings) -> Array:
     """Covariance of an image's coordinates: the public spectrum, and what rises out of the noise.
 
     The largest eigenvalue of a symmetric matrix of noise with off-diagonal std s is 2 s sqrt(d)
@@ -199,7 +199,7 @@ def _spectral(within: Array, noise: float, spectrum: Array, settings: BaseSettin
     return prior + _threshold(within - prior, settings.shrinkage * 2.0 * noise * dimension**0.5)
 
 
-def _of_label(
+def of_label(
     products: Array, count: float, noise: float, shared: Array, settings: BaseSettings
 ) -> Array:
     """Covariance of one label: the shared one counts for `label_prior` records of it."""
@@ -217,7 +217,7 @@ def _threshold(matrix: Array, excess: float) -> Array:
     return thresholded
 
 
-def _inside(means: Array, two_valued: Array) -> Array:
+def inside(means: Array, two_valued: Array) -> Array:
     """Clip the means of two-valued coordinates to the range of their values."""
     low = np.where(np.isnan(two_valued[:, 0]), -np.inf, two_valued.min(axis=1))
     high = np.where(np.isnan(two_valued[:, 0]), np.inf, two_valued.max(axis=1))
