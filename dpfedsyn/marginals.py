@@ -54,27 +54,25 @@ class MarginalQuery:
             One record adds a vector whose norm, times the spacing, is at most 1, whatever it holds:
             one entry, the same for all records, in at most one cell of each number.
         """
-        (ones,) = checked(self._entries[None, :], 1.0, spacing)
-        return np.concatenate(
-            [
-                np.bincount(_places(number, x[_measured(number, x)]), minlength=len(number.values))
-                * one
-                for number, one in zip(self.numbers, ones, strict=True)
-            ]
-        ).astype(np.int64)
+        (entries,) = checked(np.full((1, len(self.numbers)), 1.0 / self._root), 1.0, spacing)
+        counted = [np.zeros(0, dtype=np.int64)]
+        for number, entry in zip(self.numbers, entries, strict=True):
+            cells = _cells(number, x[_measured(number, x), number.coordinate])
+            counted.append(entry * np.bincount(cells, minlength=len(number.values)))
+        return np.concatenate(counted)
 
     def histograms(self, sums: Array) -> list[Array]:
         """Return noisy numbers of records in every cell, number by number."""
-        cuts = np.cumsum([len(number.values) for number in self.numbers])[:-1]
-        return np.split(sums * math.sqrt(len(self.numbers)), cuts)
+        ends = np.cumsum([len(number.values) for number in self.numbers], dtype=np.int64)
+        return [self._root * part for part in np.split(sums, ends)[:-1]]
 
     def noise(self, std: float) -> float:
         """Noise std of one cell's number of records, from the vector's noise std."""
-        return std * math.sqrt(len(self.numbers))
+        return self._root * std
 
     @property
-    def _entries(self) -> Array:
-        return np.full(len(self.numbers), 1.0 / math.sqrt(len(self.numbers)))
+    def _root(self) -> float:
+        return math.sqrt(max(len(self.numbers), 1))
 
 
 def corrected(x: Array, query: MarginalQuery, sums: Array, std: float) -> Array:
@@ -104,19 +102,15 @@ def _measured(number: Number, x: Array) -> NDArray[np.int64]:
     return np.flatnonzero(known)
 
 
-def _places(number: Number, x: Array) -> NDArray[np.int64]:
-    """Return the cell of each row: that of the nearest value."""
-    return _nearest(number, x[:, number.coordinate])
-
-
-def _nearest(number: Number, values: Array) -> NDArray[np.int64]:
+def _cells(number: Number, values: Array) -> NDArray[np.int64]:
+    """Return the cell of each value: that of the nearest of the number's own."""
     borders = 0.5 * (number.values[1:] + number.values[:-1])
     return np.searchsorted(borders, values).astype(np.int64)
 
 
 def _moved(values: Array, number: Number, histogram: Array, noise: float) -> Array:
     """Move values (n,) to the histogram by their ranks; those that stay in their cell stay put."""
-    before = _nearest(number, values)
+    before = _cells(number, values)
     shares = _shares(np.bincount(before, minlength=len(histogram)) / len(values), histogram, noise)
     ranks = np.empty(len(values))
     ranks[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
