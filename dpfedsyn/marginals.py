@@ -129,7 +129,6 @@ def _shares(own: Array, histogram: Array, noise: float) -> Array:
     basis = _haar(len(histogram))
     coefficients = basis @ (histogram - own * total)
     kept = np.sign(coefficients) * np.maximum(np.abs(coefficients) - THRESHOLD * noise, 0.0)
-    kept[0] = 0.0  # the average: both have the same total
     shares = np.maximum(own * total + basis.T @ kept, 0.0)
     return shares / shares.sum() if shares.any() else own
 
