@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from dpfedsyn import base, pooling
 from dpfedsyn.base import AnalyticBase, Array, NoisyStatistics
+from dpfedsyn.effects import predicted_means
 from dpfedsyn.moments import MomentQuery, label_counts
 from dpfedsyn.pooling import pool, pooled_centre, pooled_means
 from dpfedsyn.settings import BaseSettings
@@ -20,7 +22,13 @@ FREE = np.full((3, 2), np.nan)
 ONE = MomentQuery(3, 2, 20.0, 0.6)
 TWO = MomentQuery(3, 2, 20.0, 0.6, 15.0)
 LABELLED = replace(TWO, label_share=0.5)
-QUERIES = {"one query": ONE, "two queries": TWO, "of labels": LABELLED}
+BOTH = replace(ONE, label_share=0.5)
+QUERIES = {
+    "one query": ONE,
+    "two queries": TWO,
+    "of labels": LABELLED,
+    "of labels in one": BOTH,
+}
 MEANS = np.array([[0.5, -0.3, 0.0], [-0.4, 0.2, 0.8]])
 COVARIANCES = np.array(
     [
@@ -30,8 +38,10 @@ COVARIANCES = np.array(
 )
 SHARED = COVARIANCES[[0, 0]]
 
+Silo = tuple[Array, NDArray[np.int64]]
 
-def records(rows: int, seed: int, covariances: Array = SHARED, shift: float = 0.0) -> Sequence:
+
+def records(rows: int, seed: int, covariances: Array = SHARED, shift: float = 0.0) -> Silo:
     """Records of two Gaussians, their means moved by `shift`: x and labels."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(rows) < 0.4).astype(np.int64)
@@ -41,7 +51,7 @@ def records(rows: int, seed: int, covariances: Array = SHARED, shift: float = 0.
 
 
 def released(
-    silos: Sequence, query: MomentQuery, stds: Sequence[float], spectrum: Array | None = None
+    silos: Sequence[Silo], query: MomentQuery, stds: Sequence[float], spectrum: Array | None = None
 ) -> list[NoisyStatistics]:
     """What the silos release, each with noise of its std on its sums (and a tenth on counts)."""
     rng = np.random.default_rng(8)
@@ -68,8 +78,8 @@ def released(
 
 def same(found: AnalyticBase, other: AnalyticBase) -> bool:
     """Whether two bases have one law."""
-    return found.means == pytest.approx(other.means, abs=1e-8) and found.covariance == (
-        pytest.approx(other.covariance, abs=1e-8)
+    return np.allclose(found.means, other.means, atol=1e-8) and np.allclose(
+        found.covariance, other.covariance, atol=1e-8
     )
 
 
@@ -122,7 +132,7 @@ def test_drowned_statistics_give_the_public_prior(query: MomentQuery) -> None:
     statistics = released([records(300, k) for k in range(2)], query, [1e6] * 2)
     strict = replace(SETTINGS, shrinkage=10.0)
     for found in pool(statistics, query, two_valued, strict):
-        assert found.means == pytest.approx(np.zeros((2, 3)), abs=1e-2)
+        assert found.means == pytest.approx(np.zeros((2, 3)), abs=0.05)
         expected = np.diag([pooling.VARIANCE[0], 1.0, 1.0])
         for covariance in found.covariance:
             assert covariance == pytest.approx(expected, abs=1e-2)
@@ -184,25 +194,74 @@ def test_variances_of_two_valued_coordinates_follow_from_each_label_s_mean() -> 
         assert np.diag(covariance) == pytest.approx((1.0 - mean) * (mean + 1.0))
 
 
+def test_correlations_are_those_within_labels_of_all_records() -> None:
+    """Nine records in ten have one label, and two values vary with it: numpy's, within .01.
+
+    With labels alike, whatever their number, the variances would not fit: .03 off.
+    """
+    rng = np.random.default_rng(4)
+    labels = (np.arange(20_000) % 10 == 0).astype(np.int64)
+    numbers = 0.6 * rng.standard_normal(20_000)
+    limits = np.array([0.0, 1.2])[labels]
+    x = np.column_stack([numbers, np.where(numbers + rng.normal(0, 0.4, 20_000) > limits, 1, -1)])
+    query, two_valued = MomentQuery(2, 2, 20.0, 0.6), np.array([[np.nan] * 2, [-1.0, 1.0]])
+    statistics = NoisyStatistics(label_counts(labels, 2), 0.0, query.sums(x, labels), 0.0)
+    (found,) = pool([statistics], query, two_valued, SETTINGS)
+    centred = x - np.stack([x[labels == y].mean(axis=0) for y in (0, 1)])[labels]
+    expected = np.corrcoef(centred.T)[0, 1]
+    for covariance in found.covariance:
+        deviations = np.sqrt(np.diag(covariance))
+        correlation = covariance[0, 1] / deviations.prod()
+        assert correlation == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+def test_means_are_told_how_uncertain_noise_counts_and_few_records_make_them(
+    query: MomentQuery,
+) -> None:
+    """The predictor's own arguments, written out; counts are no smaller than their noise."""
+    silos = [records(40 * (k + 1), k) for k in range(3)]
+    statistics = released(silos, query, [2.0, 3.0, 30.0])
+    counts = np.stack([np.maximum(s.counts, s.counts_std) for s in statistics])
+    errors = np.array([[0.2], [0.3], [3.0]])
+    noise = query.mean_noise(1.0) * np.array([[2.0], [3.0], [30.0]])
+    sums = [
+        query.unpack(s.sums)[0]
+        if s.label_sums is None
+        else s.label_sums.reshape(2, 3) * query.radius
+        for s in statistics
+    ]
+    expected = predicted_means(
+        np.stack(sums) / counts[..., None],
+        noise**2 / counts**2,
+        1.0 / counts + errors**2 / counts**2,
+        np.full(3, SETTINGS.mean_spread**2),
+    )
+    assert pooled_means(statistics, query, FREE, SETTINGS, None) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("query", [LABELLED, BOTH], ids=["two queries", "one query"])
 @pytest.mark.parametrize("spectrum", [None, np.ones(3)], ids=["table", "image"])
-def test_each_label_s_covariance_is_pooled_from_all_silos(spectrum: Array | None) -> None:
+def test_each_label_s_covariance_is_pooled_from_all_silos(
+    spectrum: Array | None, query: MomentQuery
+) -> None:
     """Two silos of 60,000: entries within .03 of each label's; the other label's are rejected."""
     silos = [records(60_000, k, COVARIANCES) for k in range(2)]
     settings = replace(SETTINGS, label_prior=1.0)
-    statistics = released(silos, LABELLED, [0.0, 0.0], spectrum)
-    for found in pool(statistics, LABELLED, FREE, settings, spectrum):
+    statistics = released(silos, query, [0.0, 0.0], spectrum)
+    for found in pool(statistics, query, FREE, settings, spectrum):
         assert found.covariance == pytest.approx(COVARIANCES, abs=0.03)
         assert found.covariance != pytest.approx(COVARIANCES[::-1], abs=0.03)
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
 def test_a_drowned_silo_takes_the_others_and_leaves_them_theirs(query: MomentQuery) -> None:
-    """Two clear silos of 20,000 and one whose noise is 1e5 times theirs.
+    """Two clear silos of 20,000 and one whose noise is a million times theirs.
 
     It gets their law within .05; theirs is what they get without it, within .01. Sums added up over
     the three are worthless.
     """
-    silos, stds = [records(20_000, k) for k in range(3)], [0.01, 0.01, 1e3]
+    silos, stds = [records(20_000, k) for k in range(3)], [0.01, 0.01, 1e4]
     statistics = released(silos, query, stds)
     found = pool(statistics, query, FREE, SETTINGS)
     apart = pool(released(silos[:2], query, stds[:2]), query, FREE, SETTINGS)
