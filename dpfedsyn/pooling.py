@@ -2,8 +2,8 @@
 
 Where silos release their noisy sums, the server may look at all of them together; this is
 post-processing and costs nothing. A silo's means are shrunk to what the others say, as far as the
-silos differ (`dpfedsyn.effects`). Covariances within labels are pooled: silos differ in them by less
-than noise would move each one's own. Where sums stay inside, a silo is pooled with itself alone.
+silos differ (`dpfedsyn.effects`). Covariances within labels are pooled: noise moves them further
+than silos differ in them. Where sums stay inside, a silo is pooled with itself alone.
 """
 
 from __future__ import annotations
