@@ -1,7 +1,7 @@
-"""The analytic base of a silo's diffusion model: one Gaussian per label, fitted to noisy sums.
+"""The analytic base of a silo's diffusion model: one Gaussian per label.
 
-Everything here is post-processing of noisy counts and noisy moments. For a Gaussian the optimal
-denoiser is known, so a network only has to learn what the Gaussian leaves.
+For a Gaussian the optimal denoiser is known, so a network only has to learn what it leaves. What
+the base is fitted to is post-processed noisy counts and moments (`dpfedsyn.pooling`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn.moments import MomentQuery
-from dpfedsyn.settings import BaseSettings
-
 Array = NDArray[np.float64]
 
 LEAST_VARIANCE = 1e-4
-LEAST_OF_SPECTRUM = 0.2  # of an image's least public variance: no direction has less
 
 
 class Base(Protocol):
@@ -103,7 +99,7 @@ class NoisyStatistics:
 
     Attributes:
         sums: the vector of `MomentQuery.sums`. label_sums: of the first of two queries, or None.
-        products_std: noise of the labels' own second moments in `sums`; None: as of all others.
+        products_std: noise of the labels' own parts of `sums`; None: as of all others.
     """
 
     counts: Array  # (classes,)
@@ -114,184 +110,8 @@ class NoisyStatistics:
     label_sums_std: float | Array = 0.0
     products_std: Array | None = None
 
-
-def fit(
-    statistics: NoisyStatistics,
-    query: MomentQuery,
-    two_valued: Array,
-    settings: BaseSettings,
-    spectrum: Array | None = None,
-) -> AnalyticBase:
-    """Fit the base to noisy statistics; every estimate shrinks as far as its own noise asks.
-
-    Args:
-        two_valued: (d, 2) the two values that a coordinate can take (public schema), NaN where it
-            takes more; such a coordinate's variance follows from its mean.
-        spectrum: (d,) public relative variances of an image's coordinates; None for tables.
-
-    Means shrink to 0, the public centre, by a Gaussian prior of public width; a label without
-    records keeps the centre. Those of images shrink to the mean of all labels. For tables,
-    correlations shrink by 1 - shrinkage * noise variance / estimate^2 (positive-part James-Stein).
-    For images, the covariance's difference from the public spectrum loses in every eigenvalue what
-    noise alone would reach there (soft threshold).
-    """
-    if query.residual_radius and statistics.label_sums is not None:
-        means = label_means(statistics, query, two_valued, settings, spectrum)
-        sums, products = means * _counts(statistics)[:, None], query.unpack(statistics.sums)[1]
-        centred = True
-    else:
-        sums, products = query.unpack(statistics.sums)
-        noise = query.mean_noise(statistics.sums_std)
-        means = _means(sums, noise, _counts(statistics), two_valued, settings, spectrum)
-        centred = False
-    counts = _counts(statistics)
-    total = counts.sum()
-    within = products / total
-    if not centred:
-        within = within - (means.T * (counts / total)) @ means
-    each = np.full(len(counts), statistics.sums_std)
-    each = each if statistics.products_std is None else statistics.products_std
-    together = statistics.sums_std if query.label_share < 1.0 else float(np.linalg.norm(each))
-    noise = query.product_noise(together) / total
-    if spectrum is None:
-        variances = _variances(within, means, counts / total, two_valued, settings)
-        scale = np.sqrt(variances)
-        shared = _correlation(within, variances, noise, settings) * np.outer(scale, scale)
-        least = LEAST_VARIANCE
-    else:
-        prior = _scaled(spectrum, within)
-        shared = _spectral(within, noise, prior, settings)
-        least = max(LEAST_VARIANCE, LEAST_OF_SPECTRUM * float(prior.min()))
-    own = query.unpack_labels(statistics.sums)
-    if own is None:
-        values, vectors = np.linalg.eigh(shared)
-        return AnalyticBase(means, np.maximum(values, least), vectors)
-    if not centred:
-        own = own - counts[:, None, None] * means[:, :, None] * means[:, None, :]
-    covariances = np.stack(
-        [
-            of_cell(s, n, label_noise, shared, settings)
-            for s, n, label_noise in zip(own, counts, query.label_product_noise(each), strict=True)
-        ]
-    )
-    values, vectors = np.linalg.eigh(covariances)
-    return AnalyticBase(means, np.maximum(values, least), vectors)
-
-
-def label_means(
-    statistics: NoisyStatistics,
-    query: MomentQuery,
-    two_valued: Array,
-    settings: BaseSettings,
-    spectrum: Array | None,
-) -> Array:
-    """Return the means (classes, d) of the first of two queries: post-processing of its noise."""
-    assert statistics.label_sums is not None
-    sums = statistics.label_sums.reshape(query.classes, query.dimension) * query.radius
-    noise = query.mean_noise(np.asarray(statistics.label_sums_std))
-    return _means(sums, noise, _counts(statistics), two_valued, settings, spectrum)
-
-
-def _counts(statistics: NoisyStatistics) -> Array:
-    """Noisy counts, none of them below their own noise or one record."""
-    counts: Array = np.maximum(statistics.counts, np.maximum(statistics.counts_std, 1.0))
-    return counts
-
-
-def _means(
-    sums: Array,
-    noise: float | Array,
-    counts: Array,
-    two_valued: Array,
-    settings: BaseSettings,
-    spectrum: Array | None,
-) -> Array:
-    """Means per label: of a table shrunk to 0, of images to the mean picture of all labels.
-
-    That mean has far less noise than a label's own. Mean pictures are smoother than pictures: their
-    public spread falls as the square of the spectrum, its mean square over all coordinates as set.
-    """
-    raw, noises = sums / counts[:, None], (noise / counts)[:, None]
-    if spectrum is None:
-        spread = np.full(sums.shape[1], settings.mean_spread**2)
-        return _inside(_shrunk(raw, noises, counts[:, None], spread), two_valued)
-    spread = settings.mean_spread**2 * spectrum**2 / np.mean(spectrum**2)
-    total = counts.sum()
-    all_noise = float(np.linalg.norm(np.broadcast_to(noise, counts.shape))) / total
-    centre = _shrunk(sums.sum(axis=0) / total, all_noise, total, spread)
-    return centre + _shrunk(raw - centre, noises, counts[:, None], spread)
-
-
-def _shrunk(estimate: Array, noise: Array | float, count: Array | float, spread: Array) -> Array:
-    """Shrink a mean of `count` records to 0 under a prior of variance `spread`."""
-    # What is not noise is sampling error: a mean over few records is as uncertain as over noise.
-    shrunk: Array = estimate * spread / (spread + noise**2 + spread / count)
-    return shrunk
-
-
-def _scaled(spectrum: Array, within: Array) -> Array:
-    """Return the public spectrum at the noisy trace, whose own noise is far smaller than it."""
-    trace = max(float(np.trace(within)), LEAST_VARIANCE * len(spectrum))
-    scaled: Array = spectrum * (trace / spectrum.sum())
-    return scaled
-
-
-def _spectral(within: Array, noise: float, prior: Array, settings: BaseSettings) -> Array:
-    """Covariance of an image's coordinates: the public spectrum, and what rises out of the noise.
-
-    The largest eigenvalue of a symmetric matrix of noise with off-diagonal std s is 2 s sqrt(d)
-    (Wigner); eigenvalues of the difference lose `shrinkage` times that.
-    """
-    edge = 2.0 * noise * len(prior) ** 0.5
-    return np.diag(prior) + thresholded(within - np.diag(prior), settings.shrinkage * edge)
-
-
-def of_cell(
-    products: Array, count: float, noise: float, shared: Array, settings: BaseSettings
-) -> Array:
-    """Covariance of one label (or cell): the shared one counts for `label_prior` records of it."""
-    weight = count / (count + settings.label_prior)
-    difference = weight * (products / count - shared)
-    excess = settings.shrinkage * 2.0 * weight * noise / count * len(shared) ** 0.5
-    return shared + thresholded(difference, excess)
-
-
-def thresholded(matrix: Array, excess: float) -> Array:
-    """Bring every eigenvalue of a symmetric matrix nearer to 0 by `excess`, not beyond."""
-    values, vectors = np.linalg.eigh(matrix)
-    kept = np.sign(values) * np.maximum(np.abs(values) - excess, 0.0)
-    thresholded: Array = (vectors * kept) @ vectors.T
-    return thresholded
-
-
-def _inside(means: Array, two_valued: Array) -> Array:
-    """Clip the means of two-valued coordinates to the range of their values."""
-    low = np.where(np.isnan(two_valued[:, 0]), -np.inf, two_valued.min(axis=1))
-    high = np.where(np.isnan(two_valued[:, 0]), np.inf, two_valued.max(axis=1))
-    return np.clip(means, low, high)
-
-
-def _variances(
-    within: Array, means: Array, shares: Array, two_valued: Array, settings: BaseSettings
-) -> Array:
-    """Variance within labels: estimated, or implied by the mean of a two-valued coordinate."""
-    low, high = two_valued[:, 0], two_valued[:, 1]
-    implied = ((high - means) * (means - low) * shares[:, None]).sum(axis=0)
-    known = ~np.isnan(low)
-    range_floor = np.where(known, 0.02 * (high - low) ** 2, 0.02)
-    estimated = np.where(known, implied, np.diag(within))
-    return np.clip(estimated, range_floor, np.where(known, 0.25 * (high - low) ** 2, 2.0))
-
-
-def _correlation(within: Array, variances: Array, noise: float, settings: BaseSettings) -> Array:
-    """Correlations shrunk by their own noise, made positive definite with unit diagonal."""
-    scale = np.sqrt(np.outer(variances, variances))
-    raw = within / scale
-    ratio = (noise / scale) ** 2 / np.maximum(raw**2, 1e-12)
-    shrunk = np.clip(raw * np.maximum(0.0, 1.0 - settings.shrinkage * ratio), -0.95, 0.95)
-    np.fill_diagonal(shrunk, 1.0)
-    values, vectors = np.linalg.eigh(shrunk)
-    positive = (vectors * np.maximum(values, settings.floor)) @ vectors.T
-    norm = np.sqrt(np.diag(positive))
-    correlation: Array = positive / np.outer(norm, norm)
-    return correlation
+    def of_products(self, classes: int) -> Array:
+        """Return the noise of each label's own part of `sums`, (classes,)."""
+        if self.products_std is None:
+            return np.full(classes, self.sums_std)
+        return self.products_std

@@ -208,7 +208,7 @@ def _statistics(config: Config, mu: float) -> Budget:
         record_mu=None,
         means=means,
         clusters=clusters,
-        base_released=base.combine == "sum",
+        base_released=base.combine != "none",
     )
 
 

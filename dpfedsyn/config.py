@@ -346,10 +346,10 @@ def _across(config: Config, records: bool) -> list[str]:
 def _combination(config: Config) -> list[str]:
     """Faults of a base that all silos make together."""
     base, faults = config.base, []
-    if base.combine == "none" and base.clusters > 1:
+    if base.combine == "pool" and base.clusters > 1:
         faults.append(
-            f"base.clusters = {base.clusters}: the server places their centres, and without a "
-            "combined base it sees no sums; set base.combine = 'sum', or base.clusters = 1."
+            f"base.clusters = {base.clusters}: cells lie about one mean, and pooled silos have "
+            "their own; set base.combine = 'sum' or 'none', or base.clusters = 1."
         )
     if base.combine != "none" and config.train.method == "ensemble":
         faults.append(
@@ -358,8 +358,8 @@ def _combination(config: Config) -> list[str]:
         )
     if base.combine != "none" and config.weights.source != "counts":
         faults.append(
-            f"base.combine = {base.combine!r}: sums are taken over the silos whose released counts "
-            "show a label; set weights.source = 'counts', or base.combine = 'none'."
+            f"base.combine = {base.combine!r}: the server needs to see which silo has how many "
+            "records of a label; set weights.source = 'counts', or base.combine = 'none'."
         )
     if base.clusters > 1 and (base.label_share == 0.0 or base.residual_radius == 0.0):
         faults.append(

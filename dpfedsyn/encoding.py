@@ -12,6 +12,7 @@ Guarantee:
     Every vector has L2 norm at most `TableEncoder.radius`, a public number.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,23 @@ from dpfedsyn.schema import Schema
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
+
+CELLS = 128
+"""The most cells of a number's histogram."""
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """Where a number lies in a vector, and on which public values it is counted.
+
+    Attributes:
+        coordinate: its place. indicator: the place of its missing indicator, or None.
+        values: rising encoded values, one for each cell of a histogram.
+    """
+
+    coordinate: int
+    indicator: int | None
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,17 @@ class TableEncoder:
         """The (low, high) that a coordinate can take, shape (d, 2); NaN where it takes more."""
         pairs = [pair for column in self.schema.columns for pair in _value_pairs(column)]
         return np.array(pairs, dtype=np.float64)
+
+    @cached_property
+    def numbers(self) -> tuple[Number, ...]:
+        """The numeric columns, in the schema's order."""
+        found, start = [], 0
+        for column in self.schema.columns:
+            size = len(_coordinates(column))
+            if isinstance(column, Numeric):
+                found.append(Number(start, start + 1 if size > 1 else None, _cells(column)))
+            start += size
+        return tuple(found)
 
     def encode(self, frame: pd.DataFrame) -> tuple[Floats, Labels]:
         """Encode a table that holds the schema's columns; other columns are ignored.
@@ -166,6 +195,19 @@ def _value_pairs(column: Column) -> list[tuple[float, float]]:
         case Categorical():
             k = len(column.categories)
             return [(-2.0 / k, 2.0 - 2.0 / k)] * k
+
+
+def _cells(column: Numeric) -> NDArray[np.float64]:
+    """Encoded round values between the bounds: every 1, 2, 5, 10 ... steps of a decimal.
+
+    Numbers are often rounded by those who write them down, and then lie on such values.
+    """
+    low, high = (round(bound * 10**column.decimals) for bound in column.bounds)
+    strides = (k * 10**power for power in itertools.count() for k in (1, 2, 5))
+    stride = next(s for s in strides if (high - low) // s < CELLS)
+    places = stride * np.arange(-(-low // stride), high // stride + 1)
+    values: NDArray[np.float64] = (places - low) / (high - low) * 4.0 - 2.0
+    return values
 
 
 def _largest_square(column: Column) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -14,8 +14,9 @@ from accountants.anchor import FileAnchor
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import __version__, keys, partition, weights
 from dpfedsyn import plan as planning
+from dpfedsyn.base import Base
+from dpfedsyn.bases import Asked, bases, rounds_asked
 from dpfedsyn.budget import Budget
-from dpfedsyn.combined import Asked, combined, rounds_asked
 from dpfedsyn.config import absolute, digest
 from dpfedsyn.data import Records, split
 from dpfedsyn.domain import Encoder
@@ -110,16 +111,17 @@ def federation(
     """Train all silos (or read back what they trained) and hold their ledgers open."""
     config = plan.config
     with ExitStack() as stack:
-        members, base = {}, None
+        members = {}
         preparations = [
             _preparation(plan, encoder, silo, records[silo.name].train, folder, device, stack)
             for silo in config.silos
         ]
+        together: Sequence[Base | None] = [None] * len(preparations)
         if config.base.combine != "none":
             progress.stage("add up the silos' sums", rounds_asked(config))
             asked = Asked(preparations, progress.advance)
-            base = combined(asked, preparations[0].query, encoder, config.base)
-        for preparation in preparations:
+            together = bases(asked, preparations[0].query, encoder, config.base)
+        for preparation, base in zip(preparations, together, strict=True):
             silo, ledger, key = preparation.silo, preparation.ledger, preparation.key
             progress.stage(f"train {silo.name}", _training_steps(config))
             trained = prepare(preparation, progress.advance, base)

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from dpfedsyn.base import AnalyticBase, of_cell, thresholded
+from dpfedsyn.base import AnalyticBase
 from dpfedsyn.clusters import Cells, Centres
 from dpfedsyn.settings import BaseSettings
+from dpfedsyn.shrinkage import of_cell, thresholded
 
 Array = NDArray[np.float64]
 

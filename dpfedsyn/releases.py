@@ -1,20 +1,17 @@
 """A silo's statistics: counts, means, moments and cells, each a Gaussian mechanism over sums.
 
-With `base.combine` the server sees all of them (group R) and fits one base to their sums; without
-it they stay in the silo (group A), but for the counts. Without privacy they are exact.
+With `base.combine` the server sees all of them (group R); without it they stay in the silo (group
+A), but for the counts. Without privacy they are exact.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn.base import NoisyStatistics, label_means
 from dpfedsyn.clusters import ClusterQuery
-from dpfedsyn.data import Records
 from dpfedsyn.moments import count_points, counts_sensitivity, label_counts
 from dpfedsyn.preparation import Preparation, noisy_sum
 
@@ -68,29 +65,3 @@ def noisy_cells(preparation: Preparation, query: ClusterQuery, number: int) -> t
     std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
     summed = partial(query.points, x, records.y)
     return noisy_sum(preparation, kind, number, preparation.group, event, std, summed)
-
-
-def own_statistics(preparation: Preparation) -> NoisyStatistics:
-    """Return the statistics that a silo fits a base of its own to."""
-    statistics = NoisyStatistics(*noisy_counts(preparation), np.zeros(0), 0.0)
-    means = None
-    if preparation.query.residual_radius:
-        sums, std = noisy_means(preparation)
-        statistics = replace(statistics, label_sums=sums, label_sums_std=std)
-        means = means_of(preparation, statistics)
-    sums, std = noisy_moments(preparation, means)
-    return replace(statistics, sums=sums, sums_std=std)
-
-
-def exact_statistics(preparation: Preparation, records: Records) -> NoisyStatistics:
-    """Return them without noise, for models that the statement does not call private."""
-    unprotected = replace(preparation.budget, counts=None, means=None, moments=None)
-    return own_statistics(replace(preparation, records=records, budget=unprotected))
-
-
-def means_of(preparation: Preparation, statistics: NoisyStatistics) -> Array:
-    """Return the means that second moments are taken about: post-processing of noisy sums."""
-    settings, encoder = preparation.config.base, preparation.encoder
-    return label_means(
-        statistics, preparation.query, encoder.two_valued, settings, encoder.spectrum
-    )

@@ -128,8 +128,8 @@ class BaseSettings:
     residual_radius: float = _setting(0.0, _in(0, 1e12))  # > 0: means first, L2 bound about them
     label_share: float = _setting(0.0, _in(0, 1))  # covariances of single labels; 1: of these alone
     label_prior: float = _setting(50.0, _POSITIVE)  # records that the shared covariance counts for
-    combine: str = _setting("none", _one_of("none", "sum"))  # sum: released, one base for all silos
-    clusters: int = _setting(1, _in(1, 1000))  # Gaussians per label; more than 1 need combine
+    combine: str = _setting("none", _one_of("none", "pool", "sum"))  # pool, sum: released
+    clusters: int = _setting(1, _in(1, 1000))  # Gaussians per label; 1 where pooled
     cluster_axes: int = _setting(16, _in(1, 1000))  # leading directions in which they differ
     cluster_rounds: int = _setting(0, _in(0, 20))  # in which centres move, before the last
     cluster_radius: float = _setting(4.0, _POSITIVE)  # L2 bound of a record about its centre

@@ -8,20 +8,21 @@ again, and what it produced is read back or computed again from the same key.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Repeated
 from dpfedsyn import checkpoint, dpsgd, plain_training
-from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics, fit
-from dpfedsyn.data import parts
+from dpfedsyn.base import Base
+from dpfedsyn.bases import Asked, bases
+from dpfedsyn.data import Records, parts
 from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.moments import label_counts
 from dpfedsyn.network import Denoiser, Network
 from dpfedsyn.preparation import Preparation, charge_once
-from dpfedsyn.releases import exact_statistics, noisy_counts, own_statistics
+from dpfedsyn.releases import noisy_counts
 from dpfedsyn.settings import Config, SiloSettings
 
 Array = NDArray[np.float64]
@@ -56,7 +57,7 @@ def prepare(
     if preparation.config.train.method == "ensemble":
         return _prepare_ensemble(preparation, on_step)
     counts, counts_std = noisy_counts(preparation)
-    base = base or _fit(preparation, own_statistics(preparation))
+    base = base or _own_base(preparation)
     model = Denoiser(
         base, _network(preparation, base, on_step), preparation.config.network, preparation.device
     )
@@ -69,10 +70,13 @@ def expected_batch_size(config: Config, silo: SiloSettings) -> float:
     return config.train.sampling_rate * silo.reference_size
 
 
-def _fit(preparation: Preparation, statistics: NoisyStatistics) -> AnalyticBase:
-    encoder = preparation.encoder
-    settings = preparation.config.base
-    return fit(statistics, preparation.query, encoder.two_valued, settings, encoder.spectrum)
+def _own_base(preparation: Preparation, records: Records | None = None) -> Base:
+    """Return the base of the silo alone; of other records, exactly (members of an ensemble)."""
+    if records is not None:
+        preparation = replace(preparation, records=records)
+    config, encoder = preparation.config, preparation.encoder
+    (base,) = bases(Asked([preparation]), preparation.query, encoder, config.base)
+    return base
 
 
 def _network(preparation: Preparation, base: Base, on_step: OnStep) -> Network:
@@ -145,7 +149,7 @@ def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
 def _prepare_not_private(preparation: Preparation, base: Base | None, on_step: OnStep) -> Trained:
     """Count, fit and train without any noise: what privacy costs is measured against this."""
     records, config = preparation.records, preparation.config
-    base = base or _fit(preparation, exact_statistics(preparation, records))
+    base = base or _own_base(preparation)
     network = plain_training.train(
         records.x.astype(np.float64),
         records.y,
@@ -166,7 +170,7 @@ def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:
     config, models = preparation.config, []
     for k, part in enumerate(parts(preparation.records, config.train.parts, config.data.split_key)):
         x = part.x.astype(np.float64)
-        base = _fit(preparation, exact_statistics(preparation, part))
+        base = _own_base(preparation, part)
         network = plain_training.train(
             x,
             part.y,

@@ -1,4 +1,4 @@
-"""A base that all silos made together, put together again from what their ledgers keep."""
+"""The bases of a run, put together again from what its silos' ledgers keep."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
-from dpfedsyn.audit.released import Summed, summed
+from dpfedsyn.audit.released import summed
 from dpfedsyn.base import Base
+from dpfedsyn.bases import Sum, bases
 from dpfedsyn.clusters import ClusterQuery
-from dpfedsyn.combined import Sum, combined
 from dpfedsyn.data import Records
 from dpfedsyn.moments import MomentQuery, count_points, query_of
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
+Exact = Callable[[Records, float], Points]
 
 
 class NotKeptError(LookupError):
@@ -27,57 +28,60 @@ class NotKeptError(LookupError):
 
 @dataclass(frozen=True)
 class Kept:
-    """The answers of all silos, read from their ledgers.
+    """The answers of some silos, read from their ledgers.
 
     Args:
-        heard: told each question's kind, its number among the questions of this kind, and the sums
-            that a silo's records would have to make on a lattice of a given spacing.
+        heard: told each question's kind, its place among the questions of this kind, and for each
+            silo the sums that records would make on a lattice of a given spacing.
     """
 
     evidence: Evidence
+    silos: Sequence[SiloEvidence]
     query: MomentQuery
-    heard: Callable[[str, int, Callable[[Records, float], Points]], None] | None = None
+    heard: Callable[[str, int, Sequence[Exact]], None] = lambda kind, place, exact: None
 
     def counts(self) -> Sequence[Sum]:
         """Return the kept label counts."""
         classes = self.evidence.classes
-        return self._all("counts", 0, lambda r, spacing: count_points(r.y, classes, spacing))
+        return self._all("counts", 0, [lambda r, spacing: count_points(r.y, classes, spacing)])
 
     def means(self) -> Sequence[Sum]:
         """Return the kept first moments."""
         query = self.query
-        return self._all("means", 0, lambda r, spacing: query.label_points(_x(r), r.y, spacing))
+        return self._all("means", 0, [lambda r, spacing: query.label_points(_x(r), r.y, spacing)])
 
     def moments(self, means: Array | None) -> Sequence[Sum]:
         """Return the kept second moments."""
-        query = self.query
-        return self._all("moments", 0, lambda r, spacing: query.points(_x(r), r.y, spacing, means))
+        about = [None] if means is None else list(means)
+        return self._all("moments", 0, [self._about(own) for own in about])
 
     def cells(self, query: ClusterQuery, number: int) -> Sequence[Sum]:
         """Return a round's kept cells."""
         last = number == self.evidence.config.base.cluster_rounds
         kind, place = ("clusters", 0) if last else ("centres", number)
-        return self._all(kind, place, lambda r, spacing: query.points(_x(r), r.y, spacing))
+        return self._all(kind, place, [lambda r, spacing: query.points(_x(r), r.y, spacing)])
 
-    def _all(
-        self, kind: str, place: int, exact: Callable[[Records, float], Points]
-    ) -> Sequence[Sum]:
-        if self.heard is not None:
-            self.heard(kind, place, exact)
-        found = [summed(silo, kind, place) for silo in self.evidence.silos.values()]
+    def _about(self, means: Array | None) -> Exact:
+        return lambda r, spacing: self.query.points(_x(r), r.y, spacing, means)
+
+    def _all(self, kind: str, place: int, exact: Sequence[Exact]) -> Sequence[Sum]:
+        """Return every silo's answer; `exact` is for each of them, or one for all."""
+        self.heard(kind, place, exact if len(exact) > 1 else [*exact] * len(self.silos))
+        found = [summed(silo, kind, place) for silo in self.silos]
         known = [one for one in found if one is not None]
-        if len(known) < len(self.evidence.config.silos):
+        if len(known) < len(self.silos):
             raise NotKeptError(kind)
         return [(one.values, one.std * one.spacing) for one in known]
 
 
-def base(evidence: Evidence) -> Base | None:
-    """Return the silos' common base, or None where a ledger does not hold all its sums."""
-    query = query_of(evidence.dimension, evidence.classes, evidence.config.base)
+def base(evidence: Evidence, silo: SiloEvidence) -> Base | None:
+    """Return a silo's base, or None where a ledger does not hold all that it is made of."""
+    asked, place = _together(evidence, silo)
     try:
-        return combined(Kept(evidence, query), query, evidence.encoder, evidence.config.base)
+        found = bases(asked, asked.query, evidence.encoder, evidence.config.base)
     except NotKeptError:
         return None
+    return found[place]
 
 
 @dataclass
@@ -85,23 +89,35 @@ class Compared:
     """Hears every question and compares one silo's kept answer with its records."""
 
     silo: SiloEvidence
+    place: int
     records: Records
     differing: list[str] = field(default_factory=list)
 
-    def __call__(self, kind: str, place: int, exact: Callable[[Records, float], Points]) -> None:
+    def __call__(self, kind: str, place: int, exact: Sequence[Exact]) -> None:
         """Note the kind where the records make other sums than lie beneath the noise."""
-        kept: Summed | None = summed(self.silo, kind, place)
-        if kept is not None and not np.array_equal(exact(self.records, kept.spacing), kept.rest):
+        kept, own = summed(self.silo, kind, place), exact[self.place]
+        if kept is not None and not np.array_equal(own(self.records, kept.spacing), kept.rest):
             self.differing.append(kind)
 
 
 def differing(evidence: Evidence, silo: SiloEvidence, records: Records) -> list[str]:
     """Return the kinds of sums that are not the records', beneath the noise that was charged."""
-    query = query_of(evidence.dimension, evidence.classes, evidence.config.base)
-    compared = Compared(silo, records)
+    asked, place = _together(evidence, silo)
+    compared = Compared(silo, place, records)
+    heard = Kept(evidence, asked.silos, asked.query, compared)
     with suppress(NotKeptError):
-        combined(Kept(evidence, query, compared), query, evidence.encoder, evidence.config.base)
+        bases(heard, asked.query, evidence.encoder, evidence.config.base)
     return compared.differing
+
+
+def _together(evidence: Evidence, silo: SiloEvidence) -> tuple[Kept, int]:
+    """Return the silos that this one's base is made with, and its place among them."""
+    query = query_of(evidence.dimension, evidence.classes, evidence.config.base)
+    if evidence.config.base.combine == "none":
+        return Kept(evidence, [silo], query), 0
+    names = [one.name for one in evidence.config.silos]
+    silos = [evidence.silos[name] for name in names if name in evidence.silos]
+    return Kept(evidence, silos, query), [one.name for one in silos].index(silo.name)
 
 
 def _x(records: Records) -> Array:

@@ -7,13 +7,11 @@ import numpy as np
 from accountants import Gaussian
 from dpfedsyn import checkpoint, weights
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.audit import asked
+from dpfedsyn.audit.asked import base
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.released import summed
-from dpfedsyn.base import Base, NoisyStatistics, fit
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.federation import pick_device
-from dpfedsyn.moments import query_of
 from dpfedsyn.network import Denoiser
 from dpfedsyn.weights import Mixture
 
@@ -41,33 +39,6 @@ def architecture(evidence: Evidence) -> Architecture:
     """Return the network of every silo, before it has weights."""
     settings, encoder = evidence.config.network, evidence.encoder
     return Architecture(settings, evidence.dimension, evidence.classes, encoder.geometry)
-
-
-def base(evidence: Evidence, silo: SiloEvidence) -> Base | None:
-    """Return the silo's analytic base, or None where its sums are not in the ledger."""
-    if evidence.config.base.combine != "none":
-        return asked.base(evidence)
-    config, encoder, moments = evidence.config, evidence.encoder, summed(silo, "moments")
-    known = statistics(silo)
-    if known is None or moments is None:
-        return None
-    query = query_of(evidence.dimension, evidence.classes, config.base)
-    return fit(known, query, encoder.two_valued, config.base, encoder.spectrum)
-
-
-def statistics(silo: SiloEvidence) -> NoisyStatistics | None:
-    """Return the noised sums that the ledger keeps; those not there yet are empty."""
-    counts, means, moments = (summed(silo, kind) for kind in ("counts", "means", "moments"))
-    if counts is None:
-        return None
-    return NoisyStatistics(
-        counts.values,
-        counts.std * counts.spacing,
-        np.zeros(0) if moments is None else moments.values,
-        0.0 if moments is None else moments.std * moments.spacing,
-        None if means is None else means.values,
-        0.0 if means is None else means.std * means.spacing,
-    )
 
 
 def mixture(evidence: Evidence) -> Mixture | None:

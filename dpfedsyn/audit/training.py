@@ -7,29 +7,22 @@ or other records lead to another model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from numpy.typing import NDArray
 
 from accountants import Gaussian, PoissonSampled
 from dpfedsyn import checkpoint, dpsgd
-from dpfedsyn.audit.asked import differing
+from dpfedsyn.audit.asked import base, differing
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, WHOLE_RUN, Finding, one
-from dpfedsyn.audit.models import architecture, base, statistics
-from dpfedsyn.audit.released import summed
-from dpfedsyn.base import label_means
+from dpfedsyn.audit.models import architecture
 from dpfedsyn.data import Records
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.errors import DataError
 from dpfedsyn.federation import pick_device, read_records
-from dpfedsyn.moments import count_points, query_of
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.train import expected_batch_size
 
 CHECK = "training repeated"
-OTHER_SUMS = "{} hold other sums than the records', beneath the noise that was charged"
 SAME = 0.01  # of the way that the weights went: what floats of another machine may change
 
 
@@ -54,7 +47,11 @@ def findings(evidence: Evidence, *, retrain: bool) -> list[Finding]:
 
 
 def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
-    faults = list(_sums(evidence, silo, records))
+    # What sums hold beneath their noise is what the records sum up to.
+    faults = [
+        f"{kind} hold other sums than the records', beneath the noise that was charged"
+        for kind in differing(evidence, silo, records)
+    ]
     state, distance = checkpoint.load(silo.folder / "model.npz"), 0.0
     if state is not None:
         distance = _distance(evidence, silo, records, TrainingState.from_arrays(state))
@@ -74,31 +71,6 @@ def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
         mend="Put back the records of the run, or start a new one; its budget composes with this.",
         numbers={"steps": taken, "distance": distance},
     )
-
-
-def _sums(evidence: Evidence, silo: SiloEvidence, records: Records) -> Iterator[str]:
-    """What sums hold beneath their noise is what the records sum up to."""
-    if evidence.config.base.combine != "none":
-        yield from (OTHER_SUMS.format(kind) for kind in differing(evidence, silo, records))
-        return
-    query = query_of(evidence.dimension, evidence.classes, evidence.config.base)
-    x, y = records.x.astype(np.float64), records.y
-    counts, means, moments = (summed(silo, kind) for kind in ("counts", "means", "moments"))
-    wanted: list[tuple[str, NDArray[np.int64], NDArray[np.int64]]] = []
-    if counts is not None:
-        exact = count_points(y, evidence.classes, counts.spacing)
-        wanted.append(("counts", exact, counts.rest))
-    if means is not None:
-        wanted.append(("means", query.label_points(x, y, means.spacing), means.rest))
-    if moments is not None and counts is not None:
-        about, known = None, statistics(silo)
-        if means is not None and known is not None:
-            encoder, settings = evidence.encoder, evidence.config.base
-            about = label_means(known, query, encoder.two_valued, settings, encoder.spectrum)
-        wanted.append(("moments", query.points(x, y, moments.spacing, about), moments.rest))
-    for kind, exact, rest in wanted:
-        if not np.array_equal(exact, rest):
-            yield OTHER_SUMS.format(kind)
 
 
 def _distance(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from accountants import Adjacency, Gaussian
 from dpfedsyn import dpsgd, plain_training
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics, fit, label_means
+from dpfedsyn.base import AnalyticBase, Base
+from dpfedsyn.bases import Sum, bases
 from dpfedsyn.clusters import ClusterQuery
-from dpfedsyn.combined import Sum, combined
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.data import Records
@@ -30,7 +30,7 @@ from dpfedsyn.moments import (
     query_of,
 )
 from dpfedsyn.network import Denoiser, NoNetwork
-from dpfedsyn.settings import SiloSettings
+from dpfedsyn.settings import BaseSettings, SiloSettings
 from dpfedsyn.sums import Points, privatise, sums_lattice
 from dpfedsyn.train import expected_batch_size
 
@@ -51,34 +51,9 @@ def noisy_counts(
     return _noisy(std, c.key("counts", *purpose), partial(count_points, records.y, c.classes))
 
 
-def fitted_base(
-    c: Comparison, records: Records, spent: Spending, *purpose: str
-) -> tuple[AnalyticBase, NoisyStatistics]:
-    """Return the analytic base of these records, fitted as the run fits its own."""
-    query = query_of(c.encoder.dimension, c.classes, c.config.base)
-    sensitivity = query.sensitivity(Adjacency(c.config.privacy.adjacency))
-    two_valued, settings = c.encoder.two_valued, c.config.base
-    x, y = records.x.astype(np.float64), records.y
-    counts, counts_std = noisy_counts(c, records, spent, *purpose)
-    statistics, means = NoisyStatistics(counts, counts_std, np.zeros(0), 0.0), None
-    if query.residual_radius:
-        sums, std = query.label_sums(x, y), 0.0
-        if spent.means is not None:
-            wanted, key = spent.means.noise_multiplier * sensitivity, c.key("means", *purpose)
-            sums, std = _noisy(wanted, key, partial(query.label_points, x, y))
-        statistics = replace(statistics, label_sums=sums, label_sums_std=std)
-        means = label_means(statistics, query, two_valued, settings, c.encoder.spectrum)
-    sums, std = query.sums(x, y, means), 0.0
-    if spent.moments is not None:
-        wanted, key = spent.moments.noise_multiplier * sensitivity, c.key("moments", *purpose)
-        sums, std = _noisy(wanted, key, partial(query.points, x, y, means=means))
-    statistics = replace(statistics, sums=sums, sums_std=std)
-    return fit(statistics, query, two_valued, settings, c.encoder.spectrum), statistics
-
-
 @dataclass(frozen=True)
 class Pooled:
-    """All records in one place, asked as the run asks its silos; answers `combined`."""
+    """All records in one place, asked as the run asks its silos; answers `bases`."""
 
     comparison: Comparison
     records: Records
@@ -99,8 +74,9 @@ class Pooled:
     def moments(self, means: Array | None) -> list[Sum]:
         """Return the second moments."""
         x, y, query = self._x, self.records.y, self.query
-        return self._one("moments", self.spent.moments, partial(query.points, x, y, means=means),
-                         partial(query.sums, x, y, means))  # fmt: skip
+        about = None if means is None else means[0]
+        return self._one("moments", self.spent.moments, partial(query.points, x, y, means=about),
+                         partial(query.sums, x, y, about))  # fmt: skip
 
     def cells(self, query: ClusterQuery, number: int) -> list[Sum]:
         """Return a round's cells."""
@@ -126,13 +102,18 @@ class Pooled:
         return [_noisy(std, self.comparison.key(kind, *self.purpose), points)]
 
 
-def pooled_base(c: Comparison, records: Records, spent: Spending, *purpose: str) -> Base:
-    """Return the base of records in one place, made as the run makes its own."""
-    if c.config.base.combine == "none":
-        return fitted_base(c, records, spent, *purpose)[0]
-    query = query_of(c.encoder.dimension, c.classes, c.config.base)
-    answers = Pooled(c, records, spent, query, purpose)
-    return combined(answers, query, c.encoder, c.config.base)
+def one_gaussian(c: Comparison) -> BaseSettings:
+    """Return the run's settings of a base with one Gaussian per label."""
+    return replace(c.config.base, clusters=1)
+
+
+def fitted_base(
+    c: Comparison, records: Records, spent: Spending, settings: BaseSettings, *purpose: str
+) -> Base:
+    """Return the base of records in one place, made as a silo of the run makes its own."""
+    query = query_of(c.encoder.dimension, c.classes, settings)
+    (base,) = bases(Pooled(c, records, spent, query, purpose), query, c.encoder, settings)
+    return base
 
 
 def data_free_base(c: Comparison) -> AnalyticBase:

@@ -42,10 +42,12 @@ def class_gaussians(
     for silo in c.config.silos:
         spent = spending.class_gaussians(c.config, silo, c.budgets[silo.name])
         records = c.records[silo.name]
-        base, statistics = learning.fitted_base(c, records, spent, "gaussians", silo.name)
-        bases.append(base)
-        counts.append(statistics.counts)
-        stds.append(statistics.counts_std)
+        purpose = ("gaussians", silo.name)
+        settings = learning.one_gaussian(c)
+        bases.append(learning.fitted_base(c, records, spent, settings, *purpose))
+        found, std = learning.noisy_counts(c, records, spent, *purpose)  # the same draws again
+        counts.append(found)
+        stds.append(std)
         on_step()
     mixing = c.label_weights
     if c.config.weights.source == "counts":
@@ -72,7 +74,7 @@ def pooled(c: Comparison, on_step: OnStep, labels: Labels, rng: np.random.Genera
     )
     whole = SiloSettings("pooled", "", reference_size=sum(silo.reference_size for silo in silos))
     spent = spending.pooled(c.config, c.budgets)
-    base = learning.pooled_base(c, together, spent, "pooled")
+    base = learning.fitted_base(c, together, spent, c.config.base, "pooled")
     model = learning.model(c, whole, together, base, spent, "pooled")
     on_step()
     return local_samples(model, labels, c.encoder.dimension, rng)

@@ -69,11 +69,11 @@ class ImageSchema:
     largest: int = 255
     scale: float = 1.0
     canonical: bool = False
-    contrast: float = 0.0
-    warp: float = 0.0
     title: str = ""
     source: str = ""
     licence: str = ""
+    contrast: float = 0.0
+    warp: float = 0.0
 
     def __post_init__(self) -> None:
         faults: list[str] = []

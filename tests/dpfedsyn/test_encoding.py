@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dpfedsyn import encoding
 from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError
@@ -156,6 +157,33 @@ def test_every_schema_survives_its_own_dictionary(schema: Schema) -> None:
     for column in content["columns"].values():
         column.update({k: [*v] for k, v in column.items() if isinstance(v, tuple)})
     assert Schema.from_dict(content) == schema
+
+
+@given(st.one_of(st.just(HOSPITALS), schemas()))
+def test_numbers_are_counted_on_values_that_they_are_written_as(schema: Schema) -> None:
+    """Every numeric column, by its coordinates; at most 128 rising values, each of them decodes to
+    itself and is a multiple of one round step, of which a longer one would leave out values."""
+    encoder = TableEncoder(schema)
+    numeric = [column for column in schema.columns if isinstance(column, Numeric)]
+    for column, number in zip(numeric, encoder.numbers, strict=True):
+        assert encoder.names[number.coordinate] == column.name
+        if number.indicator is None:
+            assert not column.missing_codes
+        else:
+            assert encoder.names[number.indicator] == f"{column.name} is missing"
+        low, high = (round(bound * 10**column.decimals) for bound in column.bounds)
+        x = np.zeros((len(number.values), encoder.dimension))
+        x[:, number.coordinate] = number.values
+        if number.indicator is not None:
+            x[:, number.indicator] = -1.0
+        decoded = encoder.frame(x, np.zeros(len(x), dtype=np.int64))[column.name]
+        written = np.round(decoded.to_numpy() * 10**column.decimals).astype(int)
+        steps = {s for p in range(8) for s in (10**p, 2 * 10**p, 5 * 10**p)}
+        fitting = [s for s in sorted(steps) if (high - low) // s < encoding.CELLS]
+        expected = [k for k in range(low, high + 1) if k % fitting[0] == 0]
+        assert written.tolist() == expected
+        assert 1 <= len(expected) <= encoding.CELLS
+        assert np.abs(number.values).max() <= 2.0
 
 
 def test_coordinates_have_their_documented_values() -> None:

@@ -527,7 +527,7 @@ FORBIDDEN_CALLS = {
     "BatchNorm1d": "mixes records", "nn.BatchNorm2d": "mixes records",
     "make_private": "rate from the private count",
 }  # fmt: skip
-PRIVATE_PATH = ("silo.py", "preparation.py", "releases.py", "clusters.py", "combined.py",
+PRIVATE_PATH = ("silo.py", "preparation.py", "releases.py", "clusters.py", "bases.py", "pooling.py",
                  "privatise.py", "moments.py", "sums.py", "train.py", "noise.py",
                 "keys.py", "objective.py", "plain_training.py", "dpsgd/optimizer.py",
                 "dpsgd/training.py",

@@ -17,12 +17,13 @@ from dpfedsyn import dpsgd, plain_training
 from dpfedsyn import preparation as mechanisms
 from dpfedsyn import train as training
 from dpfedsyn.architecture import Architecture
-from dpfedsyn.base import NoisyStatistics, fit
+from dpfedsyn.base import NoisyStatistics
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records
 from dpfedsyn.errors import DPError, LedgerError
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.moments import label_counts
+from dpfedsyn.pooling import pool
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.settings import (
     BaseSettings,
@@ -307,7 +308,7 @@ def test_plain_training_promises_nothing_and_says_so(tmp_path: Path) -> None:
 
     def outcome(data: Records) -> Any:
         statistics = NoisyStatistics(label_counts(data.y, 2), 0.0, QUERY.sums(data.x, data.y), 0.0)
-        base = fit(statistics, QUERY, np.full((DIMENSION, 2), np.nan), BaseSettings())
+        (base,) = pool([statistics], QUERY, np.full((DIMENSION, 2), np.nan), BaseSettings())
         network = plain_training.train(
             data.x.astype(np.float64), data.y, base=base,
             architecture=Architecture(NetworkSettings(4), DIMENSION, 2),

@@ -1,7 +1,8 @@
-"""One base for all silos: the server's sums of what they release, round by round.
+"""From answers to bases: a silo for itself, or all silos together, question by question.
 
 Every question is post-processing of earlier answers, and every answer a mechanism of the silo's own
-budget (group R). Sums have the noise of all silos that answer, but the records of all of them too.
+budget. A silo that makes its own base keeps them inside (group A); where bases are pooled or summed
+the server sees them (R). Sums have the noise of all silos, but the records of all of them too.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics, fit, label_means
+from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics
 from dpfedsyn.clusters import Cells, ClusterQuery
 from dpfedsyn.domain import Encoder
 from dpfedsyn.mixture import clustered, first_centres, moved
 from dpfedsyn.moments import MomentQuery
+from dpfedsyn.pooling import pool, pooled_means
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.releases import noisy_cells, noisy_counts, noisy_means, noisy_moments
 from dpfedsyn.settings import BaseSettings, Config
@@ -43,7 +45,7 @@ class Answers(Protocol):
         ...
 
     def moments(self, means: Array | None) -> Sequence[Sum]:
-        """`MomentQuery.sums`, about means (classes, d) if any."""
+        """`MomentQuery.sums`, about means (K, classes, d) if any, each silo's own."""
         ...
 
     def cells(self, query: ClusterQuery, number: int) -> Sequence[Sum]:
@@ -72,7 +74,10 @@ class Asked:
 
     def moments(self, means: Array | None) -> Sequence[Sum]:
         """Ask for second moments, about means if any."""
-        return self._all(lambda silo: noisy_moments(silo, means))
+        about = [None] * len(self.silos) if means is None else list(means)
+        found = [noisy_moments(*pair) for pair in zip(self.silos, about, strict=True)]
+        self.on_round()
+        return found
 
     def cells(self, query: ClusterQuery, number: int) -> Sequence[Sum]:
         """Ask for a round's cells."""
@@ -84,32 +89,41 @@ class Asked:
         return found
 
 
-def combined(
+def bases(
     answers: Answers, query: MomentQuery, encoder: Encoder, settings: BaseSettings
-) -> Base:
-    """Fit one base to the sums of all silos' answers.
+) -> tuple[Base, ...]:
+    """Fit a base for each of the silos that answer.
+
+    With `combine = "sum"` all of them have one base, fitted to the sums of their answers; otherwise
+    each has its own, shrunk to what the others say (`dpfedsyn.pooling`). A silo that answers to
+    itself alone makes its own.
 
     Guarantee:
         Post-processing: everything here, the questions included, is made of earlier answers and
         public settings.
     """
-    statistics = [
-        NoisyStatistics(counts, std, np.zeros(0), 0.0) for counts, std in answers.counts()
-    ]
-    means = None
+    apart = [NoisyStatistics(counts, std, np.zeros(0), 0.0) for counts, std in answers.counts()]
+    whole = settings.combine == "sum"
+
+    def pooled(statistics: Sequence[NoisyStatistics]) -> Sequence[NoisyStatistics]:
+        return [together(statistics, query)] if whole else statistics
+
+    known, means = (encoder.two_valued, settings, encoder.spectrum), None
     if query.residual_radius:
-        statistics = [
+        apart = [
             replace(s, label_sums=sums, label_sums_std=std)
-            for s, (sums, std) in zip(statistics, answers.means(), strict=True)
+            for s, (sums, std) in zip(apart, answers.means(), strict=True)
         ]
-        summed = together(statistics, query)
-        means = label_means(summed, query, encoder.two_valued, settings, encoder.spectrum)
-    statistics = [
+        each = pooled_means(pooled(apart), query, *known)
+        means = np.broadcast_to(each, (len(apart), *each.shape[1:]))
+    apart = [
         replace(s, sums=sums, sums_std=std)
-        for s, (sums, std) in zip(statistics, answers.moments(means), strict=True)
+        for s, (sums, std) in zip(apart, answers.moments(means), strict=True)
     ]
-    whole = fit(together(statistics, query), query, encoder.two_valued, settings, encoder.spectrum)
-    return whole if settings.clusters == 1 else _mixture(answers, held(statistics), whole, settings)
+    found: tuple[Base, ...] = pool(pooled(apart), query, *known)
+    if settings.clusters > 1:
+        found = (_mixture(answers, held(apart), found[0], settings),)
+    return found * len(apart) if whole else found
 
 
 def rounds_asked(config: Config) -> int:
@@ -120,11 +134,9 @@ def rounds_asked(config: Config) -> int:
 
 
 def _mixture(
-    answers: Answers,
-    holding: NDArray[np.bool_],
-    whole: AnalyticBase,
-    settings: BaseSettings,
+    answers: Answers, holding: NDArray[np.bool_], whole: Base, settings: BaseSettings
 ) -> Base:
+    assert isinstance(whole, AnalyticBase)
     axes = min(settings.cluster_axes, whole.means.shape[1] - 1)
     centres = first_centres(whole, settings.clusters, axes, SEED)
     for number in range(settings.cluster_rounds):

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from accountants import Gaussian
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import preparation as mechanisms
-from dpfedsyn.base import Array, NoisyStatistics, fit
+from dpfedsyn.base import Array, NoisyStatistics
+from dpfedsyn.bases import Asked, Sum, bases, held, rounds_asked, together
 from dpfedsyn.budget import Budget
 from dpfedsyn.clusters import ClusterQuery
-from dpfedsyn.combined import Asked, Sum, combined, held, rounds_asked, together
 from dpfedsyn.data import Records
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.mixture import MixtureBase
 from dpfedsyn.moments import MomentQuery, label_counts, query_of
+from dpfedsyn.pooling import pool
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.settings import BaseSettings, Config, NetworkSettings, SiloSettings
 
@@ -61,7 +62,9 @@ class Silos:
 
     def moments(self, means: Array | None) -> list[Sum]:
         self.asked.append(("moments", means))
-        return [self._noisy(self.query.sums(x, y, means)) for x, y in self.parts]
+        about = [None] * len(self.parts) if means is None else list(means)
+        pairs = zip(self.parts, about, strict=True)
+        return [self._noisy(self.query.sums(x, y, own)) for (x, y), own in pairs]
 
     def cells(self, query: ClusterQuery, number: int) -> list[Sum]:
         self.asked.append((f"cells {number}", query.about.places))
@@ -92,13 +95,14 @@ def denoised(base: Any) -> Array:
 def test_without_noise_silos_together_are_one_silo_with_all_records(seed: int, silos: int) -> None:
     """Means, covariances and cells do not know how records were divided."""
     parts = [part(seed + k, 60) for k in range(silos)]
-    apart = combined(Silos(parts), QUERY, ENCODER, SETTINGS)
-    whole = combined(Silos([joined(parts)]), QUERY, ENCODER, SETTINGS)
+    apart, *others = bases(Silos(parts), QUERY, ENCODER, SETTINGS)
+    (whole,) = bases(Silos([joined(parts)]), QUERY, ENCODER, SETTINGS)
+    assert others == [apart] * (silos - 1)
     assert denoised(apart) == pytest.approx(denoised(whole), abs=1e-7)
 
 
 def test_every_question_is_made_of_answers_and_settings() -> None:
-    """Guarantee of dpfedsyn.combined.combined: Post-processing: everything here, the questions
+    """Guarantee of dpfedsyn.bases.bases: Post-processing: everything here, the questions
     included, is made of earlier answers and public settings. Other records behind the same answers
     get the same questions and the same base."""
 
@@ -111,9 +115,9 @@ def test_every_question_is_made_of_answers_and_settings() -> None:
             return self.replies.setdefault(kind, [super()._noisy(exact)])[0]
 
     first = Frozen([part(0, 80), part(1, 80)], std=0.5)
-    base = combined(first, QUERY, ENCODER, SETTINGS)
+    base, _ = bases(first, QUERY, ENCODER, SETTINGS)
     other = Frozen([part(7, 30), part(8, 500)], std=0.5, replies=first.replies)
-    again = combined(other, QUERY, ENCODER, SETTINGS)
+    again, _ = bases(other, QUERY, ENCODER, SETTINGS)
     assert [kind for kind, _ in first.asked] == [kind for kind, _ in other.asked]
     for (kind, one), (_, two) in zip(first.asked, other.asked, strict=True):
         assert (one is None and two is None) or np.array_equal(one, two), kind
@@ -123,7 +127,7 @@ def test_every_question_is_made_of_answers_and_settings() -> None:
 def test_rounds_are_asked_as_often_as_progress_is_told() -> None:
     """Counts, means, moments, two rounds that move centres, and the last."""
     silos = Silos([part(0, 50)])
-    assert isinstance(combined(silos, QUERY, ENCODER, SETTINGS), MixtureBase)
+    assert isinstance(bases(silos, QUERY, ENCODER, SETTINGS)[0], MixtureBase)
     config = Config("run", SETTINGS, (SiloSettings("a", ""),), base=SETTINGS)  # type: ignore[arg-type]
     assert len(silos.asked) == rounds_asked(config) == 6
     one = replace(SETTINGS, clusters=1)
@@ -131,7 +135,7 @@ def test_rounds_are_asked_as_often_as_progress_is_told() -> None:
 
 
 def statistics(silos: Silos) -> list[NoisyStatistics]:
-    about = np.zeros((CLASSES, DIMENSION))
+    about = np.zeros((len(silos.parts), CLASSES, DIMENSION))
     parts = zip(silos.counts(), silos.means(), silos.moments(about), strict=True)
     return [
         NoisyStatistics(counts, std, sums, std, means, std)
@@ -186,8 +190,8 @@ def test_sums_of_every_shape_add_up_block_by_block(
     assert summed.counts == pytest.approx(whole.counts)
     if residual_radius:
         assert summed.label_sums == pytest.approx(whole.label_sums, abs=1e-9)
-    fitted = fit(summed, query, ENCODER.two_valued, settings, ENCODER.spectrum)
-    expected = fit(whole, query, ENCODER.two_valued, settings, ENCODER.spectrum)
+    (fitted,) = pool([summed], query, ENCODER.two_valued, settings, ENCODER.spectrum)
+    (expected,) = pool([whole], query, ENCODER.two_valued, settings, ENCODER.spectrum)
     assert fitted.covariance == pytest.approx(expected.covariance, abs=1e-7)
 
 
@@ -232,12 +236,12 @@ def records(seed: int) -> Records:
 def test_silos_are_charged_before_they_answer_and_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guarantee of dpfedsyn.combined.Asked: Each silo takes part in the budget's mechanisms, each
+    """Guarantee of dpfedsyn.bases.Asked: Each silo takes part in the budget's mechanisms, each
     once, charged before it is answered. Guarantee of dpfedsyn.preparation.noisy_sum: Charge and
     noisy sums are committed together; asked again, the committed ones are returned and no noise is
     drawn for others."""
     with silo(tmp_path, records(0)) as one:
-        base = combined(Asked([one]), one.query, ENCODER, SETTINGS)
+        (base,) = bases(Asked([one]), one.query, ENCODER, SETTINGS)
         charged = [(c.kind, c.group, c.uses, c.event) for c in one.ledger.charges()]
     assert charged == [
         ("counts", "R", 1, Gaussian(3.0)), ("means", "R", 1, Gaussian(2.0)),
@@ -250,7 +254,7 @@ def test_silos_are_charged_before_they_answer_and_once(
 
     monkeypatch.setattr(mechanisms, "privatise", refused)
     with silo(tmp_path, records(5)) as one:
-        again = combined(Asked([one]), one.query, ENCODER, SETTINGS)
+        (again,) = bases(Asked([one]), one.query, ENCODER, SETTINGS)
         assert len(one.ledger.charges()) == 6
     assert np.array_equal(denoised(again), denoised(base))
 
@@ -268,3 +272,17 @@ def test_a_silo_that_cannot_commit_releases_nothing(
         assert one.ledger.charges() == []
         Asked([one]).counts()
         assert [c.kind for c in one.ledger.charges()] == ["counts"]
+
+
+def test_pooled_silos_have_bases_of_their_own() -> None:
+    """Questions and bases are each silo's; two silos far apart keep their means."""
+    settings = replace(SETTINGS, combine="pool", clusters=1)
+    near, far = part(0, 400), part(1, 400)
+    silos = Silos([near, (far[0] + 3.0, far[1])])
+    first, second = bases(silos, QUERY, ENCODER, settings)
+    about = dict(silos.asked)["moments"]
+    assert about.shape == (2, CLASSES, DIMENSION)
+    assert np.abs(second.means - first.means).mean() == pytest.approx(3.0, abs=0.5)
+    assert about[0] == pytest.approx(first.means)
+    alone, _ = (bases(Silos([p]), QUERY, ENCODER, settings)[0] for p in (near, far))
+    assert first.means == pytest.approx(alone.means, abs=0.2)
