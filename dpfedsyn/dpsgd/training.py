@@ -111,7 +111,7 @@ def train_block(
             optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
             if len(piece.noisy):
                 losses = record_losses(module, piece, architecture.settings, classes, device)
-                torch.autograd.backward(losses.sum())
+                module.backward(losses)
             else:
                 for parameter in network.parameters():
                     nothing = torch.zeros((0, *parameter.shape), device=device)
