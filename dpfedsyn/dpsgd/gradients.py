@@ -50,7 +50,8 @@ class Whole:
     def squares(self) -> Tensor:
         """Return the squared norms (B,); not finite where a float64 number is not."""
         rows = self._flat()
-        return torch.linalg.vecdot(rows, rows)
+        squares: Tensor = torch.linalg.vecdot(rows, rows)
+        return squares
 
     def on_lattice(self, scale: Tensor, spacing: float, bound: float) -> Whole:
         """Return scale_b gradient_b in whole numbers of the spacing, truncated toward zero."""

@@ -44,6 +44,8 @@ class RecordGradients(GradSampleModule):
         The gradient that is asked for is that of the features: autograd forms no sum over records
         of any parameter's, which nobody may see, and the hooks see every layer.
         """
+        if self.features is None:
+            raise AssertionError("a backward pass needs a forward pass of its own")
         torch.autograd.grad(losses.sum(), self.features)
         self.features = None
 

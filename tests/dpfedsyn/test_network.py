@@ -81,16 +81,18 @@ def test_predicted_noise_and_clean_sample_make_up_the_noisy_one(seed: int, t: in
 
 @given(SEEDS, LEVELS)
 def test_features_are_scaled_samples_time_and_label(seed: int, t: int) -> None:
-    """c_in = 1 / sqrt(abar s^2 + 1 - abar); a quarter of the log SNR; one-hot labels."""
+    """The base's guess over s; c_in = 1 / sqrt(abar s^2 + 1 - abar); a quarter of the log SNR."""
     x, labels = queries(seed)
     signal, s = signal_shares()[t], SETTINGS.data_std
     level = torch.tensor([[signal]], dtype=torch.float64)
-    found = network.features(torch.from_numpy(x), level, torch.from_numpy(labels), 2, s).numpy()
-    assert found.shape == (5, 3 + 2 * TIME_FEATURES + 2)
-    assert found[:, :3] == pytest.approx(x / math.sqrt(signal * s**2 + 1.0 - signal), rel=1e-9)
+    noisy, guess = torch.from_numpy(x), torch.from_numpy(x[::-1].copy())
+    found = network.features(guess, noisy, level, torch.from_numpy(labels), 2, s).numpy()
+    assert found.shape == (5, 3 + 3 + 2 * TIME_FEATURES + 2)
+    assert found[:, :3] == pytest.approx(x[::-1] / s, rel=1e-9)
+    assert found[:, 3:6] == pytest.approx(x / math.sqrt(signal * s**2 + 1.0 - signal), rel=1e-9)
     angles = 0.25 * math.log(signal / (1.0 - signal)) * np.arange(1, 9) * math.pi / 8.0
     time = np.concatenate([np.sin(angles), np.cos(angles)])
-    assert found[:, 3:-2] == pytest.approx(np.repeat(time[None], 5, axis=0), abs=1e-6)
+    assert found[:, 6:-2] == pytest.approx(np.repeat(time[None], 5, axis=0), abs=1e-6)
     assert np.array_equal(found[:, -2:], np.eye(2)[labels])
 
 
@@ -106,7 +108,8 @@ def test_scaled_samples_and_residuals_have_unit_variance() -> None:
         x = math.sqrt(signal) * clean + math.sqrt(1.0 - signal) * noise
         level = torch.tensor([[signal]], dtype=torch.float64)
         labels = torch.zeros(200_000, dtype=torch.int64)
-        scaled = network.features(torch.from_numpy(x)[:, None], level, labels, 1, s)[:, 0].numpy()
+        noisy = torch.from_numpy(x)[:, None]
+        scaled = network.features(noisy, noisy, level, labels, 1, s)[:, 1].numpy()
         posterior = math.sqrt(signal) * s**2 / (signal * s**2 + 1.0 - signal) * x
         residual = (clean - posterior) / float(network.residual_scale(level, s))
         for values in (scaled, residual):

@@ -87,10 +87,10 @@ def test_a_unet_before_its_first_step_is_the_base_exactly() -> None:
 def test_pictures_of_every_size_keep_their_shape(
     height: int, width: int, pose: int, shape: tuple[int, ...]
 ) -> None:
-    """Odd sides are padded and cropped; any leading shape; all coordinates move, pose too."""
+    """Odd sides too; any leading shape; all coordinates move, pose too."""
     picture = geometry(height, width, min(4, height * width), pose)
     of = Architecture(SETTINGS, len(picture.basis), CLASSES, picture)
-    inputs = torch.randn(*shape, 5, of.dimension + 2 * TIME_FEATURES + CLASSES)
+    inputs = torch.randn(*shape, 5, 2 * of.dimension + 2 * TIME_FEATURES + CLASSES)
     found = trained(of=of)(inputs)
     assert found.shape == (*shape, 5, of.dimension)
     assert bool((found != 0.0).all())
@@ -104,7 +104,7 @@ def test_the_residual_lies_in_the_span_of_the_kept_frequencies() -> None:
     with torch.no_grad():
         network.pose.weight.zero_()
         network.pose.bias.fill_(2.5)
-    inputs = torch.randn(4, DIMENSION + 2 * TIME_FEATURES + CLASSES)
+    inputs = torch.randn(4, 2 * DIMENSION + 2 * TIME_FEATURES + CLASSES)
     assert bool((network(inputs)[:, KEPT:] == 2.5).all())
     other = inputs.clone()
     other[:, KEPT:DIMENSION] += 1.0
@@ -127,7 +127,7 @@ def test_no_layer_mixes_records() -> None:
     assert not list(network.buffers())
     kinds = {type(module) for module in network.modules() if list(module.parameters(recurse=False))}
     assert kinds == {nn.Conv2d, nn.GroupNorm, nn.Linear}
-    inputs = torch.randn(6, DIMENSION + 2 * TIME_FEATURES + CLASSES)
+    inputs = torch.randn(6, 2 * DIMENSION + 2 * TIME_FEATURES + CLASSES)
     torch.testing.assert_close(network(inputs)[2:3], network(inputs[2:3]), rtol=1e-4, atol=1e-5)
 
 
@@ -167,11 +167,10 @@ def test_hooks_give_each_records_own_gradient_in_every_layer(count: int, draws: 
     network, batch = trained(), batch_of(count, draws)
     own = explicit(network, batch)
     module = RecordGradients(network)
-    record_losses(module, batch, SETTINGS, CLASSES, CPU).sum().backward()
-    everyone = torch.ones(count, dtype=torch.bool)
+    module.backward(record_losses(module, batch, SETTINGS, CLASSES, CPU))
     for place, (name, parameter) in enumerate(network.named_parameters()):
         sample = parameter.grad_sample  # type: ignore[attr-defined]
-        norms = sample.squares(everyone).sqrt()
+        norms = sample.double().squares().sqrt()
         for record in range(count):
             found, wanted = formed(sample)[record].float(), own[record][place]
             scale = float(wanted.abs().max())
@@ -190,7 +189,7 @@ def clipped_sum(batch: NoisedBatch, clip: float, rows: int) -> list[Tensor]:
     optimizer.use(Keystream(KEY))
     for piece, last in batch.pieces(rows):
         optimizer.zero_grad()
-        record_losses(module, piece, SETTINGS, CLASSES, CPU).sum().backward()
+        module.backward(record_losses(module, piece, SETTINGS, CLASSES, CPU))
         optimizer.signal_skip_step(not last)
         optimizer.step()
     spacing = optimizer.lattice.spacing
@@ -225,7 +224,7 @@ def test_one_more_record_moves_the_sum_by_at_most_the_clip() -> None:
     The others' own rounding in float32 is allowed for: 1e-5 of the clip.
     """
     clip, more = 0.05, batch_of(5, 3)
-    parts = (more.noisy, more.signal, more.residual, more.labels)
+    parts = (more.noisy, more.signal, more.guess, more.residual, more.labels)
     fewer = NoisedBatch(*(part[:4] for part in parts))
     alone = clipped_sum(fewer, clip, 1000)
     for factor in (1.0, 1e6, math.nan):
