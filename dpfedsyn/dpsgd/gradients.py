@@ -36,8 +36,8 @@ class Whole:
         return [self.rows]
 
     def double(self) -> Whole:
-        """Return the gradients in float64."""
-        return Whole(self.rows.double())
+        """Return a copy of the gradients in float64."""
+        return Whole(self.rows.to(torch.float64, copy=True))
 
     def kept(self, records: Tensor) -> Whole:
         """Return the gradients with zeros in place of records that are not kept (B,)."""
@@ -54,8 +54,12 @@ class Whole:
         return squares
 
     def on_lattice(self, scale: Tensor, spacing: float, bound: float) -> Whole:
-        """Return scale_b gradient_b in whole numbers of the spacing, truncated toward zero."""
-        return Whole(_times(self.rows, scale / spacing).trunc_())
+        """Turn this into scale_b gradient_b in whole numbers of the spacing, and return it.
+
+        Truncated toward zero, in place: a second copy would take longer than the arithmetic.
+        """
+        self.rows.mul_((scale / spacing).reshape(-1, *([1] * (self.rows.dim() - 1)))).trunc_()
+        return self
 
     def total(self, bound: float) -> Tensor:
         """Return the exact sum over the records of gradients on a lattice, in int64.
@@ -92,8 +96,8 @@ class Factored:
         return [self.backprops, self.activations]
 
     def double(self) -> Factored:
-        """Return the gradients in float64."""
-        return Factored(self.backprops.double(), self.activations.double())
+        """Return a copy of the gradients in float64."""
+        return Factored(*(part.to(torch.float64, copy=True) for part in self.parts))
 
     def kept(self, records: Tensor) -> Factored:
         """Return the factors with zeros in place of records that are not kept (B,)."""
@@ -121,7 +125,7 @@ class Factored:
         return torch.maximum((left * right).sum(dim=(1, 2)), CANCELLATION**2 * lengths)
 
     def on_lattice(self, scale: Tensor, spacing: float, bound: float) -> Factored:
-        """Return factors in whole numbers, whose products are in whole numbers of the spacing.
+        """Turn this into factors in whole numbers, and return it; products are those of spacings.
 
         An activation row is rounded to a power of two of its own, its backprop row to the spacing
         over that power, so that either keeps about half of the bits between spacing and bound.
@@ -137,8 +141,9 @@ class Factored:
         # Powers of two and their reciprocals are exact, so that either may stand for a division.
         unit, per_unit = torch.ldexp(one, exponent - bits), torch.ldexp(one, bits - exponent)
         factor = unit * (scale / spacing)[:, None, None]
-        g, a = (self.backprops * factor).round_(), (self.activations * per_unit).round_()
-        return Factored(g, a)
+        self.backprops.mul_(factor).round_()
+        self.activations.mul_(per_unit).round_()
+        return self
 
     def total(self, bound: float) -> Tensor:
         """Return the exact sum over the records of gradients on a lattice, in int64.
@@ -174,11 +179,6 @@ def _kept(values: Tensor, records: Tensor) -> Tensor:
     if bool(records.all()):
         return values
     return torch.where(records.reshape(-1, *([1] * (values.dim() - 1))), values, 0.0)
-
-
-def _times(values: Tensor, scale: Tensor) -> Tensor:
-    """Return values (B, ...) times scale (B,)."""
-    return values * scale.reshape(-1, *([1] * (values.dim() - 1)))
 
 
 Gradients = Whole | Factored
