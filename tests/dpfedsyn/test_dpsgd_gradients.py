@@ -13,7 +13,13 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dpfedsyn.dpsgd import PublicRateOptimizer, clip_scales, clipped_points, gradient_lattice
+from dpfedsyn.dpsgd import (
+    PublicRateOptimizer,
+    clip_scales,
+    clipped_points,
+    gradient_lattice,
+    optimizer,
+)
 from dpfedsyn.dpsgd.gradients import CANCELLATION, Factored, Whole
 from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.noise import Keystream
@@ -290,6 +296,54 @@ def formed(sample: Factored | Whole) -> Tensor:
     if isinstance(sample, Whole):
         return sample.rows.double()
     return torch.einsum("bmi,bmj->bij", *(part.double() for part in sample.parts))
+
+
+def test_a_backward_pass_sums_no_gradient_and_changes_none() -> None:
+    """`RecordGradients.backward` leaves every parameter's own gradient empty, and its per-record
+    gradients are those of a whole backward pass, bit for bit; without a forward pass it refuses."""
+    x, found = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(2)), []
+    for whole in (True, False):
+        network = layers(1)
+        module = RecordGradients(network)
+        if whole:
+            losses(module, x).sum().backward()
+        else:
+            module.backward(losses(module, x))
+            assert all(parameter.grad is None for parameter in network.parameters())
+            with pytest.raises(AssertionError, match="forward pass"):
+                module.backward(torch.ones(4))
+        found.append([formed(parameter.grad_sample) for parameter in network.parameters()])
+        module.remove_hooks()
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("cached", [1, 40, 2**40])
+def test_pieces_of_a_batch_change_no_bit(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clipped sums are exact, so that a record at a time and all at once give equal integers, a
+    record without numbers among them; a batch without records adds nothing."""
+    monkeypatch.setattr(optimizer, "CACHED", cached)
+    sides = noisy_factors(7, (6, 3, 5, 4), 3.0)
+    sides[0][2, 1, 1] = math.nan
+    empty = sides[0][:0], sides[1][:0]
+    totals = [integers(some) for some in (sides, empty)]
+    monkeypatch.setattr(optimizer, "CACHED", 2**20)
+    assert torch.equal(totals[0], integers(sides))
+    assert bool(totals[0].any())
+    assert not totals[1].any()
+
+
+def integers(sides: tuple[Floats, Floats]) -> Tensor:
+    """The clipped sum of a batch, as the optimizer takes it, in lattice points."""
+    parameter: Any = nn.Parameter(torch.zeros(sides[0].shape[2], sides[1].shape[2]))
+    private = PublicRateOptimizer(
+        torch.optim.SGD([parameter], lr=1.0),
+        noise_multiplier=1.0, clip=1.0, expected_batch_size=1.0,
+    )  # fmt: skip
+    parameter.grad_sample = factored(sides)
+    private.clip_and_accumulate()
+    total: Tensor = parameter.summed_grad
+    return total
 
 
 def test_a_second_backward_pass_before_a_step_is_refused() -> None:

@@ -96,6 +96,34 @@ def test_pictures_of_every_size_keep_their_shape(
     assert bool((found != 0.0).all())
 
 
+@given(st.integers(2, 30), st.integers(2, 30), st.data())
+def test_the_smallest_grid_holds_every_frequency(
+    height: int, width: int, data: st.DataObject
+) -> None:
+    """Orthonormal rows on even sides, none larger than needed; at 28 x 28, 100 fit into 12 x 12."""
+    kept = data.draw(st.integers(1, height * width))
+    grid = geometry(height, width, kept).smallest()
+    u, v = dct.lowest(height, width, kept)
+    assert (grid.height - 1, grid.width - 1) <= (u.max() + 1, v.max() + 1)
+    assert grid.height % 2 == grid.width % 2 == 0
+    product = grid.basis @ grid.basis.T
+    np.testing.assert_allclose(product, np.diag([1.0] * kept + [0.0] * POSE), atol=1e-12)
+    large = geometry(28, 28, 100).smallest()
+    assert (large.height, large.width, large.frequencies) == (12, 12, 100)
+
+
+def test_a_picture_looks_the_same_on_the_smallest_grid() -> None:
+    """A smooth picture's coarse pixels are its fine ones' averages, twice as bright, but for a few
+    per cent: half the rows and columns, the same length."""
+    fine = geometry(28, 28, 6)
+    grid = fine.smallest()
+    x = np.r_[2.0, 0.3, -0.2, 0.1, 0.1, -0.1, np.zeros(POSE)]
+    assert (grid.height, grid.width) == (4, 4)
+    picture = (x @ fine.basis).reshape(4, 7, 4, 7).mean(axis=(1, 3))
+    found = (x @ grid.basis).reshape(4, 4) / 7.0
+    assert found == pytest.approx(picture, abs=0.05 * np.abs(picture).max())
+
+
 def test_the_residual_lies_in_the_span_of_the_kept_frequencies() -> None:
     """Coordinates go to pixels and back by one orthonormal basis; pose comes from its own head."""
     network = trained()
@@ -109,6 +137,16 @@ def test_the_residual_lies_in_the_span_of_the_kept_frequencies() -> None:
     other = inputs.clone()
     other[:, KEPT:DIMENSION] += 1.0
     assert not torch.equal(network(inputs)[:, :KEPT], network(other)[:, :KEPT])
+
+
+def test_the_network_sees_the_base_s_guess() -> None:
+    """Its picture and its pose: another guess gives other residuals."""
+    network = trained()
+    inputs = torch.randn(4, 2 * DIMENSION + 2 * TIME_FEATURES + CLASSES)
+    for place in (0, KEPT, DIMENSION, DIMENSION + KEPT):
+        other = inputs.clone()
+        other[:, place] += 1.0
+        assert bool((network(other) != network(inputs)).any(dim=1).all())
 
 
 def test_every_parameter_takes_part_in_the_gradient() -> None:
