@@ -185,6 +185,7 @@ def test_a_record_whose_integers_are_too_long_counts_as_zero(
     total = points[0].kept(kept).total(1.0 / spacing)
     assert total.ravel().tolist() == exact_points(points, 1)
     assert total.any()
+    assert torch.equal(integers(samples[0]), total)
 
 
 @pytest.mark.parametrize("multiplier", [2.0**-30, 1.0, 5000.0])
@@ -326,21 +327,21 @@ def test_pieces_of_a_batch_change_no_bit(cached: int, monkeypatch: pytest.Monkey
     sides = noisy_factors(7, (6, 3, 5, 4), 3.0)
     sides[0][2, 1, 1] = math.nan
     empty = sides[0][:0], sides[1][:0]
-    totals = [integers(some) for some in (sides, empty)]
+    totals = [integers(factored(some)) for some in (sides, empty)]
     monkeypatch.setattr(optimizer, "CACHED", 2**20)
-    assert torch.equal(totals[0], integers(sides))
+    assert torch.equal(totals[0], integers(factored(sides)))
     assert bool(totals[0].any())
     assert not totals[1].any()
 
 
-def integers(sides: tuple[Floats, Floats]) -> Tensor:
+def integers(sample: Factored | Whole) -> Tensor:
     """The clipped sum of a batch, as the optimizer takes it, in lattice points."""
-    parameter: Any = nn.Parameter(torch.zeros(sides[0].shape[2], sides[1].shape[2]))
+    parameter: Any = nn.Parameter(torch.zeros(1))
     private = PublicRateOptimizer(
         torch.optim.SGD([parameter], lr=1.0),
         noise_multiplier=1.0, clip=1.0, expected_batch_size=1.0,
     )  # fmt: skip
-    parameter.grad_sample = factored(sides)
+    parameter.grad_sample = sample
     private.clip_and_accumulate()
     total: Tensor = parameter.summed_grad
     return total
