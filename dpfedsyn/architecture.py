@@ -15,6 +15,8 @@ from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
 from dpfedsyn.unet import UNet
 
+Arrays = dict[str, NDArray[np.float32]]
+
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
@@ -55,3 +57,15 @@ class Architecture:
         if self.geometry is None:
             raise AssertionError("the plan lets no table reach a U-Net")
         return UNet(self.geometry, self.classes, self.settings.channels)
+
+
+def weights_of(network: Network) -> Arrays:
+    """Return a copy of the network's weights, by parameter name; `with_weights` is the inverse."""
+    named = network.named_parameters()
+    return {name: parameter.detach().cpu().numpy().copy() for name, parameter in named}
+
+
+def averaged(average: Arrays, network: Network, decay: float) -> Arrays:
+    """Return decay * average + (1 - decay) * weights: one step of a moving average (EMA)."""
+    left, share = np.float32(decay), np.float32(1.0 - decay)
+    return {name: left * average[name] + share * w for name, w in weights_of(network).items()}

@@ -49,6 +49,11 @@ def load(name_or_path: str, overrides: Sequence[str] = (), *, records: bool = Tr
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file ({error}). Mend that line.") from None
+    named: Table = dict(table)
+    for override in overrides:
+        if override.partition("=")[0].strip() == "preset":
+            _apply(named, override)
+    table = _with_preset(table, str(named.get("preset", "default")))
     for override in overrides:
         _apply(table, override)
     return _build(table, path, records)
@@ -144,6 +149,27 @@ def _apply(table: Table, override: str) -> None:
         table[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         table[last] = _bare(text)
+
+
+def _with_preset(table: Table, preset: str) -> Table:
+    """Return the file's table with what [presets.NAME.SECTION] says of the preset in force.
+
+    Raises:
+        ConfigError: [presets] holds something else than known presets of sections.
+    """
+    table = dict(table)
+    presets = table.pop("presets", {})
+    for name, sections in presets.items() if isinstance(presets, dict) else [("presets", None)]:
+        if name not in PRESETS or not isinstance(sections, dict):
+            raise ConfigError(
+                f"presets.{name}: [presets.NAME.SECTION] holds what a preset changes in a section, "
+                f"and NAME is one of {', '.join(PRESETS)}. Mend that table."
+            )
+    for section, values in presets.get(preset, {}).items():
+        own = table.get(section)
+        both = isinstance(values, dict) and isinstance(own, dict)
+        table[section] = {**own, **values} if both else values
+    return table
 
 
 def _bare(text: str) -> float | str:
@@ -350,6 +376,13 @@ def _combination(config: Config) -> list[str]:
         faults.append(
             f"base.clusters = {base.clusters}: cells lie about one mean, and pooled silos have "
             "their own; set base.combine = 'sum' or 'none', or base.clusters = 1."
+        )
+    private = config.train.method == "dp-sgd" and config.network.kind != "none"
+    if config.pretrain.steps and not (private and base.combine == "sum"):
+        faults.append(
+            f"pretrain.steps = {config.pretrain.steps}: silos start DP-SGD from a network that "
+            "samples of one released base train; set base.combine = 'sum', train.method = "
+            "'dp-sgd' and a network.kind, or pretrain.steps = 0."
         )
     if base.combine != "none" and config.train.method == "ensemble":
         faults.append(

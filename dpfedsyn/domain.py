@@ -40,6 +40,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def still(self) -> Encoder:
+        """The same, but for what only released rows go through (pictures are moved)."""
+        ...
+
+    @property
     def geometry(self) -> Geometry | None:
         """How coordinates make an image; None where they do not."""
         ...

@@ -58,6 +58,11 @@ class TableEncoder:
     schema: Schema
 
     @property
+    def still(self) -> "TableEncoder":
+        """Itself: released rows go through nothing more."""
+        return self
+
+    @property
     def dimension(self) -> int:
         """Number d of coordinates."""
         return len(self.names)

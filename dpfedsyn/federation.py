@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from dpfedsyn.preparation import Preparation
 from dpfedsyn.progress import Progress
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
+from dpfedsyn.start import kept, pretrained
 from dpfedsyn.train import Trained, prepare
 from dpfedsyn.weights import Mixture
 
@@ -121,6 +123,8 @@ def federation(
             progress.stage("add up the silos' sums", rounds_asked(config))
             asked = Asked(preparations, progress.advance)
             together = bases(asked, preparations[0].query, encoder, config.base)
+        if config.pretrain.steps:
+            preparations = _started(preparations, together[0], folder, progress)
         for preparation, base in zip(preparations, together, strict=True):
             silo, ledger, key = preparation.silo, preparation.ledger, preparation.key
             progress.stage(f"train {silo.name}", _training_steps(config))
@@ -128,6 +132,18 @@ def federation(
             public = _public(plan, encoder, silo)
             members[silo.name] = Member(Silo(public, trained.models, ledger, key), trained)
         yield members
+
+
+def _started(
+    preparations: Sequence[Preparation], base: Base | None, folder: RunFolder, progress: Progress
+) -> list[Preparation]:
+    """Let every silo start from the network that the released base pretrains."""
+    first = preparations[0]
+    assert base is not None
+    progress.stage("pretrain on released samples", first.config.pretrain.steps)
+    make = partial(pretrained, first.config, first.encoder, base, first.device, progress.advance)
+    weights = kept(folder.path, make)
+    return [replace(preparation, start=weights) for preparation in preparations]
 
 
 def _preparation(

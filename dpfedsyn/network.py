@@ -1,7 +1,9 @@
 """The silo's denoiser: an analytic base plus a network for what the base leaves.
 
-D(x; t, y) = D_base(x; t, y) + c_out(t) F(c_in(t) x, t, y), preconditioned as in EDM (Karras et al.
-2022, section 5): a network of zeros *is* the base. All factors are public functions of t.
+D(x; t, y) = D_base(x; t, y) + fade(t) c_out(t) F(D_base(x; t, y), c_in(t) x, t, y), preconditioned
+as in EDM (Karras et al. 2022, section 5): a network of zeros *is* the base. All factors are public
+functions of t. Where noise hides all but the mean and the covariance the base cannot be beaten, so
+that the network fades out there.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from dpfedsyn.settings import NetworkSettings
 
 
 class Network(nn.Module, ABC):
-    """F: maps features (..., d + 2 * TIME_FEATURES + classes) to residuals (..., d).
+    """F: maps features (..., 2 d + 2 * TIME_FEATURES + classes) to residuals (..., d).
 
     Attributes:
         rows_at_once: how many rows one pass may take; bounds memory, changes no result.
@@ -35,7 +37,7 @@ class Network(nn.Module, ABC):
 
 
 class ResidualNetwork(Network):
-    """One wide hidden layer; the output layer starts at zero, so training starts at the base."""
+    """One wide hidden layer on all features but the base's guess; the output starts at zero."""
 
     rows_at_once = 8192
 
@@ -51,8 +53,9 @@ class ResidualNetwork(Network):
         initialise(self, stream.normal((len(self.hidden.bias), self.hidden.in_features + 1)))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features (..., d + 2 * TIME_FEATURES + classes) to residuals (..., d)."""
-        residual: Tensor = self.output(torch.nn.functional.silu(self.hidden(features)))
+        """Map features (..., 2 d + 2 * TIME_FEATURES + classes) to residuals (..., d)."""
+        seen = features[..., self.output.out_features :]
+        residual: Tensor = self.output(torch.nn.functional.silu(self.hidden(seen)))
         return residual
 
 
@@ -81,11 +84,14 @@ def initialise(network: ResidualNetwork, words: NDArray[np.float64]) -> None:
         network.hidden.bias.copy_(torch.from_numpy(words[:, -1]))
 
 
-def features(x: Tensor, signal: Tensor, labels: Tensor, classes: int, data_std: float) -> Tensor:
-    """Return the network's input (..., d + 2 * TIME_FEATURES + classes).
+def features(
+    guess: Tensor, x: Tensor, signal: Tensor, labels: Tensor, classes: int, data_std: float
+) -> Tensor:
+    """Return the network's input (..., 2 d + 2 * TIME_FEATURES + classes).
 
     Args:
-        x: (..., d) noisy samples. signal: (..., 1) abar_t. labels: (...) integers.
+        guess: (..., d) of the base. x: (..., d) noisy samples. signal: (..., 1) abar_t.
+        labels: (...) integers.
     """
     scaled = x / torch.sqrt(signal * data_std**2 + 1.0 - signal)
     log_snr = 0.25 * torch.log(signal / (1.0 - signal))
@@ -93,13 +99,23 @@ def features(x: Tensor, signal: Tensor, labels: Tensor, classes: int, data_std: 
     angles = log_snr * frequencies
     time = torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1).expand(*x.shape[:-1], -1)
     one_hot = torch.nn.functional.one_hot(labels, classes).to(x.dtype)
-    return torch.cat([scaled, time, one_hot], dim=-1)
+    return torch.cat([guess / data_std, scaled, time, one_hot], dim=-1)
 
 
 def residual_scale(signal: Tensor, data_std: float) -> Tensor:
     """Return c_out(t): the std of x_0 given x_t for data of std `data_std` (EDM, table 1)."""
     noise = (1.0 - signal) / signal
     return data_std * torch.sqrt(noise / (noise + data_std**2))
+
+
+def fade(signal: float, highest_noise: float) -> float:
+    """Return how much of the residual counts at abar_t = signal: 1 in most of training's range.
+
+    From half of `highest_noise`, sqrt((1 - abar) / abar) of the noisiest sample that the network is
+    trained on, it falls to 0 there, evenly in the logarithm; beyond, the base is alone.
+    """
+    noise = math.sqrt((1.0 - signal) / signal)
+    return min(1.0, max(0.0, math.log2(highest_noise / noise)))
 
 
 class Denoiser:
@@ -129,21 +145,28 @@ class Denoiser:
         clean: NDArray[np.float64] = np.array(
             self.base.denoise(np.asarray(x, dtype=np.float64), signal, labels)
         )
-        size = self.network.rows_at_once
-        for start in range(0, len(x), size):
+        counting, size = fade(signal, self.settings.highest_noise), self.network.rows_at_once
+        for start in range(0, len(x) if counting else 0, size):
             piece = slice(start, start + size)
-            clean[piece] += self._residual(x[piece], signal, labels[piece])
+            clean[piece] += counting * self._residual(clean[piece], x[piece], signal, labels[piece])
         return clean
 
     def _residual(
-        self, x: NDArray[np.float64], signal: float, labels: NDArray[np.int64]
+        self,
+        guess: NDArray[np.float64],
+        x: NDArray[np.float64],
+        signal: float,
+        labels: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         with torch.inference_mode():
-            noisy = torch.as_tensor(x, dtype=torch.float32, device=self.device)
+            start, noisy = (
+                torch.as_tensor(rows, dtype=torch.float32, device=self.device)
+                for rows in (guess, x)
+            )
             level = torch.full((1, 1), signal, dtype=torch.float32, device=self.device)
             target = torch.as_tensor(labels, device=self.device)
             classes, data_std = len(self.base.means), self.settings.data_std
-            inputs = features(noisy, level, target, classes, data_std)
+            inputs = features(start, noisy, level, target, classes, data_std)
             residual = residual_scale(level, data_std) * self.network(inputs)
         scaled: NDArray[np.float64] = residual.cpu().numpy().astype(np.float64)
         return scaled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpfedsyn.base import Base
-from dpfedsyn.diffusion import TRAINING_STEPS, signal_shares
+from dpfedsyn.diffusion import signal_shares
 from dpfedsyn.network import features, residual_scale
 from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
@@ -19,10 +20,11 @@ from dpfedsyn.settings import NetworkSettings
 
 @dataclass(frozen=True)
 class NoisedBatch:
-    """B records with M draws each: x_t (B, M, d), abar (B, M, 1), x_0 - D_base, labels (B, M)."""
+    """B records with M draws each: x_t (B, M, d), abar (B, M, 1), D_base, x_0 - D_base, labels."""
 
     noisy: Tensor
     signal: Tensor
+    guess: Tensor
     residual: Tensor
     labels: Tensor
 
@@ -34,7 +36,7 @@ class NoisedBatch:
         count, draws = self.labels.shape
         size = max(1, rows // draws)
         for start in range(0, max(count, 1), size):
-            parts = (self.noisy, self.signal, self.residual, self.labels)
+            parts = (self.noisy, self.signal, self.guess, self.residual, self.labels)
             cut = (part[start : start + size] for part in parts)
             yield NoisedBatch(*cut), start + size >= count
 
@@ -45,16 +47,22 @@ def noised(
     base: Base,
     draws: int,
     stream: Keystream,
+    highest_noise: float = math.inf,
 ) -> NoisedBatch:
-    """Noise every record of x (B, d) `draws` times, at uniform t, and take off the base's guess."""
+    """Noise every record of x (B, d) `draws` times and take off the base's guess.
+
+    At uniform t among those whose noise sqrt((1 - abar) / abar) is at most `highest_noise`.
+    """
     count, dimension = x.shape
-    t = (stream.words(count * draws) % np.uint64(TRAINING_STEPS)).astype(np.int64)
-    signal = np.asarray(signal_shares())[t][:, None]
+    signals = np.asarray(signal_shares())
+    steps = np.count_nonzero(1.0 - signals <= highest_noise**2 * signals)
+    t = (stream.words(count * draws) % np.uint64(steps)).astype(np.int64)
+    signal = signals[t][:, None]
     clean = np.repeat(x, draws, axis=0)
     repeated = np.repeat(labels, draws)
     noise = stream.normal(clean.shape)
     noisy = np.sqrt(signal) * clean + np.sqrt(1.0 - signal) * noise
-    residual = clean - base.denoise(noisy, signal, repeated)
+    guess = base.denoise(noisy, signal, repeated)
 
     def shaped(array: NDArray[np.float64], width: int) -> Tensor:
         return torch.from_numpy(array.astype(np.float32)).reshape(count, draws, width)
@@ -62,7 +70,8 @@ def noised(
     return NoisedBatch(
         shaped(noisy, dimension),
         shaped(signal, 1),
-        shaped(residual, dimension),
+        shaped(guess, dimension),
+        shaped(clean - guess, dimension),
         torch.from_numpy(repeated).reshape(count, draws),
     )
 
@@ -76,9 +85,8 @@ def record_losses(
 ) -> Tensor:
     """Loss (3) of the paper in EDM's weighting, averaged over a record's draws: shape (B,)."""
     signal = batch.signal.to(device)
-    inputs = features(
-        batch.noisy.to(device), signal, batch.labels.to(device), classes, settings.data_std
-    )
+    guess, noisy, labels = (part.to(device) for part in (batch.guess, batch.noisy, batch.labels))
+    inputs = features(guess, noisy, signal, labels, classes, settings.data_std)
     # Opacus hooks into the backward pass of the first layer, whose input must take part in it.
     inputs.requires_grad_(True)
     target = batch.residual.to(device) / residual_scale(signal, settings.data_std)

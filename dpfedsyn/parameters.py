@@ -19,16 +19,16 @@ def parameters(settings: NetworkSettings, dimension: int, classes: int, pose: in
     if settings.kind == "none":
         return 0
     if settings.kind == "unet":
-        return _unet(settings.channels, 2 * TIME_FEATURES + classes + pose, pose)
+        return _unet(settings.channels, 2 * TIME_FEATURES + classes + 2 * pose, pose)
     inputs = dimension + 2 * TIME_FEATURES + classes
     return settings.hidden * (inputs + 1) + dimension * (settings.hidden + 1)
 
 
 def _unet(channels: int, condition: int, pose: int) -> int:
     wide = 2 * channels
-    blocks = 2 * _block(channels, condition) + _block(wide, condition)
-    ends = _convolution(1, channels, 3) + _convolution(channels, 1, 3)
-    between = _convolution(channels, wide, 1) + _convolution(wide, channels, 1)
+    blocks = 2 * _block(channels, condition) + 2 * _block(wide, condition)
+    ends = _convolution(2, channels, 3) + _convolution(channels, 1, 3)
+    between = _convolution(channels, wide, 2) + _convolution(wide, 4 * channels, 1)
     return blocks + ends + between + 2 * channels + pose * (wide + 1)
 
 

@@ -35,9 +35,9 @@ def train(
     if len(x) == 0:
         return network
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    classes = len(base.means)
+    classes, highest = len(base.means), architecture.settings.highest_noise
     for _ in range(settings.steps):
-        batch = noised(x, labels, base, settings.draws, stream)
+        batch = noised(x, labels, base, settings.draws, stream, highest)
         adam.zero_grad()
         for piece, _ in batch.pieces(network.rows_at_once):
             losses = record_losses(network, piece, architecture.settings, classes, device)

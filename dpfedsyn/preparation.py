@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency, Event, Gaussian
 from accountants.ledger import Ledger
-from dpfedsyn.architecture import Architecture
+from dpfedsyn.architecture import Architecture, Arrays
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records
 from dpfedsyn.domain import Encoder
@@ -43,6 +43,7 @@ class Preparation:
     key: SiloKey
     folder: Path
     device: torch.device
+    start: Arrays | None = None  # pretrained weights (public), or None: the silo draws its own
 
     @property
     def query(self) -> MomentQuery:

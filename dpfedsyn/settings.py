@@ -47,6 +47,7 @@ def _names(*known: str) -> Any:
 
 _POSITIVE = _in(0, 1e12, open_low=True)
 _SHARE = _in(0, 1, open_low=True, open_high=True)
+_SHARE_OR_ALL = _in(0, 1, open_low=True)
 _COUNT = _in(1, 10_000_000)
 _CHANNELS = Allowed("multiples of 8 in [8, 256]", lambda v: v % 8 == 0 and 8 <= v <= 256)
 
@@ -143,7 +144,19 @@ class NetworkSettings:
     hidden: int = _setting(512, _COUNT)  # mlp: units of its one hidden layer
     data_std: float = _setting(0.7, _POSITIVE)  # public scale of the residual, encoded units
     kind: str = _setting("mlp", _one_of("mlp", "unet", "none"))  # unet: in pixels, for images alone
-    channels: int = _setting(32, _CHANNELS)  # unet: at full resolution; twice as many at half
+    channels: int = _setting(8, _CHANNELS)  # unet: at full resolution; twice as many at half
+    # sqrt((1 - abar) / abar), encoded units: training's noisiest sample; above, the base is alone
+    highest_noise: float = _setting(1000.0, _in(0.02, 1e6))
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """Training of one network on released synthetic records, from which every silo starts."""
+
+    steps: int = _setting(0, _in(0, 10_000_000))  # 0: silos start at the base
+    batch: int = _setting(256, _COUNT)
+    learning_rate: float = _setting(4e-3, _POSITIVE)  # at the first step; a tenth at the last
+    rows: int = _setting(20_000, _COUNT)  # synthetic records to train on
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,7 @@ class TrainSettings:
     clip: float = _setting(1.0, _POSITIVE)  # L2 norm of a record's gradient
     draws: int = _setting(8, _COUNT)  # (t, noise) draws averaged inside a record's gradient
     learning_rate: float = _setting(3e-4, _POSITIVE)
+    last_rate: float = _setting(1.0, _SHARE_OR_ALL)  # share of the rate left at the last step
     ema: float = _setting(0.99, _in(0, 1, open_high=True))
     parts: int = _setting(1, _in(1, 1000))  # disjoint models of an ensemble
 
@@ -254,6 +268,7 @@ class Config:
     weights: WeightsSettings = WeightsSettings()
     base: BaseSettings = BaseSettings()
     network: NetworkSettings = NetworkSettings()
+    pretrain: PretrainSettings = PretrainSettings()
     train: TrainSettings = TrainSettings()
     answers: AnswersSettings = AnswersSettings()
     sampler: SamplerSettings = SamplerSettings()

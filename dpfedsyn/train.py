@@ -142,6 +142,8 @@ def _require_latest(preparation: Preparation, step: int, planned: int) -> None:
 
 
 def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
+    if preparation.start is not None:
+        return dpsgd.state_before(preparation.start)
     key = preparation.key.derive(b"initial-weights")
     return dpsgd.initial_state(preparation.architecture, key)
 

@@ -1,8 +1,9 @@
 """A small U-Net with group normalisation: the residual network of silos that hold images.
 
-Two resolutions, as in Ho et al. (2020, appendix B) but without attention; time and label enter each
-block as a scale and shift per channel (Nichol and Dhariwal 2021, section 3.1). Batch normalisation
-would mix records, which no clipping could undo.
+It sees two pictures, the noisy sample and what the base makes of it, on the smallest grid that
+holds their frequencies. Two resolutions, as in Ho et al. (2020, appendix B) but without attention;
+time, label and pose enter each block as a scale and shift per channel (Nichol and Dhariwal 2021,
+section 3.1). Batch normalisation would mix records, which no clipping could undo.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dpfedsyn.noise import Keystream
 from dpfedsyn.parameters import TIME_FEATURES
 
 GROUPS = 4
-LAYERS = 16  # about how many pictures of full size and `channels` a backward pass remembers
+LAYERS = 24  # about how many pictures of full size and `channels` a backward pass remembers
 NUMBERS_AT_ONCE = 2**26  # of them, or of per-record gradients: a quarter of a gigabyte
 
 
@@ -53,18 +54,19 @@ class UNet(Network):
 
     def __init__(self, geometry: Geometry, classes: int, channels: int) -> None:
         super().__init__()
-        self.height, self.width = geometry.height, geometry.width
+        grid = geometry.smallest()
+        self.size = (grid.height, grid.width)
         # No buffer, which Opacus refuses: it is public and no part of the weights.
-        self.basis = torch.from_numpy(geometry.basis).float()
-        self.dimension = len(geometry.basis)
-        self.linear = int(geometry.basis.any(axis=1).sum())  # coordinates that add a picture
+        self.basis = torch.from_numpy(grid.basis).float()
+        self.dimension, self.linear = len(grid.basis), grid.frequencies
         pose = self.dimension - self.linear
-        condition = 2 * TIME_FEATURES + classes + pose
-        self.enter = nn.Conv2d(1, channels, 3, padding=1)
+        condition = 2 * TIME_FEATURES + classes + 2 * pose
+        self.enter = nn.Conv2d(2, channels, 3, padding=1)
         self.fine = Block(channels, condition)
-        self.down = nn.Conv2d(channels, 2 * channels, 1)
+        self.down = nn.Conv2d(channels, 2 * channels, 2, stride=2)
         self.coarse = Block(2 * channels, condition)
-        self.up = nn.Conv2d(2 * channels, channels, 1)
+        self.coarser = Block(2 * channels, condition)
+        self.up = nn.Conv2d(2 * channels, 4 * channels, 1)
         self.refine = Block(channels, condition)
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.output = nn.Conv2d(channels, 1, 3, padding=1)
@@ -72,7 +74,7 @@ class UNet(Network):
         for layer in self._last():
             for parameter in layer.parameters():
                 nn.init.zeros_(parameter)
-        remembered = LAYERS * channels * self.height * self.width
+        remembered = LAYERS * channels * grid.height * grid.width
         most = max(remembered, sum(parameter.numel() for parameter in self.parameters()))
         self.rows_at_once = max(1, NUMBERS_AT_ONCE // most)
 
@@ -87,18 +89,17 @@ class UNet(Network):
                     bias.zero_()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features (..., d + 2 * TIME_FEATURES + classes) to residuals (..., d)."""
+        """Map features (..., 2 d + 2 * TIME_FEATURES + classes) to residuals (..., d)."""
         rows = features.flatten(0, -2)
         basis = self.basis.to(rows)
-        pixels = (rows[:, : self.dimension] @ basis).reshape(-1, 1, self.height, self.width)
-        condition = rows[:, self.linear :]
-        fine = self.fine(self.enter(pixels), condition)
-        # An odd last row or column is pooled by itself and cropped again on the way up.
-        pooled = functional.avg_pool2d(fine, 2, ceil_mode=True, count_include_pad=False)
-        coarse = self.coarse(self.down(pooled), condition)
-        above = functional.interpolate(self.up(coarse), scale_factor=2, mode="nearest")
-        fine = fine + above[:, :, : self.height, : self.width]
-        fine = self.refine(fine, condition)
+        guess, noisy = rows[:, : self.dimension], rows[:, self.dimension : 2 * self.dimension]
+        given = rows[:, 2 * self.dimension :]
+        pictures = (torch.stack([noisy, guess], dim=1) @ basis).reshape(-1, 2, *self.size)
+        condition = torch.cat([noisy[:, self.linear :], guess[:, self.linear :], given], dim=1)
+        fine = self.fine(self.enter(pictures), condition)
+        coarse = self.coarse(self.down(fine), condition)
+        coarse = self.coarser(coarse, condition)
+        fine = self.refine(functional.pixel_shuffle(self.up(coarse), 2) + fine, condition)
         picture = self.output(functional.silu(self.norm(fine))).flatten(1)
         residual: Tensor = picture @ basis.T
         if self.pose is not None:

@@ -145,7 +145,7 @@ GRADIENT_CLIP_REMOVED = Mutation(
     optimizer.clipped_points,
     (
         ("part.on_lattice(scale,", "part.on_lattice(torch.ones_like(scale),"),
-        ("finite & (squares <= bound**2 * PROVEN)", "finite"),
+        ("finite & (_squares(points) <= bound**2 * PROVEN)", "finite"),
     ),
 )
 DRAWS_AS_RECORDS = Mutation(
@@ -153,9 +153,9 @@ DRAWS_AS_RECORDS = Mutation(
     train_block,
     (
         (
-            "noised(x[chosen], labels[chosen], base, settings.draws, stream)",
+            "noised(x[chosen], labels[chosen], base, settings.draws, stream, highest)",
             "noised(np.repeat(x[chosen], settings.draws, 0),"
-            " np.repeat(labels[chosen], settings.draws), base, 1, stream)",
+            " np.repeat(labels[chosen], settings.draws), base, 1, stream, highest)",
         ),
     ),
 )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from accountants import Event, Gaussian, PoissonSampled, Repeated
 from dpfedsyn import dpsgd
-from dpfedsyn.architecture import Architecture
+from dpfedsyn.architecture import Architecture, Arrays
 from dpfedsyn.audit.one_run import CanaryScores, OneRun, flip, one_run
 from dpfedsyn.base import AnalyticBase
 from dpfedsyn.errors import AuditError
@@ -121,7 +121,7 @@ def _base(dimension: int) -> AnalyticBase:
 
 def _losses(
     architecture: Architecture,
-    weights: dpsgd.training.Arrays,
+    weights: Arrays,
     x: NDArray[np.float64],
     labels: NDArray[np.int64],
     key: bytes,

@@ -19,6 +19,7 @@ from dpfedsyn.data import Records
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.errors import DataError
 from dpfedsyn.federation import pick_device, read_records
+from dpfedsyn.start import pretrained
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.train import expected_batch_size
 
@@ -81,7 +82,11 @@ def _distance(
     fitted = base(evidence, silo)
     if fitted is None:
         return float("inf")
-    state = first = dpsgd.initial_state(network, silo.key.derive(b"initial-weights"))
+    if config.pretrain.steps:
+        weights = pretrained(config, evidence.encoder, fitted, pick_device(config))
+        state = first = dpsgd.state_before(weights)
+    else:
+        state = first = dpsgd.initial_state(network, silo.key.derive(b"initial-weights"))
     for charge in silo.of("dp-sgd"):
         match charge.event:
             case PoissonSampled(Gaussian(multiplier), _) if state.step < stored.step:

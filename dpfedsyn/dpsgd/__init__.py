@@ -7,7 +7,7 @@ from dpfedsyn.dpsgd.optimizer import (
     clipped_points,
     gradient_lattice,
 )
-from dpfedsyn.dpsgd.training import TrainingState, initial_state, train_block
+from dpfedsyn.dpsgd.training import TrainingState, initial_state, state_before, train_block
 
 __all__ = [
     "DECLARED_SLACK",
@@ -17,5 +17,6 @@ __all__ = [
     "clipped_points",
     "gradient_lattice",
     "initial_state",
+    "state_before",
     "train_block",
 ]

@@ -35,22 +35,42 @@ class Whole:
         """The tensors that make up the gradients."""
         return [self.rows]
 
-    def finite(self) -> Tensor:
-        """Return (B,): whether a record's gradient holds finite numbers only."""
-        return _sound(self._flat())
+    def double(self) -> Whole:
+        """Return a copy of the gradients in float64."""
+        return Whole(self.rows.to(torch.float64, copy=True))
 
-    def squares(self, finite: Tensor) -> Tensor:
-        """Return the squared norms (B,) in float64; 0 for a record that is not finite."""
-        return _kept(self._flat(), finite).square().sum(dim=1)
+    def kept(self, records: Tensor) -> Whole:
+        """Return the gradients with zeros in place of records that are not kept (B,)."""
+        return Whole(_kept(self.rows, records))
 
-    def on_lattice(self, scale: Tensor, finite: Tensor, spacing: float, bound: float) -> Whole:
-        """Return scale_b gradient_b in whole numbers of the spacing, truncated toward zero."""
-        rows = _kept(self.rows, finite)
-        return Whole(_times(rows, scale / spacing).trunc_())
+    def of(self, records: slice) -> Whole:
+        """Return the gradients of some records."""
+        return Whole(self.rows[records])
 
-    def total(self, kept: Tensor, bound: float) -> Tensor:
-        """Return the exact sum over the kept records of gradients on a lattice, in int64."""
-        return _kept(self.rows, kept).long().sum(dim=0)
+    def squares(self) -> Tensor:
+        """Return the squared norms (B,); not finite where a float64 number is not."""
+        rows = self._flat()
+        squares: Tensor = torch.linalg.vecdot(rows, rows)
+        return squares
+
+    def on_lattice(self, scale: Tensor, spacing: float, bound: float) -> Whole:
+        """Turn this into scale_b gradient_b in whole numbers of the spacing, and return it.
+
+        Truncated toward zero, in place: a second copy would take longer than the arithmetic.
+        """
+        self.rows.mul_((scale / spacing).reshape(-1, *([1] * (self.rows.dim() - 1)))).trunc_()
+        return self
+
+    def total(self, bound: float) -> Tensor:
+        """Return the exact sum over the records of gradients on a lattice, in int64.
+
+        Args:
+            bound: of a record's norm, in spacings. So many records at once that float64 is exact.
+        """
+        total = torch.zeros(self.rows.shape[1:], dtype=torch.int64, device=self.rows.device)
+        for piece in self.rows.split(math.floor(EXACT / bound)):
+            total += piece.sum(dim=0).long()
+        return total
 
     def _flat(self) -> Tensor:
         # An empty batch has no row from which -1 could be inferred.
@@ -75,13 +95,23 @@ class Factored:
         """The tensors that make up the gradients."""
         return [self.backprops, self.activations]
 
-    def finite(self) -> Tensor:
-        """Return (B,): whether a record's factors hold finite numbers only."""
-        first, second = (_sound(part.flatten(1)) for part in self.parts)
-        return first & second
+    def double(self) -> Factored:
+        """Return a copy of the gradients in float64."""
+        return Factored(*(part.to(torch.float64, copy=True) for part in self.parts))
 
-    def squares(self, finite: Tensor) -> Tensor:
-        """Return bounds (B,) on the squared norms in float64; 0 for a record that is not finite.
+    def kept(self, records: Tensor) -> Factored:
+        """Return the factors with zeros in place of records that are not kept (B,)."""
+        return Factored(_kept(self.backprops, records), _kept(self.activations, records))
+
+    def of(self, records: slice) -> Factored:
+        """Return the gradients of some records."""
+        return Factored(self.backprops[records], self.activations[records])
+
+    def squares(self) -> Tensor:
+        """Return bounds (B,) on the squared norms; not finite where a float64 number is not.
+
+        Each factor's own squares are on a diagonal, and neither infinity nor NaN times anything is
+        finite.
 
         With u = 2^-53 and gamma_k = k u / (1 - k u) (Higham 2002, section 3.1), an entry of the
         first Gram matrix is off by at most gamma_out |g_m| |g_m'|, one of the second by gamma_in
@@ -89,14 +119,13 @@ class Factored:
         draws do not cancel to a 32nd of S that is 1024 gamma of the square itself; where they do,
         (S / 32)^2 stands for it. (M independent directions cancel to S / sqrt(M) only.)
         """
-        g, a = _kept(self.backprops, finite), _kept(self.activations, finite)
-        left, right = torch.bmm(g, g.mT), torch.bmm(a, a.mT)
+        left, right = (torch.bmm(side, side.mT) for side in self.parts)
         diagonals = left.diagonal(dim1=1, dim2=2) * right.diagonal(dim1=1, dim2=2)
         lengths = diagonals.sqrt().sum(dim=1).square()
         return torch.maximum((left * right).sum(dim=(1, 2)), CANCELLATION**2 * lengths)
 
-    def on_lattice(self, scale: Tensor, finite: Tensor, spacing: float, bound: float) -> Factored:
-        """Return factors in whole numbers, whose products are in whole numbers of the spacing.
+    def on_lattice(self, scale: Tensor, spacing: float, bound: float) -> Factored:
+        """Turn this into factors in whole numbers, and return it; products are those of spacings.
 
         An activation row is rounded to a power of two of its own, its backprop row to the spacing
         over that power, so that either keeps about half of the bits between spacing and bound.
@@ -104,31 +133,38 @@ class Factored:
         Args:
             bound: of a record's norm, in spacings.
         """
-        g, a = _kept(self.backprops, finite), _kept(self.activations, finite)
         bits = activation_bits(bound)
-        largest = torch.linalg.vector_norm(a, ord=math.inf, dim=2, keepdim=True)
+        low, high = torch.aminmax(self.activations, dim=2, keepdim=True)
+        largest = torch.maximum(high, -low)
         exponent = torch.frexp(largest).exponent
-        unit = torch.ldexp(torch.ones_like(exponent, dtype=a.dtype), exponent - bits)
-        return Factored(_times(g, scale / spacing).mul_(unit).round_(), a.div_(unit).round_())
+        one = torch.ones_like(largest)
+        # Powers of two and their reciprocals are exact, so that either may stand for a division.
+        unit, per_unit = torch.ldexp(one, exponent - bits), torch.ldexp(one, bits - exponent)
+        factor = unit * (scale / spacing)[:, None, None]
+        self.backprops.mul_(factor).round_()
+        self.activations.mul_(per_unit).round_()
+        return self
 
-    def total(self, kept: Tensor, bound: float) -> Tensor:
-        """Return the exact sum over the kept records of gradients on a lattice, in int64.
+    def total(self, bound: float) -> Tensor:
+        """Return the exact sum over the records of gradients on a lattice, in int64.
 
         Args:
-            bound: of a record's norm, in spacings; a kept record has squares <= bound^2.
+            bound: of a record's norm, in spacings; every record has squares <= bound^2.
 
         Guarantee:
             So many records at once that no partial sum of any entry leaves +-2^53: float64
             products of integers are then exact in any order, with fused multiplication or without.
             For squares >= (S / 32)^2, and S bounds every partial sum of one record.
         """
-        g, a = _kept(self.backprops, kept), _kept(self.activations, kept)
-        total = torch.zeros((g.shape[2], a.shape[2]), dtype=torch.int64, device=g.device)
+        # The product is faster with the longer rows on its right.
+        turned = self.backprops.shape[2] > self.activations.shape[2]
+        first, second = reversed(self.parts) if turned else self.parts
+        shape = (first.shape[2], second.shape[2])
+        total = torch.zeros(shape, dtype=torch.int64, device=first.device)
         size = math.floor(EXACT / (REACH * bound))
-        for start in range(0, len(g), size):
-            piece = slice(start, start + size)
-            total += (g[piece].flatten(0, 1).T @ a[piece].flatten(0, 1)).long()
-        return total
+        for one, other in zip(first.split(size), second.split(size), strict=True):
+            total += (one.flatten(0, 1).T @ other.flatten(0, 1)).long()
+        return total.T if turned else total
 
 
 def activation_bits(bound: float) -> int:
@@ -139,22 +175,10 @@ def activation_bits(bound: float) -> int:
     return math.floor(math.log2(bound)) // 2 - 3
 
 
-def _sound(rows: Tensor) -> Tensor:
-    """Return (B,): whether a row (B, n) is finite. A sum of what is finite is, and of no other."""
-    return torch.isfinite(rows.sum(dim=1, dtype=torch.float64))
-
-
-def _kept(values: Tensor, finite: Tensor) -> Tensor:
-    """Return the values in float64, zeros in place of the records that are not finite."""
-    if bool(finite.all()):
-        return values.double()
-    mask = finite.reshape(-1, *([1] * (values.dim() - 1)))
-    return torch.where(mask, values, torch.zeros((), dtype=values.dtype)).double()
-
-
-def _times(values: Tensor, scale: Tensor) -> Tensor:
-    """Return values (B, ...) times scale (B,)."""
-    return values * scale.reshape(-1, *([1] * (values.dim() - 1)))
+def _kept(values: Tensor, records: Tensor) -> Tensor:
+    if bool(records.all()):
+        return values
+    return torch.where(records.reshape(-1, *([1] * (values.dim() - 1))), values, 0.0)
 
 
 Gradients = Whole | Factored

@@ -28,14 +28,26 @@ class RecordGradients(GradSampleModule):
     """
 
     records = 0
+    features: Tensor | None = None
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network, loss_reduction="sum")
 
     def forward(self, features: Tensor) -> Any:
         """Run the network on (B, M, features) and remember which rows make a record."""
-        self.records = len(features)
+        self.records, self.features = len(features), features
         return super().forward(features)
+
+    def backward(self, losses: Tensor) -> None:
+        """Go backward through the losses (B,) of the last `forward`, whose features need gradients.
+
+        The gradient that is asked for is that of the features: autograd forms no sum over records
+        of any parameter's, which nobody may see, and the hooks see every layer.
+        """
+        if self.features is None:
+            raise AssertionError("a backward pass needs a forward pass of its own")
+        torch.autograd.grad(losses.sum(), self.features)
+        self.features = None
 
     def capture_backprops_hook(
         self,
@@ -67,8 +79,8 @@ def _gradients(
 ) -> list[tuple[Any, Gradients]]:
     """Return (parameter, its gradients per record) of a layer; draws are summed here."""
     if isinstance(module, nn.Linear):
-        g = backprops.reshape(records, -1, backprops.shape[-1]).double()
-        a = activations.reshape(records, -1, activations.shape[-1]).double()
+        g = backprops.reshape(records, -1, backprops.shape[-1])
+        a = activations.reshape(records, -1, activations.shape[-1])
         return [(module.weight, Factored(g, a)), (module.bias, Whole(g.sum(dim=1)))]
     if isinstance(module, nn.Conv2d):
         return _convolution(module, activations, backprops, records)

@@ -9,7 +9,7 @@ them is exact and cryptographic.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from dpfedsyn.noise import Keystream
 DECLARED_SLACK = 1e-6
 LEAST_NOISE_MULTIPLIER = 2.0**-30
 MOST_SUM = 2.0**61  # lattice points
+CACHED = 2**19  # numbers of per-record gradients that are worked on at once
 PROVEN = 1.0 - 2.0**-18  # of a squared norm: `squares` lies below it by at most 2^-20
 
 
@@ -39,10 +40,8 @@ def clip_scales(samples: Sequence[Tensor | Gradients], clip: float) -> tuple[Ten
         other record's gradient times its scale has L2 norm at most clip * (1 + 1e-6). Norms are
         accumulated in float64.
     """
-    gradients = [gradients_of(sample) for sample in samples]
-    finite = torch.stack([part.finite() for part in gradients]).all(dim=0)
-    norms = torch.stack([part.squares(finite) for part in gradients]).sum(dim=0).sqrt()
-    return torch.clamp(clip / norms.clamp_min(1e-300), max=1.0), finite
+    finite, squares, _ = _finite(samples)
+    return _scales(squares, clip), finite
 
 
 def clipped_points(
@@ -56,12 +55,47 @@ def clipped_points(
         the exact sum by at most 2^-20 of it, and has to lie below the limit by 2^-18. No rounding
         of a norm, of the clipping or of a sum over records is left to be charged.
     """
-    bound, gradients = clip / spacing, [gradients_of(sample) for sample in samples]
+    bound = clip / spacing
+    finite, squares, gradients = _finite(samples)
     # Rounding factors to whole numbers may add a little length, for which there has to be room.
-    scale, finite = clip_scales(gradients, clip * (1.0 - 2.0 ** (2 - activation_bits(bound))))
-    points = [part.on_lattice(scale, finite, spacing, bound) for part in gradients]
-    squares = torch.stack([part.squares(finite) for part in points]).sum(dim=0)
-    return points, finite & (squares <= bound**2 * PROVEN)
+    scale = _scales(squares, clip * (1.0 - 2.0 ** (2 - activation_bits(bound))))
+    points = [part.on_lattice(scale, spacing, bound) for part in gradients]
+    return points, finite & (_squares(points) <= bound**2 * PROVEN)
+
+
+def _finite(samples: Sequence[Tensor | Gradients]) -> tuple[Tensor, Tensor, list[Gradients]]:
+    """Return which records are finite (B,), squared norms (B,) and gradients in float64.
+
+    Both are 0 for a record that is not finite. Squares of what comes from float32 do not overflow,
+    so that they are finite where all numbers are, and nowhere else.
+    """
+    gradients = [gradients_of(sample).double() for sample in samples]
+    squares = _squares(gradients)
+    finite = torch.isfinite(squares)
+    if not bool(finite.all()):
+        gradients = [part.kept(finite) for part in gradients]
+        squares = torch.where(finite, squares, 0.0)
+    return finite, squares, gradients
+
+
+def _pieces(gradients: Sequence[Gradients]) -> Iterator[list[Gradients]]:
+    """Yield a few records' gradients at a time, which stay in a processor's cache.
+
+    Sums are exact, so that pieces change no bit. A batch without records is one piece.
+    """
+    records = len(gradients[0].parts[0])
+    numbers = sum(part.numel() for sample in gradients for part in sample.parts)
+    size = max(1, records * CACHED // max(numbers, 1))
+    for start in range(0, max(records, 1), size):
+        yield [sample.of(slice(start, start + size)) for sample in gradients]
+
+
+def _squares(gradients: Sequence[Gradients]) -> Tensor:
+    return torch.stack([part.squares() for part in gradients]).sum(dim=0)
+
+
+def _scales(squares: Tensor, clip: float) -> Tensor:
+    return torch.clamp(clip / squares.sqrt().clamp_min(1e-300), max=1.0)
 
 
 def gradient_lattice(noise_multiplier: float, clip: float) -> Lattice:
@@ -142,11 +176,13 @@ class PublicRateOptimizer(DPOptimizer):
         samples = self.grad_samples
         for sample in samples:
             _check_processed_flag(sample.parts)
-        spacing = self.lattice.spacing
-        points, kept = clipped_points(samples, self.max_grad_norm, spacing)
-        for parameter, part, sample in zip(self.params, points, samples, strict=True):
-            total, before = part.total(kept, self.max_grad_norm / spacing), parameter.summed_grad
-            parameter.summed_grad = total if before is None else before + total
+        clip, spacing = self.max_grad_norm, self.lattice.spacing
+        for piece in _pieces(samples):
+            points, counting = clipped_points(piece, clip, spacing)
+            for parameter, part in zip(self.params, points, strict=True):
+                total, before = part.kept(counting).total(clip / spacing), parameter.summed_grad
+                parameter.summed_grad = total if before is None else before + total
+        for sample in samples:
             _mark_as_processed(sample.parts)
 
     def _get_flat_grad_sample(self, p: Any) -> Gradients:

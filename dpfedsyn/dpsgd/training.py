@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from dpfedsyn.architecture import Architecture
+from dpfedsyn.architecture import Architecture, Arrays, averaged, weights_of
 from dpfedsyn.base import Base
 from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
@@ -24,8 +23,6 @@ from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import noised, record_losses
 from dpfedsyn.settings import TrainSettings
-
-Arrays = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,11 @@ _GROUPS = ("weights", "average", "first", "second")
 
 def initial_state(architecture: Architecture, key: bytes) -> TrainingState:
     """Return the state before the first step; the network is random inside, zero at its output."""
-    weights = _weights(architecture.drawn(Keystream(key)))
+    return state_before(weights_of(architecture.drawn(Keystream(key))))
+
+
+def state_before(weights: Arrays) -> TrainingState:
+    """Return the state before the first step from given weights, as of `dpfedsyn.pretrain`."""
     zeros = {name: np.zeros_like(value) for name, value in weights.items()}
     return TrainingState(0, weights, weights, zeros, zeros)
 
@@ -102,40 +103,38 @@ def train_block(
         expected_batch_size=expected_batch_size,
     )
     stream, classes = Keystream(key), len(base.means)
+    highest = architecture.settings.highest_noise
     optimizer.use(stream)
-    average = {name: torch.from_numpy(value).clone() for name, value in state.average.items()}
+    average = state.average
     for step in range(state.step + 1, state.step + steps + 1):
         chosen = stream.bernoulli(len(x), settings.sampling_rate)
-        batch = noised(x[chosen], labels[chosen], base, settings.draws, stream)
+        _set_rate(adam, settings, step)
+        batch = noised(x[chosen], labels[chosen], base, settings.draws, stream, highest)
         for piece, last in batch.pieces(network.rows_at_once):
             optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
             if len(piece.noisy):
                 losses = record_losses(module, piece, architecture.settings, classes, device)
-                torch.autograd.backward(losses.sum())
+                module.backward(losses)
             else:
                 for parameter in network.parameters():
                     nothing = torch.zeros((0, *parameter.shape), device=device)
                     setattr(parameter, "grad_sample", nothing)  # noqa: B010  (of Opacus)
             optimizer.signal_skip_step(not last)
             optimizer.step()
-        _update_average(average, network, min(settings.ema, step / (step + 10.0)))
+        # Post-processing of the noisy steps, as all that follows.
+        average = averaged(average, network, min(settings.ema, step / (step + 10.0)))
         on_step()
     module.remove_hooks()
     first, second = _adam_moments(adam, network)
-    kept = {name: value.numpy() for name, value in average.items()}
-    after = replace(state, step=state.step + steps, weights=_weights(network), average=kept)
+    after = replace(state, step=state.step + steps, weights=weights_of(network), average=average)
     return replace(after, first=first, second=second)
 
 
-def _weights(network: Network) -> Arrays:
-    return {n: p.detach().cpu().numpy().copy() for n, p in network.named_parameters()}
-
-
-def _update_average(average: dict[str, Tensor], network: Network, decay: float) -> None:
-    """Exponential moving average of the weights: post-processing of the noisy steps."""
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            average[name].mul_(decay).add_(parameter.detach().cpu(), alpha=1.0 - decay)
+def _set_rate(adam: torch.optim.Adam, settings: TrainSettings, step: int) -> None:
+    """Let the rate fall evenly, from the first of all steps to `last_rate` of it at the last."""
+    done = min(1.0, (step - 1) / max(1, settings.steps - 1))
+    for group in adam.param_groups:
+        group["lr"] = settings.learning_rate * (1.0 - done * (1.0 - settings.last_rate))
 
 
 def _load_adam(

@@ -23,9 +23,16 @@ def basis(height: int, width: int, frequencies: int) -> Array:
     Returns:
         (r, height * width), row-major pixels; a constant picture first.
     """
-    u, v = lowest(height, width, frequencies)
-    pictures = _waves(height)[u][:, :, None] * _waves(width)[v][:, None, :]
-    return pictures.reshape(frequencies, height * width)
+    return pictures(height, width, *lowest(height, width, frequencies))
+
+
+def pictures(height: int, width: int, u: Places, v: Places) -> Array:
+    """Return orthonormal pictures (r, height * width) of u half waves down and v across, (r,).
+
+    u < height and v < width: a picture of one size and that of another have the same half waves.
+    """
+    waves = _waves(height)[u][:, :, None] * _waves(width)[v][:, None, :]
+    return waves.reshape(len(u), height * width)
 
 
 def lowest(height: int, width: int, frequencies: int) -> tuple[Places, Places]:

@@ -11,9 +11,11 @@ Guarantee:
     one record). Every vector has L2 norm at most `ImageEncoder.radius`, a public number.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -52,6 +54,11 @@ class ImageEncoder:
     def dimension(self) -> int:
         """Number d of coordinates."""
         return self.schema.frequencies + canonical.PARAMETERS * self.schema.canonical
+
+    @property
+    def still(self) -> ImageEncoder:
+        """The same encoder, but decoded pictures are not moved."""
+        return replace(self, schema=replace(self.schema, warp=0.0))
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -296,6 +296,7 @@ def configs(draw: st.DrawFn) -> Config:
         "privacy": {"overlap": len(silos), "counts_share": 0.1 + 0.2, "adjacency": "zero-out"},
         "train": {"method": "dp-sgd"},
         "base": {"combine": "none", "clusters": 1},
+        "pretrain": {"steps": 0},
         "sampler": {"energy": "path"},
         "best": {"energy": "uniform"},
     }

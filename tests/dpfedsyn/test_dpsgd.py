@@ -332,6 +332,21 @@ def test_records_outside_the_sample_change_nothing(
     assert equal(states[0], states[2])
 
 
+def test_the_learning_rate_falls_to_its_last_share() -> None:
+    """Evenly over all steps, also where blocks cut them: of four the first is whole, the last moves
+    the weights by the share, and the third by what is left after two thirds of the fall."""
+    data, whole = records(9), TrainSettings(steps=4, sampling_rate=0.5, draws=3)
+    falling = replace(whole, last_rate=0.25)
+    for before, share in ((0, 1.0), (2, 0.5), (3, 0.25)):
+        state = train(start(), before, data, settings=whole) if before else start()
+        moved = []
+        for settings in (whole, falling):
+            after = train(state, 1, data, settings=settings)
+            moved.append(after.weights["hidden.weight"] - state.weights["hidden.weight"])
+        assert moved[1] == pytest.approx(share * moved[0], rel=1e-3, abs=1e-7)
+        assert np.abs(moved[0]).max() > 1e-4
+
+
 def test_the_divisor_is_the_public_fractional_batch_size(steps: Steps) -> None:
     """Twice the public batch size halves the gradient; the record count does nothing."""
     data = records(9)

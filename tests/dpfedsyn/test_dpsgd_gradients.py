@@ -13,7 +13,13 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dpfedsyn.dpsgd import PublicRateOptimizer, clip_scales, clipped_points, gradient_lattice
+from dpfedsyn.dpsgd import (
+    PublicRateOptimizer,
+    clip_scales,
+    clipped_points,
+    gradient_lattice,
+    optimizer,
+)
 from dpfedsyn.dpsgd.gradients import CANCELLATION, Factored, Whole
 from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.noise import Keystream
@@ -42,11 +48,6 @@ def factored(sides: tuple[Floats, Floats]) -> Factored:
     return Factored(torch.from_numpy(sides[0]), torch.from_numpy(sides[1]))
 
 
-def everything(samples: Factored | Whole) -> Tensor:
-    """All records as finite ones."""
-    return torch.ones(len(samples.parts[0]), dtype=torch.bool)
-
-
 def exact_square(backprops: Floats, activations: Floats) -> Fraction:
     """Squared norm of one record's sum_m g_m a_m^T, (M, out) and (M, in), in rational numbers."""
     total = Fraction(0)
@@ -71,7 +72,7 @@ def test_ghost_norms_are_never_below_the_exact_ones(sides: tuple[Floats, Floats]
     """Guarantee of dpfedsyn.dpsgd.gradients.Factored: `squares` is below a record's exact squared
     norm by hardly more than rounding, and never below (S / 32)^2, for huge and tiny draws too."""
     samples = factored(sides)
-    squares = samples.squares(everything(samples)).tolist()
+    squares = samples.double().squares().tolist()
     for square, g, a, total in zip(squares, *sides, lengths(sides), strict=True):
         assert Fraction(square) >= exact_square(g, a) * (1 - Fraction(1, 10**11))
         assert square >= (CANCELLATION * total) ** 2 * (1 - 1e-14)
@@ -101,7 +102,7 @@ def test_ghost_norms_and_clipped_sums_are_those_of_the_gradients(
     formed = np.einsum("bmi,bmj->bij", *(side.astype(np.float64) for side in sides))
     norms = np.linalg.norm(formed, axis=(1, 2))
     plain = norms > 1.001 * CANCELLATION * lengths(sides)
-    found = samples.squares(everything(samples)).sqrt().numpy()
+    found = samples.double().squares().sqrt().numpy()
     assert found[plain] == pytest.approx(norms[plain], rel=1e-9)
     assert (found[~plain] <= 1.002 * CANCELLATION * lengths(sides)[~plain]).all()
     clip = 0.5 * float(norms.max())
@@ -110,7 +111,7 @@ def test_ghost_norms_and_clipped_sums_are_those_of_the_gradients(
     spacing = gradient_lattice(multiplier, clip).spacing
     (points,), kept = clipped_points([samples], clip, spacing)
     total = np.einsum("b,bij->ij", scales.numpy() * kept.numpy(), formed)
-    error = np.linalg.norm(points.total(kept, clip / spacing).numpy() * spacing - total)
+    error = np.linalg.norm(points.kept(kept).total(clip / spacing).numpy() * spacing - total)
     assert error <= (0.05 if multiplier > 10.0 else 1e-3) * (scales.numpy() * lengths(sides)).sum()
     assert finite.all()
     assert kept[torch.from_numpy(plain)].all()
@@ -153,7 +154,7 @@ def test_a_record_that_counts_is_within_the_clip_in_integers(
             own = exact_points(points, record)
             assert sum(k * k for k in own) <= limit
             everyone = [one + k for one, k in zip(everyone, own, strict=True)]
-    totals = [part.total(kept, clip / spacing).ravel().tolist() for part in points]
+    totals = [part.kept(kept).total(clip / spacing).ravel().tolist() for part in points]
     assert totals[0] + totals[1] == everyone
 
 
@@ -181,9 +182,10 @@ def test_a_record_whose_integers_are_too_long_counts_as_zero(
     monkeypatch.setattr(cls, "on_lattice", longer)
     points, kept = clipped_points(samples, 1.0, spacing)
     assert kept.tolist() == [False, True]
-    total = points[0].total(kept, 1.0 / spacing)
+    total = points[0].kept(kept).total(1.0 / spacing)
     assert total.ravel().tolist() == exact_points(points, 1)
     assert total.any()
+    assert torch.equal(integers(samples[0]), total)
 
 
 @pytest.mark.parametrize("multiplier", [2.0**-30, 1.0, 5000.0])
@@ -198,7 +200,7 @@ def test_sums_of_products_of_integers_are_exact_however_many_records(multiplier:
     points, kept = clipped_points([many], 1.0, spacing)
     assert kept.all()
     one = exact_points(points, 0)
-    total = points[0].total(kept, 1.0 / spacing)
+    total = points[0].kept(kept).total(1.0 / spacing)
     assert total.ravel().tolist() == [50_001 * k for k in one]
     at_once = points[0].parts[0].flatten(0, 1).T @ points[0].parts[1].flatten(0, 1)
     assert multiplier > 1.0 or float(at_once.abs().max()) > 2.0**53
@@ -208,7 +210,7 @@ def test_whole_gradients_are_truncated_toward_zero_and_never_away() -> None:
     """2.9 spacings are 2, -2.9 are -2: no entry, hence no norm, grows."""
     rows = torch.tensor([[2.9, -2.9, 0.4, -0.4, 3.0]], dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
-    points = Whole(rows).on_lattice(one, torch.tensor([True]), 1.0, 100.0)
+    points = Whole(rows).on_lattice(one, 1.0, 100.0)
     assert points.rows.tolist() == [[2.0, -2.0, 0.0, 0.0, 3.0]]
 
 
@@ -242,7 +244,7 @@ def test_no_record_in_factors_adds_more_than_the_declared_norm(
 def summed(samples: list[Factored | Whole], clip: float, spacing: float) -> list[int]:
     """All entries of a batch's clipped sums, in lattice points."""
     points, kept = clipped_points(samples, clip, spacing)
-    return [int(k) for part in points for k in part.total(kept, clip / spacing).ravel()]
+    return [int(k) for part in points for k in part.kept(kept).total(clip / spacing).ravel()]
 
 
 def np_sum(backprops: Floats) -> Tensor:
@@ -295,6 +297,54 @@ def formed(sample: Factored | Whole) -> Tensor:
     if isinstance(sample, Whole):
         return sample.rows.double()
     return torch.einsum("bmi,bmj->bij", *(part.double() for part in sample.parts))
+
+
+def test_a_backward_pass_sums_no_gradient_and_changes_none() -> None:
+    """`RecordGradients.backward` leaves every parameter's own gradient empty, and its per-record
+    gradients are those of a whole backward pass, bit for bit; without a forward pass it refuses."""
+    x, found = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(2)), []
+    for whole in (True, False):
+        network = layers(1)
+        module = RecordGradients(network)
+        if whole:
+            losses(module, x).sum().backward()
+        else:
+            module.backward(losses(module, x))
+            assert all(parameter.grad is None for parameter in network.parameters())
+            with pytest.raises(AssertionError, match="forward pass"):
+                module.backward(torch.ones(4))
+        found.append([formed(parameter.grad_sample) for parameter in network.parameters()])
+        module.remove_hooks()
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("cached", [1, 40, 2**40])
+def test_pieces_of_a_batch_change_no_bit(cached: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clipped sums are exact, so that a record at a time and all at once give equal integers, a
+    record without numbers among them; a batch without records adds nothing."""
+    monkeypatch.setattr(optimizer, "CACHED", cached)
+    sides = noisy_factors(7, (6, 3, 5, 4), 3.0)
+    sides[0][2, 1, 1] = math.nan
+    empty = sides[0][:0], sides[1][:0]
+    totals = [integers(factored(some)) for some in (sides, empty)]
+    monkeypatch.setattr(optimizer, "CACHED", 2**20)
+    assert torch.equal(totals[0], integers(factored(sides)))
+    assert bool(totals[0].any())
+    assert not totals[1].any()
+
+
+def integers(sample: Factored | Whole) -> Tensor:
+    """The clipped sum of a batch, as the optimizer takes it, in lattice points."""
+    parameter: Any = nn.Parameter(torch.zeros(1))
+    private = PublicRateOptimizer(
+        torch.optim.SGD([parameter], lr=1.0),
+        noise_multiplier=1.0, clip=1.0, expected_batch_size=1.0,
+    )  # fmt: skip
+    parameter.grad_sample = sample
+    private.clip_and_accumulate()
+    total: Tensor = parameter.summed_grad
+    return total
 
 
 def test_a_second_backward_pass_before_a_step_is_refused() -> None:

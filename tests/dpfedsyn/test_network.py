@@ -1,6 +1,7 @@
 """Base and network together: zeros are the base, and the factors are those of EDM."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from dpfedsyn import network
 from dpfedsyn.base import AnalyticBase, Array
 from dpfedsyn.diffusion import signal_shares
 from dpfedsyn.network import TIME_FEATURES, Denoiser, ResidualNetwork
+from dpfedsyn.noise import Keystream
+from dpfedsyn.objective import noised
 from dpfedsyn.settings import NetworkSettings
 
 LEVELS = st.integers(0, 999)
@@ -81,17 +84,61 @@ def test_predicted_noise_and_clean_sample_make_up_the_noisy_one(seed: int, t: in
 
 @given(SEEDS, LEVELS)
 def test_features_are_scaled_samples_time_and_label(seed: int, t: int) -> None:
-    """c_in = 1 / sqrt(abar s^2 + 1 - abar); a quarter of the log SNR; one-hot labels."""
+    """The base's guess over s; c_in = 1 / sqrt(abar s^2 + 1 - abar); a quarter of the log SNR."""
     x, labels = queries(seed)
     signal, s = signal_shares()[t], SETTINGS.data_std
     level = torch.tensor([[signal]], dtype=torch.float64)
-    found = network.features(torch.from_numpy(x), level, torch.from_numpy(labels), 2, s).numpy()
-    assert found.shape == (5, 3 + 2 * TIME_FEATURES + 2)
-    assert found[:, :3] == pytest.approx(x / math.sqrt(signal * s**2 + 1.0 - signal), rel=1e-9)
+    noisy, guess = torch.from_numpy(x), torch.from_numpy(x[::-1].copy())
+    found = network.features(guess, noisy, level, torch.from_numpy(labels), 2, s).numpy()
+    assert found.shape == (5, 3 + 3 + 2 * TIME_FEATURES + 2)
+    assert found[:, :3] == pytest.approx(x[::-1] / s, rel=1e-9)
+    assert found[:, 3:6] == pytest.approx(x / math.sqrt(signal * s**2 + 1.0 - signal), rel=1e-9)
     angles = 0.25 * math.log(signal / (1.0 - signal)) * np.arange(1, 9) * math.pi / 8.0
     time = np.concatenate([np.sin(angles), np.cos(angles)])
-    assert found[:, 3:-2] == pytest.approx(np.repeat(time[None], 5, axis=0), abs=1e-6)
+    assert found[:, 6:-2] == pytest.approx(np.repeat(time[None], 5, axis=0), abs=1e-6)
     assert np.array_equal(found[:, -2:], np.eye(2)[labels])
+
+
+def test_the_network_fades_out_where_training_ends() -> None:
+    """Whole up to half of the highest noise, nothing from there on, halfway at sqrt(1/2) of it."""
+
+    def at(noise: float) -> float:
+        return network.fade(1.0 / (1.0 + noise**2), 0.8)
+
+    assert [at(noise) for noise in (0.01, 0.399, 0.8001, 20.0)] == [1.0, 1.0, 0.0, 0.0]
+    assert at(0.8 * math.sqrt(0.5)) == pytest.approx(0.5, abs=1e-9)
+    assert network.fade(signal_shares()[-1], NetworkSettings().highest_noise) == 1.0
+
+
+@given(SEEDS)
+def test_above_the_highest_noise_the_base_is_alone(seed: int) -> None:
+    """Bit for bit, with a network that changes every cleaner sample; in between it counts half."""
+    settings = replace(SETTINGS, highest_noise=1.0)
+    whole, (x, labels) = denoiser(seed, 1.0), queries(seed)
+    faded = Denoiser(whole.base, whole.network, settings, CPU)
+    for noise, share in ((2.0, 0.0), (1.0, 0.0), (math.sqrt(0.5), 0.5), (0.3, 1.0)):
+        signal = 1.0 / (1.0 + noise**2)
+        base = whole.base.denoise(x, signal, labels)
+        found = faded.denoise(x, signal, labels) - base
+        wanted = share * (whole.denoise(x, signal, labels) - base)
+        assert found == pytest.approx(wanted, rel=1e-6, abs=1e-9)
+        assert share > 0.0 or not found.any()
+
+
+def test_training_draws_levels_up_to_the_highest_noise() -> None:
+    """All of them, evenly in t, and none beyond: of 20,000 draws each tenth has its share.
+
+    False alarm 2e-8 (5.5 standard errors of a tenth, ten times); 15 % more would be rejected.
+    """
+    base = AnalyticBase(np.zeros((1, 1)), np.ones(1), np.eye(1))
+    x, labels = np.zeros((20_000, 1)), np.zeros(20_000, dtype=np.int64)
+    signals = np.array(signal_shares())
+    for highest, steps in ((1.0, int((signals >= 0.5).sum())), (1000.0, 1000)):
+        batch = noised(x, labels, base, 1, Keystream(b"l" * 32), highest)
+        found = np.searchsorted(-signals, -batch.signal.double().numpy().ravel() - 1e-7)
+        assert found.max() < steps
+        shares = np.histogram(found, bins=10, range=(0, steps))[0] / 2000.0
+        assert shares == pytest.approx(np.ones(10), abs=0.12)
 
 
 def test_scaled_samples_and_residuals_have_unit_variance() -> None:
@@ -106,7 +153,8 @@ def test_scaled_samples_and_residuals_have_unit_variance() -> None:
         x = math.sqrt(signal) * clean + math.sqrt(1.0 - signal) * noise
         level = torch.tensor([[signal]], dtype=torch.float64)
         labels = torch.zeros(200_000, dtype=torch.int64)
-        scaled = network.features(torch.from_numpy(x)[:, None], level, labels, 1, s)[:, 0].numpy()
+        noisy = torch.from_numpy(x)[:, None]
+        scaled = network.features(noisy, noisy, level, labels, 1, s)[:, 1].numpy()
         posterior = math.sqrt(signal) * s**2 / (signal * s**2 + 1.0 - signal) * x
         residual = (clean - posterior) / float(network.residual_scale(level, s))
         for values in (scaled, residual):

@@ -108,3 +108,14 @@ def test_an_unknown_benchmark_is_refused() -> None:
     ran = python("-m", "benchmarks", "nonsense", cwd=ROOT)
     assert ran.returncode == 2
     assert "run" in ran.stderr
+
+
+def test_a_private_step_is_measured_in_plain_ones(benchmark: Any) -> None:
+    """Its parts add up, the noise apart; smoke measures no target."""
+    target, rows = benchmark("utility.step").measure(smoke=True)
+    of_plain = {row["part"]: row["of a plain step"] for row in rows}
+    assert of_plain.pop("plain forward and backward") == 1.0
+    assert of_plain.pop("drawing the noise") > 0.0
+    total = of_plain.pop("private step, noise apart")
+    assert sum(of_plain.values()) == pytest.approx(total, rel=1e-9)
+    assert (target.value, target.met) == (None, None)

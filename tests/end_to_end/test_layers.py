@@ -21,6 +21,7 @@ INSIDE_A_SILO = (
     "noise",
     "objective",
     "plain_training",
+    "pretrain",
     "privatise",
     "silo",
     "train",
