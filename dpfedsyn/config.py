@@ -167,8 +167,9 @@ def _with_preset(table: Table, preset: str) -> Table:
             )
     for section, values in presets.get(preset, {}).items():
         own = table.get(section)
-        both = isinstance(values, dict) and isinstance(own, dict)
-        table[section] = {**own, **values} if both else values
+        if isinstance(values, dict) and isinstance(own, dict):
+            values = {**own, **values}
+        table[section] = values
     return table
 
 
