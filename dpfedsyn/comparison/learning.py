@@ -40,7 +40,7 @@ def noisy_counts(
     if spent.counts is None:
         return label_counts(records.y, c.classes), 0.0
     std = spent.counts.noise_multiplier * counts_sensitivity(Adjacency(c.config.privacy.adjacency))
-    return _noisy(std, c.key("counts", *purpose), partial(count_points, records.y, c.classes))
+    return noisy(std, c.key("counts", *purpose), partial(count_points, records.y, c.classes))
 
 
 def fitted_base(
@@ -57,13 +57,13 @@ def fitted_base(
         sums, std = query.label_sums(x, y), 0.0
         if spent.means is not None:
             wanted, key = spent.means.noise_multiplier * sensitivity, c.key("means", *purpose)
-            sums, std = _noisy(wanted, key, partial(query.label_points, x, y))
+            sums, std = noisy(wanted, key, partial(query.label_points, x, y))
         statistics = replace(statistics, label_sums=sums, label_sums_std=std)
         means = label_means(statistics, query, two_valued, settings, c.encoder.spectrum)
     sums, std = query.sums(x, y, means), 0.0
     if spent.moments is not None:
         wanted, key = spent.moments.noise_multiplier * sensitivity, c.key("moments", *purpose)
-        sums, std = _noisy(wanted, key, partial(query.points, x, y, means=means))
+        sums, std = noisy(wanted, key, partial(query.points, x, y, means=means))
     statistics = replace(statistics, sums=sums, sums_std=std)
     return fit(statistics, query, two_valued, settings, c.encoder.spectrum), statistics
 
@@ -172,7 +172,7 @@ def averaged(parameters: Sequence[Arrays], shares: Array) -> Arrays:
     }
 
 
-def _noisy(std: float, key: bytes, summed: Callable[[float], Points]) -> tuple[Array, float]:
+def noisy(std: float, key: bytes, summed: Callable[[float], Points]) -> tuple[Array, float]:
     """Return sums on the lattice of this noise with it, in their own units, and its std."""
     lattice = sums_lattice(std)
     points = privatise(summed(lattice.spacing), lattice, key)
