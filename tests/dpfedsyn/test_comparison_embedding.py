@@ -24,8 +24,8 @@ RECORDS = arrays(np.float64, st.tuples(st.integers(1, 6), st.just(DIMENSION)), e
 def test_one_record_moves_the_sums_by_the_noise_s_unit_at_most(
     x: np.ndarray, std: float, data: st.DataObject
 ) -> None:
-    """Guarantee: One record adds a vector whose norm, times the spacing, is at most 1, whatever it
-    holds: leaving any record out moves the sums by no more, huge and NaN ones too."""
+    """Guarantee of dpfedsyn.comparison.embedding.Features.points: One record adds a vector whose
+    norm, times the spacing, is at most 1. Huge and NaN records are left out like any other."""
     labels = np.array(data.draw(st.lists(st.integers(0, CLASSES - 1), min_size=len(x),
                                          max_size=len(x))))  # fmt: skip
     left_out = data.draw(st.integers(0, len(x) - 1))
