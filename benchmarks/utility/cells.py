@@ -23,9 +23,11 @@ from benchmarks.utility.ground import Ground
 from benchmarks.utility.marginals import NotMeasured
 from benchmarks.utility.settings import OF_A_RUN, OURS, Setting
 from benchmarks.utility.source import Source
+from dpfedsyn.errors import DPError
 
 ROOT = Path(__file__).parents[2]
 PICTURES = "pictures"
+MOST_TOLD = 300  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -90,26 +92,33 @@ def measure(
     """Read back or make every cell whose name contains `only`, while `hours` last."""
     began, found = now(), Measured({}, {})
     ground = lru_cache(maxsize=1)(Ground)  # columns of a run follow one another
+
+    def refused(cell: Cell) -> str | None:
+        if only not in cell.name:
+            return "not measured: another cell was asked for"
+        late = now() - began > 3600.0 * hours
+        return f"not measured: the {hours:g} hours were over; run it again" if late else None
+
     for cell in ordered(settings):
-        if cell.setting.mnist and source.folder is None:
-            found.reasons[cell] = "no MNIST: there is no folder shared/data/mnist"
-            continue
-        here = ground(cell.setting, cell.seed, source)
-        path, bound = folder / f"{cell.name}.json", bound_to(cell, here)
-        result = kept.read(path, bound)
-        if result is None and only not in cell.name:
-            found.reasons[cell] = "not measured: another cell was asked for"
-        elif result is None and now() - began > 3600.0 * hours:
-            found.reasons[cell] = f"not measured: the {hours:g} hours were over; run it again"
-        elif result is None:
-            try:
+        try:
+            here = _checked(cell, ground(cell.setting, cell.seed, source))
+            path, bound = folder / f"{cell.name}.json", bound_to(cell, here)
+            result = kept.read(path, bound)
+            if result is None:
+                if (reason := refused(cell)) is not None:
+                    raise NotMeasured(reason)
                 result = kept.write(path, bound, made(cell, here, folder))
                 say(f"{cell.name}: {_told(result, cell)}")
-            except NotMeasured as reason:
-                found.reasons[cell] = str(reason)
-        if result is not None:
             found.results[cell] = result
+        except (NotMeasured, DPError) as fault:
+            found.reasons[cell] = " ".join(str(fault).split())[:MOST_TOLD]
     return found
+
+
+def _checked(cell: Cell, ground: Ground) -> Ground:
+    if cell.setting.mnist and ground.source.folder is None:
+        raise NotMeasured("no MNIST: there is no folder shared/data/mnist")
+    return ground
 
 
 def bound_to(cell: Cell, ground: Ground) -> str:

@@ -195,17 +195,17 @@ SENT: Mapping[str, Callable[[Ground], float]] = {
 COLUMNS: Mapping[str, Column] = {
     OURS: Column("ours", "A whole run by preset `best`.", ours),
     BASE: Column(
-        "ours, no network",
-        "Private class statistics alone, with the whole budget: no network.",
+        "no network",
+        "Ours without a network: private class statistics with the whole budget.",
         trained(BASE),
     ),
     "networks": Column(
-        "network, no base",
-        "DP-SGD DDPMs that start from a data-free base, and the union of their samples.",
+        "no base",
+        "DP-SGD DDPMs on a data-free base, and the union of their samples.",
         trained("networks"),
     ),
     "paper": Column(
-        "literal paper",
+        "paper",
         "The method as it is written, its rows bounded at 2,000; the step size is the run's.",
         trained("paper"),
     ),
@@ -219,9 +219,9 @@ COLUMNS: Mapping[str, Column] = {
         "The run's own local generators, each sampled inside its silo: no answers are exchanged.",
         union,
     ),
-    ALONE: Column("one silo alone", "Each silo's own generator; the mean over silos.", alone),
+    ALONE: Column("alone", "Each silo's own generator; the mean over silos.", alone),
     "embedding": Column(
-        "mean embedding",
+        "embedding",
         "One sum of random features per silo, noised there (DP-MERF), and a fitted generator.",
         trained("embedding"),
     ),
@@ -232,10 +232,10 @@ COLUMNS: Mapping[str, Column] = {
         trained("pooled"),
     ),
     "mst": Column(
-        "MST, pooled",
+        "MST",
         "Private marginals of pooled records (MST by the package `mbi`): numbers are binned, and "
         "one party holds all records.",
         mst,
     ),
-    REAL: Column("real data", "As many real rows; no privacy.", real, ceiling=True),
+    REAL: Column("real", "As many real rows; no privacy.", real, ceiling=True),
 }

@@ -74,8 +74,10 @@ class Ground:
 
     @cached_property
     def plan(self) -> planning.Plan:
-        """Public facts and budgets."""
-        return planning.make(self.config)
+        """Public facts and budgets; refused where they do not fit, as a run would be."""
+        plan = planning.make(self.config)
+        plan.require()
+        return plan
 
     @cached_property
     def parts(self) -> tuple[Mapping[str, Records], Records]:
