@@ -261,6 +261,8 @@ def test_a_plain_setting_differs_in_its_schema_alone(utility: Any, tmp_path: Pat
     bound = [utility.cells.bound_to(*pair) for pair in zip(cells, plans, strict=True)]
     assert bound[0] != bound[1]
     assert str(tmp_path) not in bound[0] + bound[1]
+    developed = utility.ground.Ground(plans[0].setting, 1, replace(source, development=True))
+    assert utility.cells.bound_to(cells[0], developed) != bound[0]  # of equal settings
 
 
 def test_every_setting_has_a_budget_that_fits(utility: Any, tmp_path: Path) -> None:
