@@ -61,6 +61,7 @@ def of_cells(found: Measured, settings: tuple[Setting, ...], *, smoke: bool) -> 
     shown["Frechet distance in a fixed classifier's features"] = tables.distances(found, main)
     shown["denoising error on held-out images"] = tables.denoising(found, main)
     shown |= {**tables.costs(found, main), "seeds measured": tables.seeds(found, main)}
+    shown["not measured"] = tables.missing(found, main)
     kept = {name: rows for name, rows in shown.items() if rows}
     if smoke:
         reason = "smoke: cells of the table do not fit into its minute"

@@ -39,7 +39,7 @@ def text(
     parts = [
         "# Results of `python -m benchmarks utility`",
         "Written by the benchmark, not by hand. The winner of each row is bold, whoever it is; "
-        "real data is no candidate. A dash was not measured; the table of seeds says why. "
+        "real data is no candidate. A dash was not measured; a table below says why. "
         "Classifiers are trained on synthetic rows alone and tested on real rows that no silo "
         "trained on.",
         _provenance(found),

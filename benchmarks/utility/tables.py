@@ -103,14 +103,26 @@ def costs(found: Measured, settings: Sequence[Setting]) -> dict[str, list[Row]]:
 
 
 def seeds(found: Measured, settings: Sequence[Setting]) -> list[Row]:
-    """Return how often each cell was measured, and why it was not."""
+    """Return how often each cell was measured."""
+    return [
+        {"setting": setting.title}
+        | {known.title: len(found.of(setting, c)) or None for c, known in COLUMNS.items()}
+        for setting in settings
+    ]
+
+
+def missing(found: Measured, settings: Sequence[Setting]) -> list[Row]:
+    """Return why cells have no figure: a row per setting and reason."""
     rows = []
     for setting in settings:
-        row: Row = {"setting": setting.title}
+        told: dict[str, list[str]] = {}
         for column, known in COLUMNS.items():
-            count = len(found.of(setting, column))
-            row[known.title] = count or found.reason(setting, column)
-        rows.append(row)
+            if not found.of(setting, column):
+                told.setdefault(found.reason(setting, column), []).append(known.title)
+        rows += [
+            {"setting": setting.title, "columns": ", ".join(titles), "reason": reason}
+            for reason, titles in told.items()
+        ]
     return rows
 
 
