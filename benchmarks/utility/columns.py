@@ -10,23 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.utility import marginals
+from benchmarks.utility import marginals, payload
 from benchmarks.utility.ground import Ground
 from benchmarks.utility.settings import ALONE, BASE, OURS, REAL, UNION
 from dpfedsyn import baselines
-from dpfedsyn.comparison import (
-    BASELINES,
-    CLASS_GAUSSIANS,
-    FURTHER,
-    Baseline,
-    embedding,
-    learning,
-)
+from dpfedsyn.comparison import BASELINES, CLASS_GAUSSIANS, FURTHER, Baseline
 from dpfedsyn.data import Synthetic
 from dpfedsyn.evaluation import claims
 from dpfedsyn.evaluation.setting import pooled
 from dpfedsyn.metrics.traffic import NUMBER
-from dpfedsyn.moments import query_of
 from dpfedsyn.weights import draw_silos
 
 Labels = NDArray[np.int64]
@@ -81,8 +73,7 @@ def union(ground: Ground) -> Made:
     made = c.encoder.decode(x.astype(np.float32), y)
     seconds = run.training + time.process_time() - began
     claim = claims.of_models(c)
-    sent = _bytes_of_rows(ground, len(y)) / len(c.config.silos)
-    return _made([made], seconds, sent, _worst(claim))
+    return _made([made], seconds, payload.share_of_rows(ground), _worst(claim))
 
 
 def alone(ground: Ground) -> Made:
@@ -105,7 +96,7 @@ def real(ground: Ground) -> Made:
     """Real training rows of all silos together, as many as the others have synthetic ones."""
     whole = pooled(ground.parts[0])
     chosen = ground.generator("real").permutation(len(whole))[: ground.rows]
-    sent = _bytes_of_rows(ground, len(whole)) / len(ground.config.silos)
+    sent = payload.records(ground)
     return Made(((whole.plain[chosen], whole.y[chosen]),), {}, 0.0, sent, None)
 
 
@@ -119,8 +110,7 @@ def trained(key: str) -> Callable[[Ground], Made]:
         made = c.encoder.decode(x.astype(np.float32), labels)
         seconds = time.process_time() - began
         claim = claims.of_baseline(c, baseline)
-        sent = SENT[key](ground)
-        return _made([made], seconds, sent, _worst(claim))
+        return _made([made], seconds, payload.OF[key](ground), _worst(claim))
 
     return make
 
@@ -128,8 +118,8 @@ def trained(key: str) -> Callable[[Ground], Made]:
 def mst(ground: Ground) -> Made:
     """MST of the package `mbi` on pooled records; raises `NotMeasured` where it is absent."""
     found = marginals.mst(ground)
-    sent = _bytes_of_rows(ground, len(pooled(ground.parts[0]))) / len(ground.config.silos)
-    return _made([found.made], found.seconds, sent, ground.config.privacy.epsilon)
+    epsilon = min(map(ground.config.epsilon, ground.config.silos))
+    return _made([found.made], found.seconds, payload.records(ground), epsilon)
 
 
 def _known(key: str) -> Baseline:
@@ -144,54 +134,6 @@ def _made(tables: list[Synthetic], seconds: float, sent: float, epsilon: float |
 def _worst(claim: Mapping[str, Any] | None) -> float | None:
     return None if claim is None else max(claim["epsilon"].values())
 
-
-def _bytes_of_rows(ground: Ground, rows: int) -> float:
-    """Rows as they are stored: a byte a pixel, or float32 per coordinate; and a label's byte."""
-    if ground.shape is not None:
-        return rows * (ground.shape[0] * ground.shape[1] + 1.0)
-    return rows * (NUMBER * ground.plan.encoder.dimension + 1.0)
-
-
-def _moments(ground: Ground) -> float:
-    query = query_of(ground.plan.dimension, ground.plan.classes, ground.config.base)
-    means = query.label_length if query.residual_radius else 0
-    return float(NUMBER * (ground.plan.classes + means + query.length))
-
-
-def _uploads(ground: Ground) -> float:
-    c = ground.comparison
-    size = learning.architecture(c).size
-    rounds = min(c.config.train.steps, c.fedavg_rounds)
-    return float(NUMBER * (ground.plan.classes + rounds * size))
-
-
-def _paper(ground: Ground) -> float:
-    c, most = ground.comparison, _known("paper").most_rows or ground.rows
-    rounds = c.paper.levels * c.paper.steps_per_level
-    return float(NUMBER * rounds * min(ground.rows, most) * (ground.plan.dimension + 1))
-
-
-def _share_of_rows(ground: Ground) -> float:
-    return _bytes_of_rows(ground, ground.rows) / len(ground.config.silos)
-
-
-def _records(ground: Ground) -> float:
-    return _bytes_of_rows(ground, len(pooled(ground.parts[0]))) / len(ground.config.silos)
-
-
-def _embedding(ground: Ground) -> float:
-    return float(NUMBER * ground.plan.classes * (1 + 2 * embedding.FREQUENCIES))
-
-
-SENT: Mapping[str, Callable[[Ground], float]] = {
-    BASE: _moments,
-    "networks": _share_of_rows,
-    "paper": _paper,
-    "fedavg": _uploads,
-    "embedding": _embedding,
-    "pooled": _records,
-}
-"""Bytes that a silo would send: what the server needs of it, as float32 or as rows."""
 
 COLUMNS: Mapping[str, Column] = {
     OURS: Column("ours", "A whole run by preset `best`.", ours),
