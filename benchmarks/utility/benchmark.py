@@ -63,10 +63,11 @@ def of_cells(found: Measured, settings: tuple[Setting, ...], *, smoke: bool) -> 
     shown |= {**tables.costs(found, main), "seeds measured": tables.seeds(found, main)}
     shown["not measured"] = tables.missing(found, main)
     kept = {name: rows for name, rows in shown.items() if rows}
+    versions = {k: v for result in found.results.values() for k, v in result["versions"].items()}
     if smoke:
         reason = "smoke: cells of the table do not fit into its minute"
         found = Measured({}, {cell: reason for cell in cells.ordered((*SETTINGS, *ROUNDS))})
-    return Figures(targets.of_cells(found), kept)
+    return Figures(targets.of_cells(found), kept, versions=versions)
 
 
 def _timed(records: Source, *, smoke: bool) -> Figures:
@@ -102,7 +103,9 @@ def _folder(smoke: bool, development: bool) -> Iterator[Path]:
 
 
 def _joined(first: Figures, second: Figures) -> Figures:
-    return Figures({**first.targets, **second.targets}, {**first.tables, **second.tables})
+    versions = {**first.versions, **second.versions}
+    shown = {**first.tables, **second.tables}
+    return Figures({**first.targets, **second.targets}, shown, versions=versions)
 
 
 def _noted(figures: Figures, part: str) -> Figures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Made:
     Attributes:
         tables: (plain (n, p), y (n,)) each; the mean score counts. files: of the first.
         seconds: processor seconds. sent: bytes of the mean silo. epsilon: the worst silo's.
+        versions: of packages in another interpreter.
     """
 
     tables: tuple[tuple[NDArray[np.float32], Labels], ...]
@@ -40,6 +41,7 @@ class Made:
     seconds: float
     sent: float
     epsilon: float | None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def mst(ground: Ground) -> Made:
     """MST of the package `mbi` on pooled records; raises `NotMeasured` where it is absent."""
     found = marginals.mst(ground)
     epsilon = min(map(ground.config.epsilon, ground.config.silos))
-    return _made([found.made], found.seconds, payload.records(ground), epsilon)
+    made = _made([found.made], found.seconds, payload.records(ground), epsilon)
+    return replace(made, versions={"mbi": found.version})
 
 
 def _known(key: str) -> Baseline:

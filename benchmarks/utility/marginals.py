@@ -39,10 +39,11 @@ class NotMeasured(Exception):  # noqa: N818
 
 @dataclass(frozen=True, eq=False)
 class Marginals:
-    """Rows that were made, and processor seconds of the process that made them."""
+    """Rows that were made, processor seconds of the process that made them, and mbi's version."""
 
     made: Synthetic
     seconds: float
+    version: str
 
 
 def mst(ground: Ground) -> Marginals:
@@ -71,7 +72,7 @@ def mst(ground: Ground) -> Marginals:
     rows = np.array(found["codes"], dtype=np.int64)
     table = frame(rows, encoder.schema, ground.generator("bins"))
     x, y = encoder.encode(table)
-    return Marginals(Synthetic(x, y, x, {}, table), seconds)
+    return Marginals(Synthetic(x, y, x, {}, table), seconds, found["version"])
 
 
 def _ask(question: str) -> dict[str, Any]:

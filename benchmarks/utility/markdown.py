@@ -42,7 +42,7 @@ def text(
         "real data is no candidate. A dash was not measured; a table below says why. "
         "Classifiers are trained on synthetic rows alone and tested on real rows that no silo "
         "trained on.",
-        _provenance(found),
+        _provenance(figures, found),
         *_columns(),
         *(f"## {name}\n\n{table(rows)}" for name, rows in figures.tables.items() if rows),
         "## Targets",
@@ -53,9 +53,9 @@ def text(
     return "\n\n".join(parts) + "\n"
 
 
-def _provenance(found: Measured) -> str:
+def _provenance(figures: Figures, found: Measured) -> str:
     commits = sorted({result["commit"] for result in found.results.values()})
-    versions = machine.versions()
+    versions = machine.versions() | dict(figures.versions)
     where = machine.machine()
     lines = [
         ("command", f"`{COMMAND}`"),

@@ -46,6 +46,7 @@ def score(made: Made, ground: Ground) -> dict[str, Any]:
         "rows": len(made.tables[0][1]),
         "epsilon": made.epsilon,
         "bytes": made.sent,
+        "versions": dict(made.versions),
         "seconds": {"make": made.seconds, "score": time.process_time() - began},
     }
 

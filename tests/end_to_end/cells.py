@@ -26,6 +26,7 @@ def result(seed: int = 1, frechet: float | None = 2.0, **scores: float) -> dict[
     return {
         "seed": seed, "commit": "abc", "accuracy": known, "auc": known, "frechet": frechet,
         "bytes": 10.0, "seconds": {"make": 1.0, "score": 2.0}, "epsilon": 1.0, "rows": 5,
+        "versions": {"mbi": "2.0.0"},
     }  # fmt: skip
 
 

@@ -125,7 +125,14 @@ def test_the_results_file_says_what_was_measured_and_nothing_else(
     (pictures / "pictures" / "a-ours.png").write_bytes(b"")
     utility.markdown.write(path, figures, found, (setting,), pictures)
     text = path.read_text(encoding="utf-8")
-    for part in ("python -m benchmarks utility --json", "`abc`", "cores", "torch", "**0.95**"):
+    for part in (
+        "python -m benchmarks utility --json",
+        "`abc`",
+        "cores",
+        "torch",
+        "mbi 2.0.0",
+        "**0.95**",
+    ):
         assert part in text, part
     assert "### pooled" in text
     assert f"{setting.title}: 0.950 against 0.900 (accuracy of the CNN, mean of 1 and 1)" in text
