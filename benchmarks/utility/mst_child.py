@@ -44,7 +44,6 @@ def mst(codes: Any, sizes: Sequence[int], *, rho: float, rows: int, seed: int) -
     import mbi
 
     rng = np.random.default_rng(seed)
-    np.random.seed(seed)  # mbi draws its records from the global generator
     names = [str(k) for k in range(len(sizes))]
     domain = mbi.Domain(names, list(sizes))
     data = mbi.Dataset(dict(zip(names, codes.T, strict=True)), domain)
@@ -56,8 +55,32 @@ def mst(codes: Any, sizes: Sequence[int], *, rho: float, rows: int, seed: int) -
     sigma = math.sqrt(len(pairs) / (2.0 * rho / 3.0))
     measured += [_measured(mbi, data, pair, sigma, rng) for pair in pairs]
     model = mbi.estimation.MirrorDescent().estimate(domain, measured, total, iters=ITERATIONS)
-    made = model.synthetic_data(rows).to_dict()
-    return np.stack([np.asarray(made[name]) for name in names], axis=1).astype(np.int64)
+    return _drawn(model, pairs, names, rows, rng)
+
+
+def _drawn(
+    model: Any, pairs: Sequence[tuple[str, str]], names: Sequence[str], rows: int, rng: Any
+) -> Any:
+    """Draw rows along the tree, each column given its parent (mbi's own draws have no seed)."""
+    codes = np.zeros((rows, len(names)), dtype=np.int64)
+    codes[:, 0] = rng.choice(len(_law(model, (names[0],))), rows, p=_law(model, (names[0],)))
+    known = {names[0]}
+    while len(known) < len(names):
+        parent, child = next(
+            (a, b) for pair in pairs for a, b in (pair, pair[::-1]) if a in known and b not in known
+        )
+        joint = _law(model, (parent, child))
+        for value in np.unique(codes[:, int(parent)]):
+            own = codes[:, int(parent)] == value
+            law = joint[value] if joint[value].sum() > 0.0 else joint.sum(axis=0)
+            codes[own, int(child)] = rng.choice(len(law), own.sum(), p=law / law.sum())
+        known.add(child)
+    return codes
+
+
+def _law(model: Any, columns: tuple[str, ...]) -> Any:
+    counts = np.maximum(np.asarray(model.project(columns).datavector(flatten=False)), 0.0)
+    return counts / counts.sum()
 
 
 def _measured(mbi: Any, data: Any, clique: tuple[str, ...], sigma: float, rng: Any) -> Any:
