@@ -15,8 +15,10 @@ from rich.table import Table as RichTable
 
 from benchmarks import machine
 
+Row = dict[str, Any]
 Table = Sequence[Mapping[str, Any]]
 
+WINNER = "winner"  # a row's key for the column that won it: shown by its bold type alone
 ERROR = "+- "  # before a column's name: its standard error, shown in the same cell
 WIDTH = 130
 
@@ -54,6 +56,8 @@ class Target:
 @dataclass(frozen=True)
 class Figures:
     """All that one benchmark found; a table is a list of rows, column by column.
+
+    A row may name the column that won it under `WINNER`.
 
     Attributes:
         versions: of what ran in another interpreter than this one.
@@ -104,17 +108,27 @@ def _line(name: str, target: Target) -> dict[str, Any]:
 
 
 def _print(console: Console, title: str, rows: Table) -> None:
-    columns = [key for key in dict.fromkeys(k for row in rows for k in row) if ERROR not in key]
+    columns = columns_of(rows)
     table = RichTable(title=title, title_justify="left", box=box.SIMPLE)
     for column in columns:
         words = any(isinstance(row.get(column), str) for row in rows)
         table.add_column(column, justify="left" if words else "right")
     for row in rows:
-        table.add_row(*(_cell(row.get(c), row.get(f"{ERROR}{c}")) for c in columns))
+        cells = (escape(cell(row.get(c), row.get(f"{ERROR}{c}"))) for c in columns)
+        bold = (f"[bold]{text}[/]" if row.get(WINNER) == c else text
+                for c, text in zip(columns, cells, strict=True))  # fmt: skip
+        table.add_row(*bold)
     console.print(table)
 
 
-def _cell(value: Any, error: float | None) -> str:
+def columns_of(rows: Table) -> list[str]:
+    """Return the columns that are shown, in the order in which they first occur."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if ERROR not in key and key != WINNER]
+
+
+def cell(value: Any, error: float | None = None) -> str:
+    """Return a value as it is shown, with its standard error where there is one."""
     text = _text(value)
     return text if error is None else f"{text} {ERROR}{error:.2g}"
 
@@ -127,4 +141,4 @@ def _text(value: Any) -> str:
             return "yes" if value else "no"
         case float():
             return f"{value:.4g}"
-    return escape(str(value))
+    return str(value)

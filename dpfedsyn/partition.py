@@ -1,4 +1,4 @@
-"""Divide one data set over simulated silos: by column, Dirichlet, label shards or a power law.
+"""Divide one data set over simulated silos: by column, Dirichlet, shards, pairs or a power law.
 
 A simulation stands for a federation that exists: who owns which record is taken as given, so the
 division may look at all records at once. Everything here is a function of the labels, the settings
@@ -31,7 +31,8 @@ def divide(
     Every record belongs to one silo at most, and with `size` = 0 to exactly one.
 
     Raises:
-        DataError: there are fewer records than the silos are to hold.
+        DataError: there are fewer records than the silos are to hold, or the kind does not fit
+            the labels.
     """
     rng = np.random.Generator(np.random.Philox(settings.seed))
     if settings.kind == "column":
@@ -43,6 +44,8 @@ def divide(
             owner[used] = dirichlet(labels[used], settings.silos, settings.alpha, rng)
         case "shards":
             owner[used] = shards(labels[used], settings.silos, settings.shards, rng)
+        case "pairs":
+            owner[used] = pairs(labels[used], settings.silos, rng)
         case _:
             sizes = power_law(len(used), settings.silos, settings.exponent)
             owner[used] = rng.permutation(np.repeat(np.arange(settings.silos), sizes))
@@ -108,6 +111,29 @@ def shards(labels: Labels, silos: int, per_silo: int, rng: np.random.Generator) 
     owner = np.empty(len(labels), dtype=np.int64)
     for silo, rows in zip(owners, np.array_split(order, silos * per_silo), strict=True):
         owner[rows] = silo
+    return owner
+
+
+def pairs(labels: Labels, silos: int, rng: np.random.Generator) -> Labels:
+    """Two labels a silo: silo i holds a random half of label i and one of label i + 1 (mod silos).
+
+    Labels are counted in rising order; of an odd number of records silo i gets one more.
+
+    Raises:
+        DataError: there are not as many silos as labels, or fewer than three of them.
+    """
+    known, places = np.unique(labels, return_inverse=True)
+    if silos != len(known) or silos < 3:
+        raise DataError(
+            f"partition: kind 'pairs' gives every silo two labels and every label two silos, but "
+            f"there are {silos} silos and {len(known)} labels, so nothing was divided; set "
+            "partition.silos to the number of labels, at least 3"
+        )
+    owner = np.empty(len(labels), dtype=np.int64)
+    for place in range(silos):
+        rows = rng.permutation(np.flatnonzero(places == place))
+        half = -(-len(rows) // 2)
+        owner[rows[:half]], owner[rows[half:]] = place, (place - 1) % silos
     return owner
 
 

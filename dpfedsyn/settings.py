@@ -82,8 +82,10 @@ class DataSettings:
 class PartitionSettings:
     """How one file is divided over simulated silos; seeded and recorded in the run folder."""
 
-    kind: str = _setting("dirichlet", _one_of("column", "dirichlet", "shards", "power-law"))
-    silos: int = _setting(4, _in(1, 1000))
+    kind: str = _setting(
+        "dirichlet", _one_of("column", "dirichlet", "shards", "pairs", "power-law")
+    )
+    silos: int = _setting(4, _in(1, 1000))  # pairs: as many as there are labels
     names: tuple[str, ...] = ()  # column: the values that own a silo each, in order
     column: str = ""  # column: whose values they are; of images "label"
     alpha: float = _setting(0.5, _POSITIVE)  # dirichlet: small is skewed

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,12 @@ class Process:
     memory_mib: float
 
 
-def measure(example: str = "hospitals") -> Process:
+def measure(example: str = "hospitals", overrides: Sequence[str] = ()) -> Process:
     """Run an embedded example once, report and tables included, on at most two cores."""
     with tempfile.TemporaryDirectory(prefix="process-") as folder:
         command = [sys.executable, "-m", "dpfedsyn", "run", example]
         command += ["--out", str(Path(folder) / "run")]
+        command += [part for override in overrides for part in ("--set", override)]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         began = time.perf_counter()
         with _two_cores():

@@ -22,6 +22,7 @@ from benchmarks.kept import read_or_make
 from benchmarks.record import ERROR
 from dpfedsyn import __version__, config
 from dpfedsyn import run as runner
+from dpfedsyn.metrics import convolutional
 from dpfedsyn.settings import Config
 
 CLASSIFIERS = ("logistic", "mlp", "cnn")
@@ -76,9 +77,13 @@ def measure(
 
 
 def bound_to(loaded: Config) -> str:
-    """Return what a kept result belongs to: version and settings, wherever the records lie."""
+    """Return what a kept result belongs to: version and settings, wherever the records lie.
+
+    The recipe of the convolutional classifier, which no configuration names, is part of it.
+    """
     anywhere = replace(loaded, data=replace(loaded.data, folder=""))
-    return f"{__version__}\n{config.dump(anywhere)}"
+    recipe = f"{convolutional.LEARNING_RATE} to 0, decay {convolutional.WEIGHT_DECAY}"
+    return f"{__version__}\n{recipe}\n{config.dump(anywhere)}"
 
 
 def _one(

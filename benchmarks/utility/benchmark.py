@@ -1,77 +1,112 @@
-"""What synthetic images are worth, and what holds when silos differ or leave.
+"""What synthetic rows are worth beside what else could be made of the same records and budgets.
 
-Digits with privacy, MNIST in the authors' setting without, shares of four disjoint silos, silos
-that leave, bytes sent. Each split is a whole run with fresh noise. MNIST is read from the folder
+Cells first (see `cells` for their order): settings of the table, columns side by side. Then what
+`examples` measures in whole runs of the embedded examples. MNIST is read from the folder
 `shared/data/mnist` beside the project; without it those figures are not measured, and say so.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.record import Figures, Table, Target, say
-from benchmarks.run import process, splits
-from benchmarks.utility import dropout, images, shares, traffic
+from benchmarks.run import process
+from benchmarks.utility import cells, examples, markdown, provided, tables, targets
+from benchmarks.utility.cells import Measured
+from benchmarks.utility.settings import ROUNDS, SETTINGS, SMOKE, WHOLE_MNIST, Setting
+from benchmarks.utility.source import MNIST, Source, source
 
 RESULTS = Path(__file__).parents[1] / "results" / "utility"
-MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
-FEW = (
-    "answers.rows=200",
-    "train.steps=4",
-    "sampler.levels=3",
-    "sampler.steps_per_level=1",
-    "best.levels=3",
-    "evaluate.baselines=[]",
-)
-PASSES = ("default", "best")
-SECONDS = 180.0  # of a whole run of the digits
+DEVELOPMENT = Path(__file__).parents[2] / "runs" / "benchmark-development"
+HOURS = 4.5  # of cells; whole runs of the examples take an hour and a half beside them
+MINUTES = 15.0  # of a whole run on MNIST, 10 x 6,000, epsilon 1, 20,000 images
+NOTE = "Accuracies on real rows that no silo trained on; {part}."
 
 
-def measure(*, smoke: bool) -> Figures:
-    """Return the figures; `smoke` takes a minute: one small run, no targets measured."""
-    kept = tempfile.TemporaryDirectory(prefix="utility-") if smoke else nullcontext(str(RESULTS))
-    with kept as folder:
-        names, overrides = (("dev-smoke",), FEW) if smoke else (splits.SPLITS, ())
-        there = not smoke and MNIST.is_dir()
-        digits = images.digits(names, Path(folder) / "digits", overrides, say)
-        mnist = images.mnist(MNIST, Path(folder) / "mnist", say) if there else None
-        lost = dropout.measure(MNIST, Path(folder) / "dropout", say) if there else None
-        silo_shares = shares.measure(Path(folder) / "shares", MNIST, say, smoke=smoke)
-    unmeasured = "smoke: one small run" if smoke else None
-    absent = unmeasured or f"no MNIST: there is no folder {MNIST.parent.name}/{MNIST.name}"
-    tables: dict[str, Table] = {
-        "digits, epsilon 10 per silo": splits.utility(digits),
-        "digits, classifiers with short training": images.short_table(digits),
-    }
-    if mnist is not None:
-        tables["MNIST, no privacy"] = [*splits.utility(mnist), images.published()]
-    if lost is not None:
-        tables["MNIST, silos that leave"] = dropout.table(lost)
-    runs = {f"digits, {name}": (digits, name) for name in PASSES} | {"MNIST": (mnist, "best")}
-    tables["bytes sent"] = traffic.table(runs)
-    targets = {
-        f"digits_{name}_{model}{kind}": measured(digits, name, model, unmeasured)
-        for kind, measured in (("", images.behind), ("_short", images.behind_short))
-        for name in PASSES
-        for model in images.MODELS
-    }
-    targets |= {f"mnist_best_{m}": images.accuracy(mnist, m, absent) for m in images.WANTED}
-    targets["silo_shares"], tables["shares of four disjoint silos"] = silo_shares
-    targets["silos_lost"] = dropout.target(lost, absent)
-    targets["bytes_ratio"] = traffic.target(mnist, absent)
-    targets["digits_seconds"] = _seconds(smoke, say)
-    return Figures(targets, tables, ("Accuracies on real rows that no silo trained on.",))
+def measure(
+    *, smoke: bool, hours: float = HOURS, development: bool = False, only: str = ""
+) -> Figures:
+    """Return the figures.
+
+    Args:
+        smoke: a minute: small runs, no targets measured. hours: no cell is begun after so long.
+        development: cells alone, on development splits; test parts are not read.
+        only: part of the names of cells to make; others are read back where they are kept, and
+            nothing but cells is measured.
+    """
+    with (
+        _folder(smoke, development) as folder,
+        tempfile.TemporaryDirectory() as scratch,
+        source(MNIST, Path(scratch), development=development) as records,
+    ):
+        settings: tuple[Setting, ...] = SMOKE if smoke else (*SETTINGS, *ROUNDS)
+        found = cells.measure(settings, records, folder / "cells", say, hours=hours, only=only)
+        shown = of_cells(found, settings, smoke=smoke)
+        if development or only:
+            return _noted(shown, "development splits" if development else "test parts")
+        whole = _joined(shown, examples.measure(MNIST, folder, say, smoke=smoke))
+        whole = _joined(whole, _timed(records, smoke=smoke))
+    if not smoke:
+        markdown.write(markdown.PATH, whole, found, SETTINGS, RESULTS / "cells")
+    return _noted(whole, "test parts")
 
 
-def _seconds(smoke: bool, say: Callable[[str], None]) -> Target:
-    """How long `dpfedsyn run digits` takes with every baseline."""
+def of_cells(found: Measured, settings: tuple[Setting, ...], *, smoke: bool) -> Figures:
+    """Return targets and tables of cells."""
+    main = tuple(setting for setting in settings if setting not in ROUNDS)
+    shown: dict[str, Table] = {**tables.scores(found, main)}
+    shown["Frechet distance in a fixed classifier's features"] = tables.distances(found, main)
+    shown["denoising error on held-out images"] = tables.denoising(found, main)
+    shown |= {**tables.costs(found, main), "seeds measured": tables.seeds(found, main)}
+    shown["not measured"] = tables.missing(found, main)
+    kept = {name: rows for name, rows in shown.items() if rows}
+    versions = {k: v for result in found.results.values() for k, v in result["versions"].items()}
+    if smoke:
+        reason = "smoke: cells of the table do not fit into its minute"
+        found = Measured({}, {cell: reason for cell in cells.ordered((*SETTINGS, *ROUNDS))})
+    return Figures(targets.of_cells(found), kept, versions=versions)
+
+
+def _timed(records: Source, *, smoke: bool) -> Figures:
+    """Measure what a private step costs, and how long a whole run on MNIST takes."""
+    step, table = provided.step(smoke=smoke)
     if smoke:
         reason = "smoke: a whole run does not fit into its minute"
-        return Target(None, SECONDS, at_least=False, reason=reason)
-    say("dpfedsyn run digits, whole process")
-    found = process.measure("digits")
-    reason = f"one process on {process.CORES} cores, report and every baseline included"
-    return Target(found.wall, SECONDS, at_least=False, reason=reason)
+        minutes = Target(None, MINUTES, at_least=False, reason=reason)
+    elif records.folder is None:
+        reason = "no MNIST: there is no folder shared/data/mnist"
+        minutes = Target(None, MINUTES, at_least=False, reason=reason)
+    else:
+        say(f"dpfedsyn run mnist ({WHOLE_MNIST.title}), whole process")
+        overrides = (*WHOLE_MNIST.overrides, f'data.folder="{records.folder}"', "preset=best")
+        taken = process.measure("mnist", (*overrides, "evaluate.enabled=false"))
+        reason = (
+            f"one process on {process.CORES} cores, report included, without evaluation; "
+            f"{taken.processor / 60:.1f} processor minutes, {taken.memory_mib:.0f} MiB"
+        )
+        minutes = Target(taken.wall / 60.0, MINUTES, at_least=False, reason=reason)
+    shown: dict[str, Table] = {"a private step beside a plain one": table} if table else {}
+    return Figures({"private_step_ratio": step, "mnist_run_minutes": minutes}, shown)
+
+
+@contextmanager
+def _folder(smoke: bool, development: bool) -> Iterator[Path]:
+    """Where results are kept: nowhere after a smoke run."""
+    if smoke:
+        with tempfile.TemporaryDirectory(prefix="utility-") as folder:
+            yield Path(folder)
+    else:
+        yield DEVELOPMENT if development else RESULTS
+
+
+def _joined(first: Figures, second: Figures) -> Figures:
+    versions = {**first.versions, **second.versions}
+    shown = {**first.tables, **second.tables}
+    return Figures({**first.targets, **second.targets}, shown, versions=versions)
+
+
+def _noted(figures: Figures, part: str) -> Figures:
+    return Figures(figures.targets, figures.tables, (NOTE.format(part=part),), figures.versions)

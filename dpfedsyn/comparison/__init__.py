@@ -14,12 +14,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn.comparison import methods, spending
+from dpfedsyn.comparison import embedding, methods, spending
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.settings import SiloSettings
 
-__all__ = ["BASELINES", "CLASS_GAUSSIANS", "Baseline", "Comparison", "comparisons"]
+__all__ = ["BASELINES", "CLASS_GAUSSIANS", "FURTHER", "Baseline", "Comparison", "comparisons"]
 
 Array = NDArray[np.float64]
 Sample = Callable[[NDArray[np.int64], np.random.Generator], Array]
@@ -78,6 +78,23 @@ BASELINES: Mapping[str, Baseline] = {
         untuned=True,
     ),
 }
+
+FURTHER: Mapping[str, Baseline] = {
+    "networks": Baseline(
+        "networks without a base",
+        methods.networks_alone,
+        lambda c, silo: spending.fedavg(c.config, silo, c.budgets[silo.name]),
+        lambda c: len(c.config.silos),
+        untuned=True,
+    ),
+    "embedding": Baseline(
+        "summed noisy mean embedding",
+        embedding.mean_embedding,
+        lambda c, silo: spending.embedding(c.config, silo, c.budgets[silo.name]),
+        lambda c: len(c.config.silos) + embedding.STEPS // embedding.STEPS_TOLD_AT_ONCE,
+    ),
+}
+"""Baselines that a run's own evaluation leaves out: a benchmark makes them."""
 
 
 def comparisons(

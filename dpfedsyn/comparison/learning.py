@@ -48,7 +48,7 @@ def noisy_counts(
     if spent.counts is None:
         return label_counts(records.y, c.classes), 0.0
     std = spent.counts.noise_multiplier * counts_sensitivity(Adjacency(c.config.privacy.adjacency))
-    return _noisy(std, c.key("counts", *purpose), partial(count_points, records.y, c.classes))
+    return noisy(std, c.key("counts", *purpose), partial(count_points, records.y, c.classes))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Pooled:
             return [(exact(), 0.0)]
         adjacency = Adjacency(self.comparison.config.privacy.adjacency)
         std = event.noise_multiplier * self.query.sensitivity(adjacency)
-        return [_noisy(std, self.comparison.key(kind, *self.purpose), points)]
+        return [noisy(std, self.comparison.key(kind, *self.purpose), points)]
 
 
 def one_gaussian(c: Comparison) -> BaseSettings:
@@ -132,9 +132,6 @@ def model(
     *purpose: str,
 ) -> Denoiser:
     """Return a network trained on the base's residuals: by DP-SGD, or without noise."""
-    if c.config.network.kind == "none":
-        nothing = NoNetwork(c.encoder.dimension)
-        return Denoiser(base, nothing, c.config.network, c.device)
     if c.private:
         state = start(c, *purpose)
         steps = c.config.train.steps
@@ -195,6 +192,11 @@ def block(
     )
 
 
+def base_alone(c: Comparison, base: Base) -> Denoiser:
+    """Return a base without a network."""
+    return Denoiser(base, NoNetwork(c.encoder.dimension), c.config.network, c.device)
+
+
 def denoiser(c: Comparison, base: Base, arrays: Arrays) -> Denoiser:
     """Return base and network together."""
     return Denoiser(base, architecture(c).with_weights(arrays), c.config.network, c.device)
@@ -213,7 +215,7 @@ def averaged(parameters: Sequence[Arrays], shares: Array) -> Arrays:
     }
 
 
-def _noisy(std: float, key: bytes, summed: Callable[[float], Points]) -> tuple[Array, float]:
+def noisy(std: float, key: bytes, summed: Callable[[float], Points]) -> tuple[Array, float]:
     """Return sums on the lattice of this noise with it, in their own units, and its std."""
     lattice = sums_lattice(std)
     points = privatise(summed(lattice.spacing), lattice, key)

@@ -1,4 +1,4 @@
-"""The four trained baselines; each returns latent samples (N, d) for labels (N,).
+"""Trained baselines; each returns latent samples (N, d) for labels (N,).
 
 All read records and draw noise that anybody can repeat, so nothing here is released. In a real
 deployment each would be charged its `Spending`: the run's epsilon, delta, unit and adjacency.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn import sampler, schedule, weights
-from dpfedsyn.baselines import local_samples
+from dpfedsyn.baselines import local_samples, union
 from dpfedsyn.comparison import learning, spending
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.data import Records
@@ -75,7 +75,10 @@ def pooled(c: Comparison, on_step: OnStep, labels: Labels, rng: np.random.Genera
     whole = SiloSettings("pooled", "", reference_size=sum(silo.reference_size for silo in silos))
     spent = spending.pooled(c.config, c.budgets)
     base = learning.fitted_base(c, together, spent, c.config.base, "pooled")
-    model = learning.model(c, whole, together, base, spent, "pooled")
+    if c.config.network.kind == "none":
+        model = learning.base_alone(c, base)
+    else:
+        model = learning.model(c, whole, together, base, spent, "pooled")
     on_step()
     return local_samples(model, labels, c.encoder.dimension, rng)
 
@@ -115,6 +118,27 @@ def federated_average(c: Comparison, on_step: OnStep = lambda: None) -> Denoiser
         states = [replace(state, weights=parameters, average=average) for state in trained]
         on_step()
     return learning.denoiser(c, base, states[0].average)
+
+
+def networks_alone(
+    c: Comparison, on_step: OnStep, labels: Labels, rng: np.random.Generator
+) -> Array:
+    """Every silo's DP-SGD DDPM without a private base, and the union of what they generate.
+
+    The union is drawn by the noisy counts. Not released here; it would be charged counts and
+    DP-SGD.
+    """
+    base, models, counts, stds = learning.data_free_base(c), {}, [], []
+    for silo in c.config.silos:
+        spent = spending.fedavg(c.config, silo, c.budgets[silo.name])
+        records = c.records[silo.name]
+        found, std = learning.noisy_counts(c, records, spent, "networks", silo.name)
+        counts.append(found)
+        stds.append(std)
+        models[silo.name] = learning.model(c, silo, records, base, spent, "networks", silo.name)
+        on_step()
+    silos = weights.draw_silos(mixing_weights(np.stack(counts), np.array(stds)), labels, rng)
+    return union(models, silos, labels, c.encoder.dimension, rng)
 
 
 def literal_paper(

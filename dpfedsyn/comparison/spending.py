@@ -19,8 +19,9 @@ from accountants import (
     PoissonSampled,
     Repeated,
     calibrate,
+    gaussian,
 )
-from dpfedsyn.budget import NOISE_MULTIPLIERS, Budget, base_share, solve
+from dpfedsyn.budget import NOISE_MULTIPLIERS, ROUND_DOWN, Budget, base_share, solve
 from dpfedsyn.settings import Config, SiloSettings
 
 
@@ -33,10 +34,11 @@ class Spending:
     moments: Gaussian | None = None
     training: Repeated | None = None
     clusters: tuple[Gaussian, ...] = ()
+    embedding: Gaussian | None = None
 
     def claim(self) -> Composed:
         """The record-level claim."""
-        sums = (self.counts, self.means, self.moments, *self.clusters)
+        sums = (self.counts, self.means, self.moments, *self.clusters, self.embedding)
         events: tuple[Event | None, ...] = (*sums, self.training)
         return Composed(tuple(event for event in events if event is not None))
 
@@ -106,6 +108,17 @@ def literal_paper(config: Config, silo: SiloSettings) -> Spending:
     if config.train.method == "not-private":
         return NO_NOISE
     return _trained(config, silo, Spending())
+
+
+def embedding(config: Config, silo: SiloSettings, run: Budget) -> Spending:
+    """Counts as in the run; one Gaussian mechanism, of sensitivity 1, with all that is left."""
+    if config.train.method == "not-private":
+        return NO_NOISE
+    privacy = config.privacy
+    mu = gaussian.mu(config.epsilon(silo), privacy.delta) * ROUND_DOWN
+    left = mu * math.sqrt(1.0 - privacy.counts_share)
+    counts = _of_run(config, silo, run).counts
+    return Spending(counts=counts, embedding=Gaussian(1.0 / left))
 
 
 def _of_run(config: Config, silo: SiloSettings, run: Budget) -> Spending:

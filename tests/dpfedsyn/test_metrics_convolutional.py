@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from dpfedsyn.errors import DataError
 from dpfedsyn.metrics import convolutional
-from dpfedsyn.metrics.convolutional import HIDDEN, epochs, fit
+from dpfedsyn.metrics.convolutional import HIDDEN, LEARNING_RATE, epochs, fit, learning_rate
 
 Images = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -126,6 +126,29 @@ def test_label_that_training_lacks_has_probability_zero() -> None:
 def test_number_of_steps_depends_on_the_number_of_rows_alone() -> None:
     """At least 600 steps of 64 rows; 8 epochs between; about 3,000 steps for very many rows."""
     assert [epochs(rows) for rows in (1, 64, 65, 2000, 6400, 60_000)] == [600, 600, 300, 19, 8, 4]
+
+
+def test_the_learning_rate_falls_linearly_to_zero() -> None:
+    """Whole at the first step, half in the middle, 1/n of it at the last of n steps."""
+    rates = [learning_rate(step, 600) for step in range(600)]
+    assert (rates[0], rates[300]) == (LEARNING_RATE, LEARNING_RATE / 2)
+    assert rates[-1] == pytest.approx(LEARNING_RATE / 600)
+    assert np.diff(rates) == pytest.approx(-LEARNING_RATE / 600)
+
+
+@pytest.mark.usefixtures("short")
+def test_training_takes_every_step_at_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optimizer sees each rate of the schedule once, in order, and decays the weights."""
+    seen: list[tuple[float, float]] = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, closure: None = None) -> None:
+        seen.append((self.param_groups[0]["lr"], self.param_groups[0]["weight_decay"]))
+        step(self, closure)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    fit(*bars(100, 1, 8, 8), (8, 8), 2, seed=5)
+    assert seen == [(learning_rate(k, 12), convolutional.WEIGHT_DECAY) for k in range(12)]
 
 
 @pytest.mark.parametrize(

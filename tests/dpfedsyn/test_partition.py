@@ -104,6 +104,31 @@ def test_a_silo_of_shards_sees_few_labels() -> None:
     assert skew(owner, 4) > 0.4
 
 
+@given(st.integers(3, 8), st.integers(3, 40), st.integers(0, 99), st.booleans())
+def test_silos_of_pairs_hold_two_labels_and_half_of_each(
+    silos: int, each: int, seed: int, odd: bool
+) -> None:
+    """Silo i owns half of label i and half of label i + 1; nothing else, and nothing is left."""
+    labels = np.repeat(np.arange(silos) * 2 + 1, each + odd)  # labels need not be 0, 1, ...
+    labels = np.random.default_rng(seed).permutation(labels)
+    owner = partition.divide(labels, settings("pairs", silos=silos, seed=seed))
+    halves = {-(-(each + odd) // 2), (each + odd) // 2}
+    for silo in range(silos):
+        held, counts = np.unique(labels[owner == silo] // 2, return_counts=True)
+        assert set(held.tolist()) == {silo, (silo + 1) % silos}
+        assert set(counts.tolist()) <= halves
+    assert (owner >= 0).all()
+
+
+def test_pairs_are_a_random_half() -> None:
+    """Other seeds give other halves; the order of the records decides nothing."""
+    first, other = (partition.divide(TEN, settings("pairs", silos=10, seed=s)) for s in (1, 2))
+    assert not np.array_equal(first, other)
+    # 100 of the label's 200 are drawn: of its first 100 about 50 +- 3.5; seven of these apart.
+    assert 25 <= (first[:100] == 0).sum() <= 75
+    assert np.array_equal(np.bincount(first), np.full(10, 200))
+
+
 def test_sizes_follow_the_power_law() -> None:
     """Sizes in proportion to 1, 1/2, 1/3, 1/4; with exponent 0 all alike."""
     assert partition.power_law(2500, 4, 1.0).tolist() == [1200, 600, 400, 300]
@@ -125,9 +150,10 @@ def test_a_column_decides_who_owns_a_record() -> None:
         (settings("dirichlet", size=600, silos=4), "2400, the file has 2000"),
         (settings("column", names=("west",), column="c"), "no record has the value 'west'"),
         (settings("dirichlet", alpha=1e-3, silos=40), "raise alpha or lower silos"),
+        (settings("pairs", silos=4), "there are 4 silos and 10 labels"),
     ],
 )
 def test_what_cannot_be_divided_is_said(chosen: PartitionSettings, words: str) -> None:
-    """Too few records, a value of nobody, a skew that leaves silos empty."""
+    """Too few records, a value of nobody, a skew that leaves silos empty, labels without a pair."""
     with pytest.raises(DataError, match=words):
         partition.divide(TEN, chosen, ["x"] * len(TEN))

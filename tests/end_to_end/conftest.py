@@ -1,7 +1,9 @@
 """Fixtures of the end-to-end tests."""
 
 import importlib
-from types import ModuleType
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,3 +20,18 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
         return importlib.import_module(f"benchmarks.{name}")
 
     return load
+
+
+@pytest.fixture
+def utility(benchmark: Any) -> Any:
+    """Modules of the benchmark, by name."""
+    names = ("cells", "columns", "settings", "source", "tables", "targets", "markdown", "marginals",
+             "ground", "provided", "score", "benchmark")  # fmt: skip
+    return SimpleNamespace(**{name: benchmark(f"utility.{name}") for name in names})
+
+
+@pytest.fixture
+def records(utility: Any, tmp_path: Path) -> Iterator[Any]:
+    """Splits of the embedded examples to develop on; there is no MNIST."""
+    with utility.source.source(tmp_path / "nowhere", tmp_path, development=True) as found:
+        yield found

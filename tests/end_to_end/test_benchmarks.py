@@ -36,7 +36,7 @@ def test_the_record_says_where_it_was_measured(benchmark: Any, tmp_path: Path) -
 
 @pytest.mark.parametrize("file", ["run", "utility"])
 def test_the_stored_record_is_a_full_one(file: str) -> None:
-    """Every target of the full run has a value; a missed one stays in the file as missed."""
+    """A target of whole runs has a value, one of cells a value or a reason; missed ones stay."""
     stored = json.loads((ROOT / "benchmarks" / "results" / f"{file}.json").read_text())
     assert (stored["benchmark"], stored["smoke"]) == (file, False)
     wanted = {
@@ -48,10 +48,10 @@ def test_the_stored_record_is_a_full_one(file: str) -> None:
             "silo_shares", "silos_lost", "bytes_ratio", "digits_seconds",
         },
     }  # fmt: skip
-    assert set(stored["targets"]) == wanted[file]
-    for target in stored["targets"].values():
-        assert target["value"] is not None
-        assert target["met"] in (True, False)
+    assert set(stored["targets"]) >= wanted[file]
+    for name, target in stored["targets"].items():
+        assert target["value"] is not None or name not in wanted[file]
+        assert (target["met"] is None) == (target["value"] is None)
         assert target["reason"]
     of_splits = {"run": "utility on held-out real rows", "utility": "digits, epsilon 10 per silo"}
     assert {row["splits"] for row in stored["tables"][of_splits[file]]} == {10}
