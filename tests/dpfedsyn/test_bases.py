@@ -27,7 +27,14 @@ from dpfedsyn.mixture import MixtureBase
 from dpfedsyn.moments import MomentQuery, label_counts, query_of
 from dpfedsyn.pooling import pool
 from dpfedsyn.preparation import Preparation
-from dpfedsyn.settings import BaseSettings, Config, NetworkSettings, SiloSettings
+from dpfedsyn.settings import (
+    BaseSettings,
+    Config,
+    NetworkSettings,
+    PretrainSettings,
+    SiloSettings,
+)
+from dpfedsyn.start import pretrained
 
 CLASSES, DIMENSION = 3, 4
 SETTINGS = BaseSettings(
@@ -104,7 +111,8 @@ def test_without_noise_silos_together_are_one_silo_with_all_records(seed: int, s
 def test_every_question_is_made_of_answers_and_settings() -> None:
     """Guarantee of dpfedsyn.bases.bases: Post-processing: everything here, the questions
     included, is made of earlier answers and public settings. Other records behind the same answers
-    get the same questions and the same base."""
+    get the same questions and the same base. Guarantee of dpfedsyn.start.pretrained: A function of
+    the released base and public settings: bit-equal though every record has changed."""
 
     @dataclass
     class Frozen(Silos):
@@ -122,6 +130,30 @@ def test_every_question_is_made_of_answers_and_settings() -> None:
     for (kind, one), (_, two) in zip(first.asked, other.asked, strict=True):
         assert (one is None and two is None) or np.array_equal(one, two), kind
     assert np.array_equal(denoised(base), denoised(again))
+    settings = NetworkSettings(hidden=8)
+    config = Config("run", Path(), (SiloSettings("a", ""),), base=SETTINGS, network=settings)
+    config = replace(config, pretrain=PretrainSettings(steps=3, batch=16, rows=30))
+    encoder = Samples()
+    one, two = (pretrained(config, encoder, b, torch.device("cpu")) for b in (base, again))
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert one["output.weight"].any()
+
+
+@dataclass
+class Samples:
+    """An encoder of what is encoded already; it knows no record."""
+
+    dimension: int = DIMENSION
+    labels: tuple[str, ...] = ("a", "b", "c")
+    geometry: Any = None
+
+    @property
+    def still(self) -> Any:
+        return self
+
+    def decode(self, x: Array, y: Any) -> Any:
+        return SimpleNamespace(x=np.asarray(x, dtype=np.float32))
 
 
 def test_rounds_are_asked_as_often_as_progress_is_told() -> None:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import re
 import string
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,9 @@ def faults(folder: Path, text: str, *overrides: str) -> str:
 
 def test_every_example_loads_and_is_listed() -> None:
     """By name, with all paths there, ready to plan; MNIST asks for the folder of its files."""
-    assert configuration.examples() == ("answers-only", "digits", "hospitals", "mnist")
+    assert configuration.examples() == (
+        "answers-only", "digits", "hospitals", "mnist", "mnist-private",
+    )
     for name in ("answers-only", "digits", "hospitals"):
         config = configuration.load(name)
         assert config.name == name
@@ -430,3 +434,49 @@ def test_the_folder_of_anchors_is_stored_so_that_it_is_found_from_anywhere(ancho
     assert stored == "" if not anchors else Path(stored).is_absolute()
     assert "~" not in stored
     assert configuration.absolute(configuration.absolute(config)) == configuration.absolute(config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("base.clusters=3", "base.combine=pool"), "pooled silos have their own"),
+        (("base.combine=sum", "weights.source=public"), "how many records of a label"),
+        (("base.clusters=3", "base.combine=sum"), "directions of its own"),
+        (("pretrain.steps=5",), "samples of one released base train"),
+        (("pretrain.steps=5", "base.combine=sum", "network.kind=none"), "and a network.kind"),
+        (("train.method=ensemble", "weights.source=public", "base.combine=sum"), "release no sums"),
+    ],
+)
+def test_bases_that_cannot_be_made_are_faults(overrides: tuple[str, ...], words: str) -> None:
+    """Each says what is missing and names the setting that mends it."""
+    with pytest.raises(ConfigError, match=words):
+        configuration.load("hospitals", overrides)
+
+
+def test_a_preset_changes_whole_sections_and_set_has_the_last_word() -> None:
+    """[presets.best.base] is over [base], `--set` over both; other presets do not see it."""
+    default, best = (configuration.load("digits", [f"preset={p}"]) for p in ("default", "best"))
+    assert (default.base.combine, default.network.kind) == ("none", "mlp")
+    assert (best.base.combine, best.network.kind) == ("pool", "none")
+    assert best.base.clip_radius == default.base.clip_radius
+    asked = configuration.load("digits", ["base.combine=none", "preset=best"])
+    assert asked.base.combine == "none"
+    assert asked.network.kind == "none"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("[presets.bets.base]\ncombine = 'sum'", "presets.bets: "),
+        ("[presets]\nbest = 3", "presets.best: "),
+        ("[presets.best.base]\ncombin = 'sum'", "base.combin: no such key"),
+    ],
+)
+def test_faulty_presets_are_refused(table: str, words: str, tmp_path: Path) -> None:
+    """Unknown presets, values in place of sections, and unknown keys of a section."""
+    example = Path(str(files("dpfedsyn") / "examples/hospitals"))
+    text = (example / "config.toml").read_text(encoding="utf-8").split("[presets")[0]
+    text = text.replace('"schema.toml"', f'"{example / "schema.toml"}"')
+    text = text.replace('"data/', f'"{example}/data/').replace('"default"', '"best"')
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        configuration.load(written(tmp_path, text + table))

@@ -1,0 +1,114 @@
+"""A run whose silos release their sums: pretraining, networks, audits and refusals, on images."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accountants import Composed, Gaussian, epsilon
+from accountants.ledger import Ledger
+from dpfedsyn import config as configuration
+from dpfedsyn import keys
+from dpfedsyn import plan as planning
+from dpfedsyn import run as runner
+from dpfedsyn.audit.runs import audit
+
+SMALL = (
+    "preset=best",
+    "network.kind=unet",
+    "network.channels=8",
+    "network.highest_noise=3.0",
+    "base.combine=sum",
+    "base.label_share=1.0",
+    "base.clusters=2",
+    "base.cluster_axes=6",
+    "base.cluster_rounds=1",
+    "pretrain.steps=6",
+    "pretrain.rows=60",
+    "pretrain.batch=16",
+    "train.steps=4",
+    "train.block=2",
+    "train.draws=1",
+    "answers.rows=40",
+    "best.levels=3",
+    "best.energy=path",
+    "best.step=anchored",
+    "evaluate.enabled=false",
+)
+RELEASED = ["counts", "means", "moments", "centres", "clusters"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whole run."""
+    folder = tmp_path_factory.mktemp("released") / "run"
+    runner.run(configuration.load("digits", SMALL), folder)
+    return folder
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_released_sums_stand_in_the_statement_and_the_claim_is_the_budget(finished: Path) -> None:
+    """Base, counts and network compose to the stated epsilon; recomputed from the plan's events."""
+    plan = planning.make(configuration.load("digits", SMALL))
+    for silo in read(finished / "statement.json")["silos"]:
+        budget = plan.budgets[silo["name"]]
+        sums = (budget.counts, budget.means, budget.moments, *budget.clusters)
+        events = tuple(event for event in (*sums, budget.training) if event is not None)
+        assert len(events) == 6
+        alone = epsilon(Composed(events), delta=1e-5, adjacency="add-or-remove")
+        assert silo["epsilon"]["upper"] == pytest.approx(alone.upper, rel=1e-6)
+        assert silo["epsilon"]["upper"] <= 10.0
+        fewer = epsilon(Composed(events[:-1]), delta=1e-5, adjacency="add-or-remove")
+        assert fewer.upper < 0.999 * alone.upper
+        assert [type(event) for event in budget.clusters] == [Gaussian] * 2
+
+
+def test_an_audit_repeats_the_base_and_the_pretrained_start(finished: Path) -> None:
+    """CONSISTENT with training repeated; other records, or another start, are found."""
+    found = audit(finished, retrain=True)
+    assert found.verdict == "CONSISTENT"
+    names = {finding.check for finding in found.findings}
+    assert {"noise of centres", "noise of clusters", "training repeated"} <= names
+
+
+def test_a_resumed_run_asks_nothing_again(finished: Path, tmp_path: Path) -> None:
+    """Bases, start and rows are the same bytes; no row is added to any ledger."""
+    again = tmp_path / "run"
+    shutil.copytree(finished, again)
+    before = {p.name: p.read_bytes() for p in again.glob("synthetic*")}
+    rows = [len(read_rows(again, k)) for k in range(4)]
+    runner.run(configuration.load("digits", SMALL), again, resume=True)
+    assert {p.name: p.read_bytes() for p in again.glob("synthetic*")} == before
+    assert [len(read_rows(again, k)) for k in range(4)] == rows
+
+
+def read_rows(folder: Path, silo: int) -> list[Any]:
+    """The charges of one silo's ledger that its base cost."""
+    own = folder / "silos" / f"silo-{silo}"
+    with Ledger.open(own / "ledger.sqlite", key=keys.load(own / "key").chain) as ledger:
+        return [charge for charge in ledger.charges() if charge.kind in RELEASED]
+
+
+def test_a_run_without_a_network_spends_all_on_its_base(tmp_path: Path) -> None:
+    """The budget is met to a thousandth of a per cent, and no DP-SGD is charged."""
+    overrides = [*SMALL, "network.kind=none", "pretrain.steps=0"]
+    runner.run(configuration.load("digits", overrides), tmp_path / "run")
+    for silo in read(tmp_path / "run" / "statement.json")["silos"]:
+        assert 9.9999 <= silo["epsilon"]["upper"] <= 10.0
+    assert audit(tmp_path / "run", retrain=True).verdict == "CONSISTENT"
+    assert not list((tmp_path / "run").rglob("model.npz"))
+
+
+def test_pictures_come_out_in_their_range(finished: Path) -> None:
+    """Whole pixel values of the schema, as many as were asked for."""
+    with np.load(next(finished.glob("synthetic*.npz"))) as archive:
+        images = archive["images"]
+    assert images.shape == (40, 8, 8)
+    assert images.min() >= 0
+    assert images.max() <= 16
