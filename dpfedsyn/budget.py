@@ -41,6 +41,7 @@ class Budget:
 
     Attributes:
         counts: histogram of labels. counts_released: the server sees it (R), else it stays (A).
+        marginals: histograms of a table's numbers, which the server sees (R).
         means: sums per label, where second moments are taken about them. moments: sums for the
             base. clusters: cells of the base's mixtures, round by round. base_released: the server
             sees all of these (R), else they stay (A). training: DP-SGD, or None (ensemble, or no
@@ -59,6 +60,7 @@ class Budget:
     means: Gaussian | None = None
     clusters: tuple[Gaussian, ...] = ()
     base_released: bool = False
+    marginals: Gaussian | None = None
     unprotected: str | None = None
 
     @property
@@ -105,7 +107,8 @@ class Budget:
     def releases(self) -> tuple[Event, ...]:
         """R: what leaves the silo beside the answers."""
         counts = (self.counts,) if self.counts is not None and self.counts_released else ()
-        return (*counts, *(self._base() if self.base_released else ()))
+        marginals = () if self.marginals is None else (self.marginals,)
+        return (*counts, *marginals, *(self._base() if self.base_released else ()))
 
     def inside(self) -> tuple[Event, ...]:
         """A: what trains the model and stays in the silo."""
@@ -184,15 +187,26 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
 
 
 def base_share(config: Config) -> float:
-    """Return the share of mu^2 that means, moments and cells have; without a network, the rest."""
+    """Return the share of mu^2 that all sums but the counts have; without a network, the rest."""
     privacy = config.privacy
     return 1.0 - privacy.counts_share if config.network.kind == "none" else privacy.moments_share
+
+
+def moments_share(config: Config) -> float:
+    """Return the share of mu^2 that means and second moments have."""
+    base = config.base
+    left = (1.0 - base.marginals_share) * base_share(config)
+    return left * (1.0 - base.clusters_share) if base.clusters > 1 else left
 
 
 def _statistics(config: Config, mu: float) -> Budget:
     """Return the budget of counts, means, moments and cells, before there is a network."""
     base, mu2 = config.base, mu**2 * base_share(config)
+    marginals: Gaussian | None = None
     clusters: tuple[Gaussian, ...] = ()
+    if base.marginals_share > 0.0:
+        marginals = _of(mu2 * base.marginals_share)
+        mu2 *= 1.0 - base.marginals_share
     if base.clusters > 1:
         clusters = _rounds(mu2 * base.clusters_share, base.cluster_rounds)
         mu2 *= 1.0 - base.clusters_share
@@ -209,6 +223,7 @@ def _statistics(config: Config, mu: float) -> Budget:
         means=means,
         clusters=clusters,
         base_released=base.combine != "none",
+        marginals=marginals,
     )
 
 

@@ -395,6 +395,14 @@ def _combination(config: Config) -> list[str]:
             f"base.combine = {base.combine!r}: the server needs to see which silo has how many "
             "records of a label; set weights.source = 'counts', or base.combine = 'none'."
         )
+    if base.marginals_share and (
+        config.train.method == "ensemble" or config.weights.source != "counts"
+    ):
+        faults.append(
+            f"base.marginals_share = {base.marginals_share:g}: histograms of all silos are those "
+            "of rows drawn by released counts; set weights.source = 'counts' and a train.method "
+            "that has them, or base.marginals_share = 0."
+        )
     if base.clusters > 1 and (base.label_share == 0.0 or base.residual_radius == 0.0):
         faults.append(
             f"base.clusters = {base.clusters}: cells lie about a label's mean in directions of its "

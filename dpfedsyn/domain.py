@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.data import Records, Synthetic
-from dpfedsyn.encoding import TableEncoder
+from dpfedsyn.encoding import Number, TableEncoder
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.images import Geometry, ImageEncoder, ImageSchema
 from dpfedsyn.schema import Schema
@@ -37,6 +37,11 @@ class Encoder(Protocol):
     @property
     def two_valued(self) -> NDArray[np.float64]:
         """The (low, high) that a coordinate can take (d, 2); NaN where it takes more."""
+        ...
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """Columns of numbers, whose histograms can be asked for; of images none."""
         ...
 
     @property

@@ -33,12 +33,20 @@ class Draws:
 
 
 def draws(
-    config: Config, budget: Budget, *, dimension: int, classes: int, pose: int, rounds: int
+    config: Config,
+    budget: Budget,
+    *,
+    dimension: int,
+    classes: int,
+    pose: int,
+    rounds: int,
+    histograms: int = 0,
 ) -> Draws:
     """Return the caps of one silo's run.
 
     Args:
         pose: coordinates of an image that move its pixels. rounds: of all passes together.
+            histograms: numbers in the histograms of a table's columns.
 
     Guarantee:
         No run draws more: planned mechanisms are charged once, DP-SGD for its planned steps, and
@@ -47,10 +55,11 @@ def draws(
     query, base = query_of(dimension, classes, config.base), config.base
     means = query.label_length if budget.means is not None else 0
     moments = query.length if budget.moments is not None else 0
+    marginals = histograms if budget.marginals is not None else 0
     network = parameters(config.network, dimension, classes, pose)
     return Draws(
         counts=classes if budget.counts is not None else 0,
-        moments=means + moments + _cells(base, budget, dimension, classes),
+        moments=means + moments + marginals + _cells(base, budget, dimension, classes),
         training=network * budget.training.count if budget.training is not None else 0,
         answers=ASKED_AGAIN * rounds * config.answers.rows * (dimension + 1),
     )

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from accountants import Adjacency, gaussian
-from dpfedsyn.budget import base_share, solve
+from dpfedsyn.budget import moments_share, solve
 from dpfedsyn.errors import BudgetExhausted
 from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.settings import Config, PrivacySettings, SiloSettings
@@ -111,8 +111,7 @@ def _excesses(
     mu = gaussian.mu(wanted, privacy.delta)
     query = query_of(dimension, classes, base)
     counts_std = counts_sensitivity(adjacency) / (mu * math.sqrt(privacy.counts_share))
-    share = base_share(config) * (base.means_share if base.residual_radius else 1.0)
-    share *= 1.0 - base.clusters_share if base.clusters > 1 else 1.0
+    share = moments_share(config) * (base.means_share if base.residual_radius else 1.0)
     means_std = query.sensitivity(adjacency) / (mu * math.sqrt(share))
     per_label = silo.reference_size / classes
     return (

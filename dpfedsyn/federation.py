@@ -254,6 +254,8 @@ def _planned(budget: Budget) -> tuple[Planned, ...]:
     planned, group = [], "R" if budget.base_released else "A"
     if budget.counts is not None:
         planned.append(Planned("counts", "R" if budget.counts_released else "A", budget.counts, 1))
+    if budget.marginals is not None:
+        planned.append(Planned("marginals", "R", budget.marginals, 1))
     if budget.means is not None:
         planned.append(Planned("means", group, budget.means, 1))
     if budget.moments is not None:

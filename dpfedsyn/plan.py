@@ -16,6 +16,7 @@ from dpfedsyn.domain import Encoder
 from dpfedsyn.draws import Draws, draws
 from dpfedsyn.errors import BudgetExhausted, ConfigError, MechanismError
 from dpfedsyn.lattice import delta_with_noise
+from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import Config, SamplerSettings, SiloSettings
@@ -96,6 +97,7 @@ class Plan:
             classes=self.classes,
             pose=moving,
             rounds=self.rounds,
+            histograms=MarginalQuery(self.encoder.numbers).length,
         )
 
     def delta_with_noise(self, epsilon: float, draws: int) -> float | None:
@@ -155,6 +157,12 @@ def make(config: Config) -> Plan:
             f'network.kind = "unet": {config.data.schema} describes a table, whose {dimension} '
             "coordinates make no picture, so there is nothing to convolve; nothing was planned. "
             'Set network.kind = "mlp".'
+        )
+    if config.base.marginals_share and not encoder.numbers:
+        raise ConfigError(
+            f"base.marginals_share = {config.base.marginals_share:g}: {config.data.schema} has no "
+            "columns of numbers, so there is nothing to count; nothing was planned. Set "
+            "base.marginals_share = 0."
         )
     shares = config.weights.labels
     if shares and len(shares) != classes:

@@ -9,6 +9,7 @@ from typing import Any
 from accountants import Bound, Composed, Event, gaussian
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
+from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.settings import SiloSettings
@@ -86,6 +87,8 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
     squares = {}
     if budget.counts is not None:
         squares["counts"] = budget.counts.mu**2
+    if budget.marginals is not None:
+        squares["marginals"] = budget.marginals.mu**2
     if budget.means is not None:
         squares["means"] = budget.means.mu**2
     if budget.moments is not None:
@@ -187,6 +190,11 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
             std,
             "records",
         )
+    if budget.marginals is not None:
+        own = MarginalQuery(plan.encoder.numbers)
+        std = budget.marginals.noise_multiplier * own.sensitivity(plan.adjacency)
+        unit = "histograms of all numbers, radius 1"
+        add("marginals", "R", budget.marginals, budget.marginals.mu, std, unit)
     if budget.means is not None:
         std = budget.means.noise_multiplier * query.sensitivity(plan.adjacency)
         add("means", group, budget.means, budget.means.mu, std, "vector of radius 1 per label")

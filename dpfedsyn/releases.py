@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.moments import count_points, counts_sensitivity, label_counts
 from dpfedsyn.preparation import Preparation, noisy_sum
 
 Array = NDArray[np.float64]
+
+EXACT = 2.0**-40  # spacing of sums without noise
 
 
 def noisy_counts(preparation: Preparation) -> tuple[Array, float]:
@@ -49,6 +52,16 @@ def noisy_moments(preparation: Preparation, means: Array | None) -> tuple[Array,
     std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
     summed = partial(query.points, x, records.y, means=means)
     return noisy_sum(preparation, "moments", 0, preparation.group, event, std, summed)
+
+
+def noisy_marginals(preparation: Preparation) -> tuple[Array, float]:
+    """Return `MarginalQuery` sums of the records' numbers and the std of their noise."""
+    query, event = MarginalQuery(preparation.encoder.numbers), preparation.budget.marginals
+    x = preparation.records.x.astype(np.float64)
+    if event is None:
+        return query.points(x, EXACT).astype(np.float64) * EXACT, 0.0
+    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
+    return noisy_sum(preparation, "marginals", 0, "R", event, std, partial(query.points, x))
 
 
 def noisy_cells(preparation: Preparation, query: ClusterQuery, number: int) -> tuple[Array, float]:

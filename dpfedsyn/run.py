@@ -11,12 +11,15 @@ report      report.write     one HTML file from the run folder (the command line
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dpfedsyn import checkpoint, evaluation, statement
 from dpfedsyn import folder as folders
@@ -28,6 +31,7 @@ from dpfedsyn.domain import Encoder
 from dpfedsyn.evaluation import Federation
 from dpfedsyn.federation import Gathered, Member, federation, mixture, pick_device, read_records
 from dpfedsyn.folder import COMPLETE, PARTIAL
+from dpfedsyn.marginals import MarginalQuery, corrected
 from dpfedsyn.network import base_alone
 from dpfedsyn.participants import took_part
 from dpfedsyn.progress import Progress, Silent
@@ -36,6 +40,8 @@ from dpfedsyn.server import PassResult
 from dpfedsyn.settings import Config
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.weights import Mixture
+
+Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
         mixed = mixture(plan, members)
         results = sample(plan, members, mixed, folder, progress)
         outcome = _outcome(plan, results)
-        tables = _tables(encoder, results)
+        tables = _tables(encoder, results, members)
         for name, table in tables.items():
             stem = "synthetic" if name == plan.passes[0].name else f"synthetic-{name}"
             for suffix, content in table.files.items():
@@ -105,10 +111,26 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     return RunResult(outcome.status, out, outcome.reason, _foreseen(plan, outcome))
 
 
-def _tables(encoder: Encoder, results: Mapping[str, PassResult]) -> dict[str, Synthetic]:
-    """Decode what every pass produced; a pass that was refused its first round produced nothing."""
+def _tables(
+    encoder: Encoder, results: Mapping[str, PassResult], members: Mapping[str, Member]
+) -> dict[str, Synthetic]:
+    """Decode what every pass produced; a pass that was refused its first round produced nothing.
+
+    Where silos released histograms of numbers, the columns are brought to them first.
+    """
+    found = [member.trained.marginals for member in members.values()]
+    marginals = [one for one in found if one is not None]
+
+    def brought(samples: Samples) -> Samples:
+        if not marginals:
+            return samples
+        sums = np.sum([values for values, _ in marginals], axis=0)
+        noise = math.hypot(*(std for _, std in marginals))
+        query = MarginalQuery(encoder.numbers)
+        return corrected(samples.astype(np.float64), query, sums, noise).astype(np.float32)
+
     return {
-        name: encoder.decode(result.samples, result.state.labels)
+        name: encoder.decode(brought(result.samples), result.state.labels)
         for name, result in results.items()
         if result.state.round_number > 0
     }

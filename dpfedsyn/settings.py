@@ -137,6 +137,7 @@ class BaseSettings:
     cluster_rounds: int = _setting(0, _in(0, 20))  # in which centres move, before the last
     cluster_radius: float = _setting(4.0, _POSITIVE)  # L2 bound of a record about its centre
     clusters_share: float = _setting(0.25, _SHARE)  # of the moments' mu^2, where there are several
+    marginals_share: float = _setting(0.0, _in(0, 1, open_high=True))  # of it: histograms
 
 
 @dataclass(frozen=True)

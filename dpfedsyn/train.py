@@ -22,7 +22,7 @@ from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.moments import label_counts
 from dpfedsyn.network import Denoiser, Network
 from dpfedsyn.preparation import Preparation, charge_once
-from dpfedsyn.releases import noisy_counts
+from dpfedsyn.releases import noisy_counts, noisy_marginals
 from dpfedsyn.settings import Config, SiloSettings
 
 Array = NDArray[np.float64]
@@ -36,6 +36,7 @@ class Trained:
     models: tuple[Denoiser, ...]
     counts: Array | None  # noisy label counts, or None where they stay inside
     counts_std: float
+    marginals: tuple[Array, float] | None = None  # noisy histograms and their std, if asked for
 
 
 def prepare(
@@ -62,12 +63,16 @@ def prepare(
         base, _network(preparation, base, on_step), preparation.config.network, preparation.device
     )
     released = counts if preparation.budget.counts_released else None
-    return Trained((model,), released, counts_std)
+    return Trained((model,), released, counts_std, _marginals(preparation))
 
 
 def expected_batch_size(config: Config, silo: SiloSettings) -> float:
     """Return the public, fractional divisor of a step: sampling rate times reference size."""
     return config.train.sampling_rate * silo.reference_size
+
+
+def _marginals(preparation: Preparation) -> tuple[Array, float] | None:
+    return noisy_marginals(preparation) if preparation.config.base.marginals_share else None
 
 
 def _own_base(preparation: Preparation, records: Records | None = None) -> Base:
@@ -164,7 +169,7 @@ def _prepare_not_private(preparation: Preparation, base: Base | None, on_step: O
     on_step()
     counts = label_counts(records.y, preparation.classes)
     model = Denoiser(base, network, config.network, preparation.device)
-    return Trained((model,), counts, 0.0)
+    return Trained((model,), counts, 0.0, _marginals(preparation))
 
 
 def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:

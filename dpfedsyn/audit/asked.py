@@ -15,6 +15,7 @@ from dpfedsyn.base import Base
 from dpfedsyn.bases import Sum, bases
 from dpfedsyn.clusters import ClusterQuery
 from dpfedsyn.data import Records
+from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.moments import MomentQuery, count_points, query_of
 
 Array = NDArray[np.float64]
@@ -107,6 +108,11 @@ def differing(evidence: Evidence, silo: SiloEvidence, records: Records) -> list[
     heard = Kept(evidence, asked.silos, asked.query, compared)
     with suppress(NotKeptError):
         bases(heard, asked.query, evidence.encoder, evidence.config.base)
+    kept = summed(silo, "marginals")
+    if kept is not None:
+        exact = MarginalQuery(evidence.encoder.numbers).points(_x(records), kept.spacing)
+        if not np.array_equal(exact, kept.rest):
+            compared.differing.append("marginals")
     return compared.differing
 
 

@@ -64,6 +64,9 @@ def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
     if config.network.kind == "none":
         sums = 1.0 - privacy.counts_share
     shares = {"counts": privacy.counts_share}
+    if base.marginals_share:
+        shares["marginals"] = sums * base.marginals_share
+        sums *= 1.0 - base.marginals_share
     if base.clusters > 1:
         cells, sums = sums * base.clusters_share, sums * (1.0 - base.clusters_share)
         shares["clusters"] = cells
@@ -83,14 +86,17 @@ def uses(config: Config) -> int:
     base = config.base
     steps = 0 if config.network.kind == "none" else config.train.steps
     cells = 1 + base.cluster_rounds if base.clusters > 1 else 0
-    return 2 + bool(base.residual_radius) + cells + steps
+    return 2 + bool(base.residual_radius) + bool(base.marginals_share) + cells + steps
 
 
-def lengths(base: BaseSettings, dimension: int, classes: int) -> dict[str, int]:
+def lengths(
+    base: BaseSettings, dimension: int, classes: int, histograms: int = 0
+) -> dict[str, int]:
     """How many numbers each kind of sum has, hence how many draws of noise it takes."""
     products = dimension * (dimension + 1) // 2
     moments = (classes * products if base.label_share else 0) + (base.label_share < 1) * products
-    first, found = classes * dimension, {"counts": classes, "moments": moments}
+    first = classes * dimension
+    found = {"counts": classes, "moments": moments, "marginals": histograms}
     if base.residual_radius:
         found["means"] = first
     else:

@@ -18,7 +18,7 @@ from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, NEW_RUN, WHOLE_RUN, Finding, one
 from dpfedsyn.audit.terms import terms, training_event
 
-TRAINING = ("counts", "means", "moments", "centres", "clusters", "dp-sgd")
+TRAINING = ("counts", "marginals", "means", "moments", "centres", "clusters", "dp-sgd")
 
 TOO_SMALL = "More was released than the ledger says, so its caps and the claim are too small."
 
@@ -191,7 +191,8 @@ def _order(evidence: Evidence, silo: SiloEvidence) -> Finding:
 def _draws(evidence: Evidence, silo: SiloEvidence) -> Finding:
     """Each row counts the draws of noise that it takes: what delta has to carry."""
     faults = []
-    lengths = costs.lengths(evidence.config.base, evidence.dimension, evidence.classes)
+    histograms = sum(len(number.values) for number in evidence.encoder.numbers)
+    lengths = costs.lengths(evidence.config.base, evidence.dimension, evidence.classes, histograms)
     model = checkpoint.load(silo.folder / "model.npz") or {}
     weights = sum(v.size for name, v in model.items() if name.startswith("weights/"))
     kept = {c.seq: a.points.size + (a.energy_std is not None) * len(a.points)

@@ -141,7 +141,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Measured]:
             "The reply holds another amount of noise than its charge. " + LESS,
             NEW_RUN,
         )
-    for kind in ("means", "moments", "centres", "clusters"):
+    for kind in ("marginals", "means", "moments", "centres", "clusters"):
         sums = summed(silo, kind)
         if sums is not None:
             flat = _float(sums.noise)

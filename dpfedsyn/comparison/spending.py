@@ -21,7 +21,7 @@ from accountants import (
     calibrate,
     gaussian,
 )
-from dpfedsyn.budget import NOISE_MULTIPLIERS, ROUND_DOWN, Budget, base_share, solve
+from dpfedsyn.budget import NOISE_MULTIPLIERS, ROUND_DOWN, Budget, moments_share, solve
 from dpfedsyn.settings import Config, SiloSettings
 
 
@@ -75,9 +75,7 @@ def class_gaussians(config: Config, silo: SiloSettings, run: Budget) -> Spending
     if config.train.method == "not-private":
         return NO_NOISE
     own = _of_run(config, silo, run)
-    base = config.base
-    shares = base_share(config) / (1.0 - config.privacy.counts_share)
-    shares *= 1.0 - base.clusters_share if base.clusters > 1 else 1.0
+    shares = moments_share(config) / (1.0 - config.privacy.counts_share)
 
     def scaled(event: Gaussian) -> Gaussian:
         return Gaussian(event.noise_multiplier * math.sqrt(shares))

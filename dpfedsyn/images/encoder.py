@@ -56,6 +56,11 @@ class ImageEncoder:
         return self.schema.frequencies + canonical.PARAMETERS * self.schema.canonical
 
     @property
+    def numbers(self) -> tuple[()]:
+        """No columns."""
+        return ()
+
+    @property
     def still(self) -> ImageEncoder:
         """The same encoder, but decoded pictures are not moved."""
         return replace(self, schema=replace(self.schema, warp=0.0))

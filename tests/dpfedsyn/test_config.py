@@ -50,7 +50,11 @@ def faults(folder: Path, text: str, *overrides: str) -> str:
 def test_every_example_loads_and_is_listed() -> None:
     """By name, with all paths there, ready to plan; MNIST asks for the folder of its files."""
     assert configuration.examples() == (
-        "answers-only", "digits", "hospitals", "mnist", "mnist-private",
+        "answers-only",
+        "digits",
+        "hospitals",
+        "mnist",
+        "mnist-private",
     )
     for name in ("answers-only", "digits", "hospitals"):
         config = configuration.load(name)
@@ -299,7 +303,7 @@ def configs(draw: st.DrawFn) -> Config:
         "data": {"split_key": draw(TEXTS)},
         "privacy": {"overlap": len(silos), "counts_share": 0.1 + 0.2, "adjacency": "zero-out"},
         "train": {"method": "dp-sgd"},
-        "base": {"combine": "none", "clusters": 1},
+        "base": {"combine": "none", "clusters": 1, "marginals_share": 0.0},
         "pretrain": {"steps": 0},
         "sampler": {"energy": "path"},
         "best": {"energy": "uniform"},
@@ -442,6 +446,7 @@ def test_the_folder_of_anchors_is_stored_so_that_it_is_found_from_anywhere(ancho
         (("base.clusters=3", "base.combine=pool"), "pooled silos have their own"),
         (("base.combine=sum", "weights.source=public"), "how many records of a label"),
         (("base.clusters=3", "base.combine=sum"), "directions of its own"),
+        (("base.marginals_share=0.1", "weights.source=public"), "drawn by released counts"),
         (("pretrain.steps=5",), "samples of one released base train"),
         (("pretrain.steps=5", "base.combine=sum", "network.kind=none"), "and a network.kind"),
         (("train.method=ensemble", "weights.source=public", "base.combine=sum"), "release no sums"),
