@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks.record import Figures, Table, Target, say
 from benchmarks.run import process
-from benchmarks.utility import cells, examples, markdown, provided, tables, targets
+from benchmarks.utility import cells, examples, markdown, tables, targets
+from benchmarks.utility import step as private_step
 from benchmarks.utility.cells import Measured
 from benchmarks.utility.settings import ROUNDS, SETTINGS, SMOKE, WHOLE_MNIST, Setting
 from benchmarks.utility.source import MNIST, Source, source
@@ -72,7 +73,7 @@ def of_cells(found: Measured, settings: tuple[Setting, ...], *, smoke: bool) -> 
 
 def _timed(records: Source, *, smoke: bool) -> Figures:
     """Measure what a private step costs, and how long a whole run on MNIST takes."""
-    step, table = provided.step(smoke=smoke)
+    step, table = private_step.measure(smoke=smoke)
     if smoke:
         reason = "smoke: a whole run does not fit into its minute"
         minutes = Target(None, MINUTES, at_least=False, reason=reason)
@@ -80,9 +81,9 @@ def _timed(records: Source, *, smoke: bool) -> Figures:
         reason = "no MNIST: there is no folder shared/data/mnist"
         minutes = Target(None, MINUTES, at_least=False, reason=reason)
     else:
-        say(f"dpfedsyn run mnist ({WHOLE_MNIST.title}), whole process")
+        say(f"dpfedsyn run {WHOLE_MNIST.example} ({WHOLE_MNIST.title}), whole process")
         overrides = (*WHOLE_MNIST.overrides, f'data.folder="{records.folder}"', "preset=best")
-        taken = process.measure("mnist", (*overrides, "evaluate.enabled=false"))
+        taken = process.measure(WHOLE_MNIST.example, (*overrides, "evaluate.enabled=false"))
         reason = (
             f"one process on {process.CORES} cores, report included, without evaluation; "
             f"{taken.processor / 60:.1f} processor minutes, {taken.memory_mib:.0f} MiB"

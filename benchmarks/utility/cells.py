@@ -21,7 +21,7 @@ from benchmarks.utility import score
 from benchmarks.utility.columns import COLUMNS
 from benchmarks.utility.ground import Ground
 from benchmarks.utility.marginals import NotMeasured
-from benchmarks.utility.settings import OF_A_RUN, OURS, Setting
+from benchmarks.utility.settings import NETWORK, OF_A_RUN, Setting
 from benchmarks.utility.source import Source
 from dpfedsyn.errors import DPError
 
@@ -148,7 +148,7 @@ def made(cell: Cell, ground: Ground, folder: Path) -> dict[str, Any]:
         "commit": commit(),
         **score.score(done, ground),
     }
-    if cell.setting.denoising and cell.column == OURS:
+    if cell.setting.denoising and cell.column == NETWORK:
         result["denoising"] = score.denoising(ground)
     if cell.seed == 1 and ".png" in done.files:
         path = folder / PICTURES / f"{cell.setting.name}-{cell.column}.png"

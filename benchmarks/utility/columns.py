@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from benchmarks.utility import marginals, payload
 from benchmarks.utility.ground import Ground
-from benchmarks.utility.settings import ALONE, BASE, OURS, REAL, UNION
+from benchmarks.utility.settings import ALONE, BASE, NETWORK, OURS, REAL, UNION
 from dpfedsyn import baselines
 from dpfedsyn.comparison import BASELINES, CLASS_GAUSSIANS, FURTHER, Baseline
 from dpfedsyn.data import Synthetic
 from dpfedsyn.evaluation import claims
 from dpfedsyn.evaluation.setting import pooled
-from dpfedsyn.metrics.traffic import NUMBER
 from dpfedsyn.weights import draw_silos
 
 Labels = NDArray[np.int64]
@@ -60,9 +59,15 @@ class Column:
 
 def ours(ground: Ground) -> Made:
     """A whole run by preset `best`."""
-    run, counts = ground.run, NUMBER * ground.plan.classes
-    released = ground.config.weights.source == "counts"
-    return _made([run.ours], run.seconds, run.sent + released * counts, run.epsilon)
+    run = ground.run
+    return _made([run.ours], run.seconds, run.sent + payload.released(ground), run.epsilon)
+
+
+def bare(ground: Ground) -> Made:
+    """The run without a network; raises `NotMeasured` where ours has none."""
+    if ground.bare is ground:
+        raise marginals.NotMeasured("ours has no network here: its figures are the same")
+    return ours(ground.bare)
 
 
 def union(ground: Ground) -> Made:
@@ -126,7 +131,7 @@ def mst(ground: Ground) -> Made:
 
 
 def _known(key: str) -> Baseline:
-    return {**BASELINES, **FURTHER}[CLASS_GAUSSIANS if key == BASE else key]
+    return {**BASELINES, **FURTHER}[CLASS_GAUSSIANS if key == "gaussians" else key]
 
 
 def _made(tables: list[Synthetic], seconds: float, sent: float, epsilon: float | None) -> Made:
@@ -142,8 +147,18 @@ COLUMNS: Mapping[str, Column] = {
     OURS: Column("ours", "A whole run by preset `best`.", ours),
     BASE: Column(
         "no network",
-        "Ours without a network: private class statistics with the whole budget.",
-        trained(BASE),
+        "A whole run without a network: its base has the whole budget.",
+        bare,
+    ),
+    NETWORK: Column(
+        "network",
+        "A whole run with a DP-SGD network on a base that has part of the budget.",
+        lambda ground: ours(ground.networked),
+    ),
+    "gaussians": Column(
+        "Gaussians",
+        "Private class means and covariances of each silo by itself, one Gaussian per label.",
+        trained("gaussians"),
     ),
     "networks": Column(
         "no base",

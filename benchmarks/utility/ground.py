@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.utility.settings import Setting
+from benchmarks.utility.settings import NO_NETWORK, WITH_NETWORK, Setting
 from benchmarks.utility.source import Source
 from dpfedsyn import evaluation, weights
 from dpfedsyn import plan as planning
@@ -66,11 +66,23 @@ class Ground:
     setting: Setting
     seed: int
     source: Source
+    more: tuple[str, ...] = ()
 
     @cached_property
     def config(self) -> Config:
         """The run's configuration."""
-        return self.setting.load(self.seed, self.source)
+        return self.setting.load(self.seed, self.source, self.more)
+
+    @cached_property
+    def bare(self) -> Ground:
+        """The same without a network: the base has its budget. Itself, where it has none anyway."""
+        bare = replace(self, more=NO_NETWORK)
+        return self if bare.config == self.config else bare
+
+    @cached_property
+    def networked(self) -> Ground:
+        """The same with a network on a base that leaves it some of the budget."""
+        return replace(self, more=WITH_NETWORK)
 
     @cached_property
     def plan(self) -> planning.Plan:

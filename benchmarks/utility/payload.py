@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from benchmarks.utility.ground import Ground
-from benchmarks.utility.settings import BASE
 from dpfedsyn.comparison import BASELINES, embedding, learning
 from dpfedsyn.evaluation.setting import pooled
 from dpfedsyn.metrics.traffic import NUMBER
@@ -17,6 +16,15 @@ def of_rows(ground: Ground, rows: int) -> float:
     if ground.shape is not None:
         return rows * (ground.shape[0] * ground.shape[1] + 1.0)
     return rows * (NUMBER * ground.plan.encoder.dimension + 1.0)
+
+
+def released(ground: Ground) -> float:
+    """The mean silo's released counts and sums."""
+    plan, numbers = ground.plan, 0
+    for name, budget in plan.budgets.items():
+        drawn = plan.draws(name)
+        numbers += drawn.counts * budget.counts_released + drawn.moments * budget.base_released
+    return float(NUMBER * numbers / len(plan.budgets))
 
 
 def _moments(ground: Ground) -> float:
@@ -53,7 +61,7 @@ def _embedding(ground: Ground) -> float:
 
 
 OF: Mapping[str, Callable[[Ground], float]] = {
-    BASE: _moments,
+    "gaussians": _moments,
     "networks": share_of_rows,
     "paper": _paper,
     "fedavg": _uploads,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from benchmarks.utility.columns import Made
 from benchmarks.utility.ground import Ground
 from dpfedsyn import baselines
-from dpfedsyn.comparison import learning, spending
 from dpfedsyn.metrics.frechet import frechet
 from dpfedsyn.metrics.utility import predictions
 from dpfedsyn.threads import one_per_silo
@@ -61,24 +60,21 @@ def _distance(plain: NDArray[np.float32], ground: Ground) -> float:
 
 
 def denoising(ground: Ground) -> list[dict[str, float]]:
-    """Return per noise level the mean squared error of the run's models, and of bases alone.
+    """Return per noise level the mean squared error of base and network, and of bases alone.
 
-    On real test rows with labels that a silo holds, mean over silos. The bases have the whole
-    budget: what the network's steps cost is theirs.
+    On real test rows with labels that a silo holds, mean over silos. The bases alone are those of a
+    run without a network, so they have the whole budget.
     """
-    run, c = ground.run, ground.run.federation.comparison
+    runs = [one.run.federation for one in (ground.networked, ground.bare)]
+    c, records = runs[0].comparison, ground.test
     rng, errors = ground.generator("denoising"), np.zeros((len(LEVELS), 2))
-    records = ground.test
     for k, silo in enumerate(c.config.silos):
         held = np.flatnonzero(c.label_weights[k][records.y] > 0.0)[:MOST_DENOISED]
         x, y = records.x[held].astype(np.float64), records.y[held]
-        spent = spending.class_gaussians(c.config, silo, c.budgets[silo.name])
-        base, _ = learning.fitted_base(c, c.records[silo.name], spent, "whole budget", silo.name)
-        whole = learning.denoiser(c, base, learning.start(c, "denoising").weights)
         for place, level in enumerate(LEVELS):
             noise = rng.standard_normal(x.shape)  # the same for both, so that they compare
-            for which, model in enumerate((run.federation.models[silo.name], whole)):
-                signal = 1.0 / (1.0 + level**2)
+            for which, run in enumerate(runs):
+                signal, model = 1.0 / (1.0 + level**2), run.models[silo.name]
                 errors[place, which] += baselines.denoising_error(model, x, y, signal, noise)
     return [
         {"noise_level": level, "network": float(ours), "base": float(base)}

@@ -14,23 +14,16 @@ from benchmarks.utility.source import Source
 from dpfedsyn import config
 from dpfedsyn.settings import Config
 
-OURS, BASE, UNION, ALONE, REAL = "ours", "base", "union", "alone", "real"
+OURS, BASE, NETWORK, UNION, ALONE, REAL = "ours", "base", "network", "union", "alone", "real"
 OF_A_RUN = (OURS, UNION, ALONE)
-TRAINED = (BASE, "networks", "paper", "fedavg", "embedding", "pooled")
+TRAINED = ("gaussians", "networks", "paper", "fedavg", "embedding", "pooled")
 COMMON = (OURS, UNION, BASE)
 IMAGES, TABLE = ("logistic", "mlp", "cnn"), ("logistic", "mlp")
 DEVELOPMENT_SIZE = 5000  # images a silo: a development split has 50,000 to train on
 
-PRIVATE = (
-    "train.method=dp-sgd",
-    "train.steps=60",
-    "train.sampling_rate=0.2",
-    "train.draws=4",
-    "network.hidden=512",
-    "privacy.moments_share=0.7",
-    "answers.mu=1e7",
-)
-"""Of private runs on MNIST, whose example is not private."""
+NO_NETWORK = ("network.kind=none", "pretrain.steps=0")
+WITH_NETWORK = ("network.kind=unet", "pretrain.steps=600")
+"""The same run without a network, whose budget the base has then, and with one (of images)."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ class Setting:
     @property
     def mnist(self) -> bool:
         """Whether it needs the images that are not shipped."""
-        return self.example == "mnist"
+        return self.example.startswith("mnist")
 
     @property
     def deciding(self) -> str:
@@ -73,11 +66,11 @@ class Setting:
             return 0
         return self.seeds if column == OURS else self.other_seeds
 
-    def load(self, seed: int, source: Source) -> Config:
-        """Return the run's configuration, with a seed and a split of its own."""
+    def load(self, seed: int, source: Source, more: tuple[str, ...] = ()) -> Config:
+        """Return the run's configuration, with a seed and a split of its own, and `more` of it."""
         seeded = ["sampler.seed", "best.seed", "evaluate.seed"]
         seeded += ["partition.seed"] if self.example != "hospitals" else []
-        settings = ["preset=best", *self.overrides, *(f"{key}={seed}" for key in seeded)]
+        settings = ["preset=best", *self.overrides, *more, *(f"{key}={seed}" for key in seeded)]
         if self.mnist:
             settings.append(f'data.folder="{source.folder}"')
         else:
@@ -117,11 +110,9 @@ def pairs(
     return Setting(
         name=f"mnist-{size}-epsilon-{epsilon:g}{plain}",
         title=f"MNIST, 10 x {size:,}, epsilon {epsilon:g}" + ("" if canonical else ", general"),
-        example="mnist",
+        example="mnist-private",
         overrides=(
-            *PRIVATE,
             f"privacy.counts_share={0.01 if size >= 6000 else 0.03}",
-            "partition.kind=pairs",
             f"partition.size={size}",
             f"partition.reference_size={size}",
             f"privacy.epsilon={epsilon}",
@@ -162,9 +153,9 @@ def _counts(example: str, epsilon: float) -> tuple[str, ...]:
 NOT_PRIVATE = Setting(
     "mnist-not-private", "MNIST, 10 x 300, Dirichlet 0.1, no privacy", "mnist", ()
 )
-EVERYTHING = (*OF_A_RUN, *TRAINED, REAL)
-WHOLE_MNIST = pairs(6000, 1.0, rows=20_000, columns=EVERYTHING)
-GAIN = pairs(6000, 10.0, rows=20_000, denoising=True)
+EVERYTHING = (*OF_A_RUN, BASE, *TRAINED, REAL)
+WHOLE_MNIST = pairs(6000, 1.0, rows=20_000, columns=(*EVERYTHING, NETWORK))
+GAIN = pairs(6000, 10.0, rows=20_000, columns=(*COMMON, NETWORK), denoising=True)
 TABLES = (
     small("hospitals", 10.0, (*COMMON, REAL)),
     small("hospitals", 3.0, (*EVERYTHING, "mst")),
@@ -198,7 +189,7 @@ def _rounds(levels: int) -> Setting:
     return Setting(
         name=f"rounds-{levels}",
         title=f"{basis.title}, {levels:,} rounds",
-        example="mnist",
+        example=basis.example,
         overrides=(*basis.overrides, f"sampler.levels={levels}", f"best.levels={levels}"),
         columns=(OURS,),
         seeds=1,
@@ -218,7 +209,7 @@ SMOKE = (
             "sampler.levels=3",
             "best.levels=3",
         ),
-        columns=(OURS, UNION, BASE, "networks", "mst"),
+        columns=(OURS, UNION, BASE, "gaussians", "networks", "mst"),
         seeds=1,
         classifiers=TABLE,
         score="auc",

@@ -10,7 +10,7 @@ from benchmarks.record import ERROR, WINNER
 from benchmarks.run.splits import Mean
 from benchmarks.utility.cells import Measured
 from benchmarks.utility.columns import COLUMNS
-from benchmarks.utility.settings import OURS, Setting
+from benchmarks.utility.settings import NETWORK, OURS, Setting
 
 NAMES = {"logistic": "logistic regression", "mlp": "MLP", "cnn": "CNN"}
 SCORES = {"accuracy": "accuracy", "auc": "AUC"}
@@ -153,7 +153,7 @@ def denoising(found: Measured, settings: Sequence[Setting]) -> list[Row]:
     """Return the network's and the bases' errors by noise level, means over seeds."""
     rows = []
     for setting in settings:
-        known = [r["denoising"] for r in found.of(setting, OURS) if "denoising" in r]
+        known = [r["denoising"] for r in found.of(setting, NETWORK) if "denoising" in r]
         for level in zip(*known, strict=True):
             ours, base = (fmean(one[key] for one in level) for key in ("network", "base"))
             rows.append(

@@ -11,7 +11,7 @@ from benchmarks.utility import settings as s
 from benchmarks.utility import tables
 from benchmarks.utility.cells import Measured
 from benchmarks.utility.score import LOW
-from benchmarks.utility.settings import BASE, OURS, REAL, Setting
+from benchmarks.utility.settings import BASE, NETWORK, OURS, REAL, Setting
 
 LEAST: Mapping[Setting, Mapping[str, float]] = {
     s.NOT_PRIVATE: {"logistic": 0.88, "mlp": 0.89, "cnn": 0.94},
@@ -90,9 +90,11 @@ def _by_seed(found: Measured, setting: Setting, column: str, classifier: str) ->
 
 
 def _distance(found: Measured, setting: Setting) -> Target:
-    ours, base = (tables.frechet(found, setting, column) for column in (OURS, BASE))
+    ours, base = (tables.frechet(found, setting, column) for column in (NETWORK, BASE))
+    if base is None:  # ours has no network there
+        base = tables.frechet(found, setting, OURS)
     if ours is None or base is None:
-        missing = OURS if ours is None else BASE
+        missing = NETWORK if ours is None else BASE
         return Target(None, DISTANCE, at_least=False, reason=found.reason(setting, missing))
     reason = f"{setting.title}: {ours:.3g} with the network, {base:.3g} of the base with its budget"
     return Target(ours / base, DISTANCE, at_least=False, reason=reason)
@@ -110,7 +112,7 @@ def _gain(found: Measured, setting: Setting) -> dict[str, Target]:
     targets = {}
     for name, (most, own) in parts.items():
         if not own:
-            reason = found.reason(setting, OURS)
+            reason = found.reason(setting, NETWORK)
             targets[name] = Target(None, most, at_least=False, reason=reason)
             continue
         worst = max(own, key=lambda row: row["ratio"])

@@ -9,6 +9,7 @@ FEW = (
     "train.steps=2",
     "train.draws=1",
     "train.sampling_rate=0.5",
+    "network.kind=mlp",
     "network.hidden=8",
     "best.levels=2",
     "sampler.levels=2",

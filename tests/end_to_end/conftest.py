@@ -26,7 +26,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
 def utility(benchmark: Any) -> Any:
     """Modules of the benchmark, by name."""
     names = ("cells", "columns", "settings", "source", "tables", "targets", "markdown", "marginals",
-             "ground", "provided", "score", "benchmark")  # fmt: skip
+             "ground", "step", "score", "benchmark")  # fmt: skip
     return SimpleNamespace(**{name: benchmark(f"utility.{name}") for name in names})
 
 
