@@ -535,7 +535,7 @@ PRIVATE_PATH = ("silo.py", "preparation.py", "releases.py", "clusters.py", "base
                 "dpsgd/gradients.py", "lattice.py", "truncation.py",
                 "rounded_gaussian.py")  # fmt: skip
 FLOAT_NOISE = (  # on which no promise rests: of training, of an audit's inputs, of replays
-    "objective.py", "network.py", "unet.py", "audit/mechanisms.py",
+    "objective.py", "network.py", "unet.py", "audit/mechanisms.py", "comparison/embedding.py",
     "testing/replaying/numpy_noise.py",
 )  # fmt: skip
 

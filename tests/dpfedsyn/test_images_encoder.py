@@ -215,12 +215,13 @@ def test_mnist_is_read_and_comes_back() -> None:
         pytest.skip("MNIST is not shipped with the package and is not beside this checkout")
     encoder = ImageEncoder(ImageSchema.load(EXAMPLES / "mnist" / "schema.toml"))
     records = encoder.read(MNIST / "test.npz")
-    assert records.x.shape == (10_000, 103)
+    assert records.x.shape == (10_000, 147)
     digits = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert np.bincount(records.y).tolist() == digits
     images, likeness = records.plain[:500].reshape(-1, 28, 28), []
     for frequencies in (100, 200, 784):
-        encoder = ImageEncoder(replace(encoder.schema, frequencies=frequencies))
+        plain = replace(encoder.schema, frequencies=frequencies, contrast=0.0, warp=0.0)
+        encoder = ImageEncoder(plain)
         made = encoder.decode(encoder.encode(images), records.y[:500])
         likeness.append(np.corrcoef(made.plain.ravel(), images.ravel())[0, 1])
     assert 0.88 < likeness[0] < likeness[1] < likeness[2]
@@ -295,3 +296,17 @@ def test_importing_images_loads_no_training_and_no_drawing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_contrast_drives_greys_apart_and_still_pictures_are_not_moved() -> None:
+    """Released pictures are steeper and moved; `still` keeps the first and leaves the second."""
+    images = load_digits().images[:50].astype(np.float32) / 16
+    labels = np.zeros(50, dtype=np.int64)
+    steep = ImageEncoder(replace(DIGITS.schema, contrast=12.0, warp=1.0))
+    plain = DIGITS.decode(DIGITS.encode(images), labels).plain
+    still = steep.still.decode(DIGITS.encode(images), labels).plain
+    moved = steep.decode(DIGITS.encode(images), labels).plain
+    assert ((still > 0.5) == (plain > 0.5))[np.abs(plain - 0.45) > 0.1].all()
+    assert still.std() > 1.05 * plain.std()
+    assert np.abs(moved - still).mean() > 0.02
+    assert np.array_equal(steep.decode(DIGITS.encode(images), labels).plain, moved)

@@ -50,7 +50,7 @@ def test_the_shipped_schemas_are_the_documented_ones() -> None:
         digits.title, digits.source, "CC BY 4.0",
     )  # fmt: skip
     assert (mnist.height, mnist.width, mnist.largest) == (28, 28, 255)
-    assert (mnist.frequencies, mnist.grey, mnist.scale, mnist.canonical) == (100, 0.13, 1.0, True)
+    assert (mnist.frequencies, mnist.grey, mnist.scale, mnist.canonical) == (144, 0.13, 1.0, True)
     assert mnist.labels == digits.labels
 
 

@@ -29,7 +29,7 @@ from accountants.verification import read_chain
 from dpfedsyn import budget as budgets
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
-from dpfedsyn import keys, lattice, sums, train
+from dpfedsyn import keys, lattice, preparation, sums
 from dpfedsyn import plan as planning
 from dpfedsyn import run as runner
 from dpfedsyn.audit import runs
@@ -441,7 +441,7 @@ def test_sums_with_less_noise_than_their_charge_are_found(tmp_path: Path) -> Non
     """Of counts by the ledger alone, of moments by the records."""
 
     def fault(patch: Patch) -> None:
-        patch.setattr(train, "sums_lattice", lambda std: sums.sums_lattice(0.5 * std))
+        patch.setattr(preparation, "sums_lattice", lambda std: sums.sums_lattice(0.5 * std))
 
     run = faulty(tmp_path, fault)
     assert violated(run)["counts"] == list(SILOS)
