@@ -71,6 +71,7 @@ class Setting:
         seeded = ["sampler.seed", "best.seed", "evaluate.seed"]
         seeded += ["partition.seed"] if self.example != "hospitals" else []
         settings = ["preset=best", *self.overrides, *more, *(f"{key}={seed}" for key in seeded)]
+        settings.append("evaluate.enabled=true")  # in its place a cell's own scoring is taken
         if self.mnist:
             settings.append(f'data.folder="{source.folder}"')
         else:
