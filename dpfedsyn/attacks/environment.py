@@ -79,14 +79,18 @@ def call(command: Sequence[str], *, timeout: float) -> None:
         AttackError: it cannot be started, fails, or takes longer; with its last lines.
         KeyboardInterrupt: Ctrl-C, after the command was killed.
     """
+    # An interrupt while the child starts would leave it behind, so it waits until it is known.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         raise AttackError(f"{command[0]}: cannot be started ({error.strerror}).") from None
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         output, _ = child.communicate(timeout=timeout)
     except BaseException as stopped:
         with suppress(ProcessLookupError):  # it may have ended in this moment

@@ -7,6 +7,7 @@ import sys
 import time
 from importlib.metadata import requires
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,6 +93,27 @@ def test_what_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None
         environment.call(["sh", "-c", f"sleep 60 & echo $! > {pid}; wait"], timeout=0.5)
     assert time.monotonic() - began < 20
     assert ended(pid)
+
+
+def test_ctrl_c_while_the_child_starts_kills_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt comes before anybody knows the child, and nothing of it is left."""
+    started: list[subprocess.Popen[str]] = []
+    real = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        started.append(real(*arguments, **options))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[0]
+
+    monkeypatch.setattr(environment.subprocess, "Popen", interrupted)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            environment.call(["sleep", "60"], timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert started[0].poll() == -signal.SIGKILL
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def test_ctrl_c_kills_the_child(tmp_path: Path) -> None:
