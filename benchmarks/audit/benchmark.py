@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import kept, machine
-from benchmarks.audit import bugs, corpus, detection, own, peers, tightness, validity
+from benchmarks.audit import bugs, corpus, detection, own, tightness, validity
+from benchmarks.child import INTERPRETER
 from benchmarks.record import Figures, Table, Target, say
 
 SMOKE = "smoke: needs more than its minute"
@@ -73,7 +74,7 @@ def _code() -> str:
 def _notes() -> tuple[str, ...]:
     return (
         f"Lower bounds at {tightness.CONFIDENCE:.0%}, delta = {tightness.DELTA:g}; medians.",
-        f"Peers run in the interpreter that {peers.INTERPRETER} names. On the bugs they get the "
+        f"Peers run in the interpreter that {INTERPRETER} names. On the bugs they get the "
         "scores that our rules, learnt on 30 % of the calls, give to the rest.",
         "Quoted figures are of another day: dp_auditorium is on no package index. Its hockey-stick "
         "formula flagged 13 of the 24 bugs with 1e4 calls at alpha 0.05.",

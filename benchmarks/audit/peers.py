@@ -7,9 +7,6 @@ decide what this project is installed with. Absent ones are "not installed", nev
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accounting.fresh import ROOT, environment
 from benchmarks.audit.child import JAX, MICROSOFT
+from benchmarks.child import answer
 
 Array = NDArray[np.float64]
 Scores = tuple[Array, Array]  # of calls without and with the record, (repetitions, n / 2) each
 
-INTERPRETER = "BENCHMARK_PEERS"
 LIMIT = 900.0  # seconds of waiting for one peer
 GDP = f"{JAX} GDP"
 METHODS = {
@@ -55,11 +51,6 @@ class Asked:
 
     answers: dict[tuple[str, str], Answers] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-
-
-def interpreter() -> str:
-    """The Python that has the peers."""
-    return os.environ.get(INTERPRETER) or sys.executable
 
 
 def ask(
@@ -95,18 +86,7 @@ def ask(
 def _ask_one(
     peer: str, question: str, jobs: Sequence[tuple[str, str]], limit: float, found: Asked
 ) -> None:
-    command = [interpreter(), "-m", "benchmarks.audit.child"]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment(), input=question, timeout=limit,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        failed = (done.stderr.strip().splitlines() or ["killed"])[-1][:120]
-        said = json.loads(done.stdout) if done.returncode == 0 else {"failed": failed}
-    except subprocess.TimeoutExpired:
-        said = {"failed": f"no answer in {limit:g} s"}
-    except OSError as error:
-        said = {"failed": f"{interpreter()}: {error.strerror}"}
+    said = answer("benchmarks.audit.child", question, limit)
     found.versions[peer] = str(said.get("version") or said["failed"])
     for job, one in zip(jobs, said.get("jobs") or [said] * len(jobs), strict=True):
         if "failed" in one:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.accounting.fresh import ROOT, environment
-from benchmarks.audit.peers import interpreter
+from benchmarks.child import answer
 from benchmarks.utility.ground import Ground
 from dpfedsyn.columns import Binary, Categorical, Column, Numeric
 from dpfedsyn.data import Synthetic
@@ -76,23 +74,12 @@ def mst(ground: Ground) -> Marginals:
 
 
 def _ask(question: str) -> dict[str, Any]:
-    command = [interpreter(), "-m", "benchmarks.utility.mst_child"]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment(), input=question, timeout=LIMIT,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise NotMeasured(f"mbi: no answer in {LIMIT:g} s") from None
-    except OSError as error:
-        raise NotMeasured(f"{interpreter()}: {error.strerror}") from None
-    if done.returncode == 0:
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
-    failed = (done.stderr.strip().splitlines() or ["killed"])[-1][:120]
-    if "No module named" in failed:
+    said = answer("benchmarks.utility.mst_child", question, LIMIT)
+    if "No module named" in said.get("failed", ""):
         raise NotMeasured("mbi: not installed (see BENCHMARK_PEERS)")
-    raise NotMeasured(f"mbi: {failed}")
+    if "failed" in said:
+        raise NotMeasured(f"mbi: {said['failed']}")
+    return said
 
 
 def rho(epsilon: float, delta: float) -> float:

@@ -125,7 +125,7 @@ def test_peers_that_are_absent_are_said_to_be(
     """No such interpreter, or an interpreter without them: a line in the table, no failure."""
     peers = benchmark("audit.peers")
     jobs = [(peers.GDP, "key")]
-    monkeypatch.setenv(peers.INTERPRETER, str(tmp_path / "nobody"))
+    monkeypatch.setenv("BENCHMARK_PEERS", str(tmp_path / "nobody"))
     said = peers.ask(SCORES, jobs, delta=1e-5, significance=0.05).answers[jobs[0]]
     assert said.failed is not None
     assert "No such file" in said.failed
@@ -143,7 +143,7 @@ def test_an_answer_crosses_from_another_interpreter(
     fake = tmp_path / "python"
     fake.write_text(f"#!{sys.executable}\nprint({json.dumps(said)!r})\n")
     fake.chmod(0o755)
-    monkeypatch.setenv(peers.INTERPRETER, str(fake))
+    monkeypatch.setenv("BENCHMARK_PEERS", str(fake))
     jobs = [(peers.GDP, "key"), (f"{peers.JAX} one run", "key")]
     asked = peers.ask(SCORES, jobs, delta=1e-5, significance=0.05)
     assert asked.versions == {"jax_privacy": "2.0.0"}

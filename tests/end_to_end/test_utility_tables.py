@@ -182,7 +182,7 @@ def test_an_absent_package_is_not_installed(
     monkeypatch.setenv("BENCHMARK_PEERS", "/nowhere/python")
     with pytest.raises(utility.marginals.NotMeasured, match="/nowhere/python: No such file"):
         utility.marginals.mst(ground)
-    monkeypatch.setattr(utility.marginals, "interpreter", lambda: "/bin/false")
+    monkeypatch.setenv("BENCHMARK_PEERS", "/bin/false")
     with pytest.raises(utility.marginals.NotMeasured, match="mbi: killed"):
         utility.marginals.mst(ground)
     digits = utility.ground.Ground(utility.settings.DIGITS[0], 1, records)
