@@ -14,19 +14,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn import weights
 from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics
 from dpfedsyn.clusters import Cells, ClusterQuery
 from dpfedsyn.domain import Encoder
 from dpfedsyn.mixture import clustered, first_centres, moved
 from dpfedsyn.moments import MomentQuery
 from dpfedsyn.pooling import pool, pooled_means
-from dpfedsyn.preparation import Preparation
-from dpfedsyn.releases import noisy_cells, noisy_counts, noisy_means, noisy_moments
+from dpfedsyn.releases import SiloSums, Sum
 from dpfedsyn.settings import BaseSettings, Config
-from dpfedsyn.weights import ABSTAIN_BELOW
 
 Array = NDArray[np.float64]
-Sum = tuple[Array, float]
 
 SEED = 1  # public: where centres start is no secret
 MOVE = {"count_share": 0.1, "sum_share": 0.9}  # of a round that only moves centres
@@ -55,35 +53,35 @@ class Answers(Protocol):
 
 @dataclass(frozen=True)
 class Asked:
-    """The silos of a run, asked through their own mechanisms.
+    """Silos, asked through their own mechanisms.
 
     Guarantee:
         Each silo takes part in the budget's mechanisms, each once, charged before it is answered.
     """
 
-    silos: Sequence[Preparation]
+    silos: Sequence[SiloSums]
     on_round: Callable[[], None] = lambda: None
 
     def counts(self) -> Sequence[Sum]:
         """Ask for label counts."""
-        return self._all(noisy_counts)
+        return self._all(SiloSums.counts)
 
     def means(self) -> Sequence[Sum]:
         """Ask for first moments."""
-        return self._all(noisy_means)
+        return self._all(SiloSums.means)
 
     def moments(self, means: Array | None) -> Sequence[Sum]:
         """Ask for second moments, about means if any."""
         about = [None] * len(self.silos) if means is None else list(means)
-        found = [noisy_moments(*pair) for pair in zip(self.silos, about, strict=True)]
+        found = [silo.moments(own) for silo, own in zip(self.silos, about, strict=True)]
         self.on_round()
         return found
 
     def cells(self, query: ClusterQuery, number: int) -> Sequence[Sum]:
         """Ask for a round's cells."""
-        return self._all(lambda silo: noisy_cells(silo, query, number))
+        return self._all(lambda silo: silo.cells(query, number))
 
-    def _all(self, ask: Callable[[Preparation], Sum]) -> Sequence[Sum]:
+    def _all(self, ask: Callable[[SiloSums], Sum]) -> Sequence[Sum]:
         found = [ask(silo) for silo in self.silos]
         self.on_round()
         return found
@@ -155,11 +153,8 @@ def cells_together(
     Args:
         answers: (sums, std of their noise) of each silo. holding: (K, classes), see `held`.
     """
-    classes = holding.shape[1]
-    tables = np.stack([sums.reshape(classes, -1) for sums, _ in answers])
-    stds = np.array([std for _, std in answers])
-    total = (tables * holding[:, :, None]).sum(axis=0)
-    return query.unpack(total.ravel(), np.sqrt((holding * stds[:, None] ** 2).sum(axis=0)))
+    tables, stds = zip(*answers, strict=True)
+    return query.unpack(_sum(tables, holding), _noise(stds, holding))
 
 
 def held(statistics: Sequence[NoisyStatistics]) -> NDArray[np.bool_]:
@@ -167,9 +162,8 @@ def held(statistics: Sequence[NoisyStatistics]) -> NDArray[np.bool_]:
 
     A label that no silo seems to hold keeps the sums of all.
     """
-    holding = np.stack(
-        [s.counts >= ABSTAIN_BELOW * np.asarray(s.counts_std) for s in statistics]
-    ) & np.stack([s.counts > 0.0 for s in statistics])
+    counts = np.stack([s.counts for s in statistics])
+    holding = weights.seen(counts, np.array([s.counts_std for s in statistics])) & (counts > 0.0)
     holding[:, ~holding.any(axis=0)] = True
     return holding
 
@@ -192,8 +186,7 @@ def together(statistics: Sequence[NoisyStatistics], query: MomentQuery) -> Noisy
         )
     if not len(statistics[0].sums):
         return summed
-    cuts = _blocks(query)
-    blocks = [np.split(s.sums, cuts) for s in statistics]
+    blocks = [np.split(s.sums, query.cuts) for s in statistics]
     stds = [s.sums_std for s in statistics]
     first, shared, own = ([block[place] for block in blocks] for place in range(3))
     parts = [_sum(first, holding), np.sum(shared, axis=0), _sum(own, holding)]
@@ -204,13 +197,6 @@ def together(statistics: Sequence[NoisyStatistics], query: MomentQuery) -> Noisy
         sums_std=float(np.linalg.norm(stds)),
         products_std=noise,
     )
-
-
-def _blocks(query: MomentQuery) -> tuple[int, int]:
-    """Where the labels' first moments end in `MomentQuery.sums`, and the shared products."""
-    first = 0 if query.residual_radius else query.label_length
-    products = query.dimension * (query.dimension + 1) // 2
-    return first, first + (products if query.label_share < 1.0 else 0)
 
 
 def _sum(blocks: Sequence[Array], holding: NDArray[np.bool_]) -> Array:

@@ -201,15 +201,14 @@ def moments_share(config: Config) -> float:
 
 def _statistics(config: Config, mu: float) -> Budget:
     """Return the budget of counts, means, moments and cells, before there is a network."""
-    base, mu2 = config.base, mu**2 * base_share(config)
+    base, sums, mu2 = config.base, mu**2 * base_share(config), mu**2 * moments_share(config)
     marginals: Gaussian | None = None
     clusters: tuple[Gaussian, ...] = ()
     if base.marginals_share > 0.0:
-        marginals = _of(mu2 * base.marginals_share)
-        mu2 *= 1.0 - base.marginals_share
+        marginals = _of(sums * base.marginals_share)
     if base.clusters > 1:
-        clusters = _rounds(mu2 * base.clusters_share, base.cluster_rounds)
-        mu2 *= 1.0 - base.clusters_share
+        left = sums * (1.0 - base.marginals_share)
+        clusters = _rounds(left * base.clusters_share, base.cluster_rounds)
     means, moments = None, _of(mu2)
     if base.residual_radius:
         means, moments = _of(mu2 * base.means_share), _of(mu2 * (1.0 - base.means_share))

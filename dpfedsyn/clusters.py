@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Adjacency
+from dpfedsyn import svec
 from dpfedsyn.lattice import checked
 from dpfedsyn.moments import NUMBERS_AT_ONCE, clip_rows
 
@@ -125,11 +125,7 @@ class ClusterQuery:
         counts, summed, rest = np.split(table, (1, 1 + k), axis=2)
         products, product_noise = None, np.zeros(classes)
         if self._third:
-            products = np.zeros((classes, cells, k, k))
-            rows, columns = self._triangle
-            scaled = rest * self.radius**2 / self._third
-            products[..., rows, columns] = scaled / self._twice
-            products[..., columns, rows] = scaled / self._twice
+            products = svec.matrices(rest * self.radius**2 / self._third, k)
             product_noise = noise * self.radius**2 / (self._third * math.sqrt(2.0))
         return Cells(
             counts[..., 0] / self._first,
@@ -149,8 +145,7 @@ class ClusterQuery:
         scaled = clip_rows(residual, self.radius) / self.radius
         blocks = [np.full((len(x), 1), self._first), self._second * scaled]
         if self._third:
-            rows, columns = self._triangle
-            blocks.append(self._third * self._twice * scaled[:, rows] * scaled[:, columns])
+            blocks.append(self._third * svec.of_products(scaled))
         return cell, np.concatenate(blocks, axis=1)
 
     @property
@@ -169,15 +164,4 @@ class ClusterQuery:
     def _width(self) -> int:
         """Numbers of one cell."""
         k = int(self.about.places.shape[2])
-        return 1 + k + (k * (k + 1) // 2 if self._third else 0)
-
-    @cached_property
-    def _triangle(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        rows, columns = np.triu_indices(self.about.places.shape[2])
-        return rows, columns
-
-    @cached_property
-    def _twice(self) -> Array:
-        """What makes the norm of svec that of the matrix: sqrt 2 off the diagonal."""
-        rows, columns = self._triangle
-        return np.where(rows == columns, 1.0, math.sqrt(2.0))
+        return 1 + k + (svec.length(k) if self._third else 0)

@@ -27,6 +27,7 @@ from dpfedsyn.keys import SiloKey
 from dpfedsyn.plan import Plan
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.progress import Progress
+from dpfedsyn.releases import sums_of
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
 from dpfedsyn.start import kept, pretrained
@@ -121,7 +122,7 @@ def federation(
         together: Sequence[Base | None] = [None] * len(preparations)
         if config.base.combine != "none":
             progress.stage("add up the silos' sums", rounds_asked(config))
-            asked = Asked(preparations, progress.advance)
+            asked = Asked([sums_of(silo) for silo in preparations], progress.advance)
             together = bases(asked, preparations[0].query, encoder, config.base)
         if config.pretrain.steps:
             preparations = _started(preparations, together[0], folder, progress)

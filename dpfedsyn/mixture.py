@@ -17,7 +17,7 @@ from scipy.cluster.vq import kmeans2
 from dpfedsyn.base import AnalyticBase
 from dpfedsyn.clusters import Cells, Centres
 from dpfedsyn.settings import BaseSettings
-from dpfedsyn.shrinkage import of_cell, thresholded
+from dpfedsyn.shrinkage import floored, of_cell, thresholded
 
 Array = NDArray[np.float64]
 
@@ -143,13 +143,13 @@ def clustered(
         seen = own > 0.0
         mean = products[y, seen].sum(axis=0) / own.sum()
         edge = 2.0 * noise * (seen.sum() * top) ** 0.5 / own.sum()
-        within = _floored(within + thresholded(mean - within, settings.shrinkage * edge), floor)
+        within = floored(within + thresholded(mean - within, settings.shrinkage * edge), floor)
         for k, count in enumerate(own):
             shared = count == 0.0
             covariances[y, k] = (
                 within
                 if shared
-                else _floored(of_cell(products[y, k], count, noise, within, settings), floor)
+                else floored(of_cell(products[y, k], count, noise, within, settings), floor)
             )
     return MixtureBase(whole, weights, places, covariances)
 
@@ -157,13 +157,7 @@ def clustered(
 def _within(leading: Array, places: Array, weights: Array, floor: float) -> Array:
     """What the label's own variances leave within cells, once the centres' spread is taken off."""
     spread = places - weights @ places
-    return _floored(np.diag(leading) - (weights[:, None] * spread).T @ spread, floor)
-
-
-def _floored(matrix: Array, floor: float) -> Array:
-    values, vectors = np.linalg.eigh(matrix)
-    floored: Array = (vectors * np.maximum(values, floor)) @ vectors.T
-    return floored
+    return floored(np.diag(leading) - (weights[:, None] * spread).T @ spread, floor)
 
 
 def _seen(cells: Cells) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Adjacency
+from dpfedsyn import svec
 from dpfedsyn.lattice import checked
 from dpfedsyn.settings import BaseSettings
 
@@ -97,9 +98,14 @@ class MomentQuery:
     @property
     def length(self) -> int:
         """Numbers in `sums`."""
-        first = 0 if self.residual_radius else self.label_length
         labelled = self.classes if self.label_share > 0.0 else 0
-        return first + (self._shared + labelled) * self._products
+        return self.cuts[1] + labelled * svec.length(self.dimension)
+
+    @property
+    def cuts(self) -> tuple[int, int]:
+        """Where first moments end in `sums`, and products of all labels together."""
+        first = 0 if self.residual_radius else self.label_length
+        return first, first + self._shared * svec.length(self.dimension)
 
     def sensitivity(self, adjacency: Adjacency) -> float:
         """L2 sensitivity of a summed vector: its radius, twice that when a record is replaced."""
@@ -130,9 +136,10 @@ class MomentQuery:
             first = []
         blocks = [*first]
         if self._shared:
-            blocks.append(self._second * self._svec(scaled.T @ scaled))
+            blocks.append(self._second * svec.of_matrix(scaled.T @ scaled))
         if self.label_share > 0.0:
-            each = [self._svec(scaled[labels == y].T @ scaled[labels == y]) for y in self._labels]
+            parts = (scaled[labels == y] for y in range(self.classes))
+            each = [svec.of_matrix(part.T @ part) for part in parts]
             blocks.append(self._third * np.concatenate(each))
         return np.concatenate(blocks)
 
@@ -156,7 +163,7 @@ class MomentQuery:
             every block together; the sum over records is one of integers, hence exact.
         """
         total = np.zeros(self.length, dtype=np.int64)
-        size = max(1, NUMBERS_AT_ONCE // (self.dimension + 2 * self._products))
+        size = max(1, NUMBERS_AT_ONCE // (self.dimension + 2 * svec.length(self.dimension)))
         for start in range(0, len(x), size):
             piece = slice(start, start + size)
             total += self._piece(x[piece], labels[piece], spacing, means)
@@ -173,16 +180,13 @@ class MomentQuery:
         else:
             scaled = clip_rows(scaled - means[labels], self.residual_radius) / self.residual_radius
             blocks = []
-        first = sum(block.shape[1] for block in blocks)
-        rows, columns = np.triu_indices(self.dimension)
-        products = scaled[:, rows] * scaled[:, columns]
-        products *= np.where(rows == columns, 1.0, math.sqrt(2.0))
+        first, products = sum(block.shape[1] for block in blocks), svec.of_products(scaled)
         if self._shared:
             blocks.append(self._second * products)
         if self.label_share > 0.0:
             blocks.append(self._third * products)
         points = checked(np.concatenate(blocks, axis=1), 1.0, spacing)
-        cuts = (first, first + self._shared * len(rows))
+        cuts = (first, first + self._shared * products.shape[1])
         own, shared, labelled = np.split(points, cuts, axis=1)
         parts = [_by_label(own, labels, self.classes).ravel(), shared.sum(axis=0)]
         return np.concatenate([*parts, _by_label(labelled, labels, self.classes).ravel()])
@@ -192,21 +196,20 @@ class MomentQuery:
 
         Without a block of their own, the shared products are the labels' together.
         """
-        cut = 0 if self.residual_radius else self.classes * self.dimension
-        means = sums[:cut].reshape(-1, self.dimension) * self.radius / (self._first or 1.0)
+        first, shared = self.cuts
+        means = sums[:first].reshape(-1, self.dimension) * self.radius / (self._first or 1.0)
         if not self._shared:
             own = self.unpack_labels(sums)
             assert own is not None
             return means, own.sum(axis=0)
-        return means, self._matrix(sums[cut:], 0) / self._second
+        return means, self._matrices(sums[first:shared]) / self._second
 
     def unpack_labels(self, sums: Array) -> Array | None:
         """Return the sums of x x^T of every label (classes, d, d), data units; None without."""
         if self.label_share == 0.0:
             return None
-        cut = 0 if self.residual_radius else self.classes * self.dimension
-        first = int(self._shared)
-        return np.stack([self._matrix(sums[cut:], first + y) for y in self._labels]) / self._third
+        own = sums[self.cuts[1] :].reshape(self.classes, -1)
+        return self._matrices(own) / self._third
 
     def mean_noise(self, std: Noise) -> Noise:
         """Noise std of one coordinate of a label's sum, data units, from the vector's noise std."""
@@ -224,18 +227,9 @@ class MomentQuery:
         return std * self._square / (math.sqrt(2.0) * self._third)
 
     @property
-    def _products(self) -> int:
-        """Numbers in one svec(x x^T)."""
-        return self.dimension * (self.dimension + 1) // 2
-
-    @property
     def _shared(self) -> bool:
         """Whether second moments of all labels together are asked for beside single labels'."""
         return self.label_share < 1.0
-
-    @property
-    def _labels(self) -> range:
-        return range(self.classes)
 
     @property
     def _first(self) -> float:
@@ -254,19 +248,9 @@ class MomentQuery:
         """The squared radius of the vectors whose products are summed."""
         return (self.residual_radius or self.radius) ** 2
 
-    def _svec(self, matrix: Array) -> Array:
-        rows, columns = np.triu_indices(self.dimension)
-        vector: Array = matrix[rows, columns] * np.where(rows == columns, 1.0, math.sqrt(2.0))
-        return vector
-
-    def _matrix(self, vectors: Array, place: int) -> Array:
-        """Return the matrix (d, d) of the svec at this place, in data units."""
-        length = self._products
-        rows, columns = np.triu_indices(self.dimension)
-        matrix = np.zeros((self.dimension, self.dimension))
-        vector = vectors[place * length : (place + 1) * length]
-        matrix[rows, columns] = vector / np.where(rows == columns, 1.0, math.sqrt(2.0))
-        return (matrix + np.triu(matrix, 1).T) * self._square
+    def _matrices(self, vectors: Array) -> Array:
+        """Return the matrices (..., d, d) of svecs, in data units."""
+        return svec.matrices(vectors, self.dimension) * self._square
 
 
 def query_of(dimension: int, classes: int, base: BaseSettings) -> MomentQuery:

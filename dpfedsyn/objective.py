@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dpfedsyn.base import Base
 from dpfedsyn.diffusion import signal_shares
-from dpfedsyn.network import features, residual_scale
+from dpfedsyn.network import Network, features, residual_scale
 from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
 
@@ -74,6 +74,22 @@ def noised(
         shaped(clean - guess, dimension),
         torch.from_numpy(repeated).reshape(count, draws),
     )
+
+
+def descend(
+    network: Network,
+    adam: torch.optim.Optimizer,
+    batch: NoisedBatch,
+    settings: NetworkSettings,
+    classes: int,
+    device: torch.device,
+) -> None:
+    """Take one step down the mean loss of a batch, a piece at a time, without clipping or noise."""
+    adam.zero_grad()
+    for piece, _ in batch.pieces(network.rows_at_once):
+        losses = record_losses(network, piece, settings, classes, device)
+        torch.autograd.backward(losses.sum() / len(batch.labels))
+    adam.step()
 
 
 def record_losses(

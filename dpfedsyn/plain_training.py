@@ -10,7 +10,7 @@ from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import Base
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import noised, record_losses
+from dpfedsyn.objective import descend, noised
 from dpfedsyn.settings import TrainSettings
 
 
@@ -38,9 +38,5 @@ def train(
     classes, highest = len(base.means), architecture.settings.highest_noise
     for _ in range(settings.steps):
         batch = noised(x, labels, base, settings.draws, stream, highest)
-        adam.zero_grad()
-        for piece, _ in batch.pieces(network.rows_at_once):
-            losses = record_losses(network, piece, architecture.settings, classes, device)
-            torch.autograd.backward(losses.sum() / len(x))
-        adam.step()
+        descend(network, adam, batch, architecture.settings, classes, device)
     return network

@@ -17,7 +17,7 @@ from dpfedsyn.base import LEAST_VARIANCE, AnalyticBase, NoisyStatistics
 from dpfedsyn.effects import predicted_means
 from dpfedsyn.moments import MomentQuery
 from dpfedsyn.settings import BaseSettings
-from dpfedsyn.shrinkage import LEAST_OF_SPECTRUM, of_cell, scaled, spectral
+from dpfedsyn.shrinkage import LEAST_OF_SPECTRUM, floored, of_cell, scaled, spectral
 
 Array = NDArray[np.float64]
 
@@ -89,10 +89,8 @@ def pool(
             takes more; such a coordinate's variance follows from its mean.
         spectrum: (d,) public relative variances of an image's coordinates; None for tables.
     """
-    means, counts = (
-        pooled_means(statistics, query, two_valued, settings, spectrum),
-        _counts(statistics),
-    )
+    means = pooled_means(statistics, query, two_valued, settings, spectrum)
+    counts = _counts(statistics)
     totals = counts.sum(axis=1)
     taken = np.zeros((*counts.shape, query.dimension, query.dimension))
     if not query.residual_radius:
@@ -186,8 +184,7 @@ def _correlation(raw: Array, noise: Array, floor: float) -> Array:
     """Correlations shrunk to 0 by their own noise, positive definite with unit diagonal."""
     shrunk = np.clip(raw * CORRELATION**2 / (CORRELATION**2 + noise**2), -0.95, 0.95)
     np.fill_diagonal(shrunk, 1.0)
-    values, vectors = np.linalg.eigh(shrunk)
-    positive = (vectors * np.maximum(values, floor)) @ vectors.T
+    positive = floored(shrunk, floor)
     norm = np.sqrt(np.diag(positive))
     correlation: Array = positive / np.outer(norm, norm)
     return correlation

@@ -57,11 +57,6 @@ class Preparation:
         return Architecture(settings, encoder.dimension, self.classes, encoder.geometry)
 
     @property
-    def group(self) -> str:
-        """Where means, moments and cells go: R, to the server, or A, into the silo's model."""
-        return "R" if self.budget.base_released else "A"
-
-    @property
     def adjacency(self) -> Adjacency:
         """The run's adjacency."""
         return Adjacency(self.config.privacy.adjacency)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dpfedsyn.architecture import Architecture, Arrays, averaged, weights_of
 from dpfedsyn.base import Base
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import noised, record_losses
+from dpfedsyn.objective import descend, noised
 from dpfedsyn.settings import PretrainSettings
 
 RISE = 20  # steps in which the learning rate rises from 0
@@ -57,11 +57,7 @@ def pretrain(
         chosen = (stream.words(settings.batch) % np.uint64(len(x))).astype(np.int64)
         highest = architecture.settings.highest_noise
         batch = noised(x[chosen], labels[chosen], base, 1, stream, highest)
-        adam.zero_grad()
-        for piece, _ in batch.pieces(network.rows_at_once):
-            losses = record_losses(network, piece, architecture.settings, classes, device)
-            torch.autograd.backward(losses.sum() / settings.batch)
-        adam.step()
+        descend(network, adam, batch, architecture.settings, classes, device)
         average = averaged(average, network, min(DECAY, step / (step + 10.0)))
         on_step()
     return average

@@ -6,55 +6,135 @@ A), but for the counts. Without privacy they are exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from accountants import Adjacency, Gaussian
 from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.data import Records
 from dpfedsyn.marginals import MarginalQuery
-from dpfedsyn.moments import count_points, counts_sensitivity, label_counts
+from dpfedsyn.moments import MomentQuery, count_points, counts_sensitivity, label_counts
 from dpfedsyn.preparation import Preparation, noisy_sum
+from dpfedsyn.sums import Points
 
 Array = NDArray[np.float64]
+Sum = tuple[Array, float]
+"""Sums, and the std of their noise."""
+
+Draw = Callable[[str, int, Gaussian, float, Callable[[float], Points]], Sum]
+"""From (kind, number of the use, event, least std, sums given a spacing) to noisy sums."""
 
 EXACT = 2.0**-40  # spacing of sums without noise
 
 
-def noisy_counts(preparation: Preparation) -> tuple[Array, float]:
-    """Return the label counts (classes,) and the std of their noise."""
-    event, labels = preparation.budget.counts, preparation.records.y
-    if event is None:
-        return label_counts(labels, preparation.classes), 0.0
-    group = "R" if preparation.budget.counts_released else "A"
-    std = event.noise_multiplier * counts_sensitivity(preparation.adjacency)
-    counted = partial(count_points, labels, preparation.classes)
-    return noisy_sum(preparation, "counts", 0, group, event, std, counted)
+class Mechanisms(Protocol):
+    """The events that pay for a silo's sums; None or empty: exact."""
+
+    @property
+    def counts(self) -> Gaussian | None:
+        """Label counts."""
+        ...
+
+    @property
+    def means(self) -> Gaussian | None:
+        """First moments, where second ones are taken about them."""
+        ...
+
+    @property
+    def moments(self) -> Gaussian | None:
+        """Second moments."""
+        ...
+
+    @property
+    def clusters(self) -> tuple[Gaussian, ...]:
+        """Cells, round by round."""
+        ...
 
 
-def noisy_means(preparation: Preparation) -> tuple[Array, float]:
-    """Return `MomentQuery.label_sums` and the std of its noise."""
-    query, records, event = preparation.query, preparation.records, preparation.budget.means
-    x = records.x.astype(np.float64)
-    if event is None:
-        return query.label_sums(x, records.y), 0.0
-    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
-    summed = partial(query.label_points, x, records.y)
-    return noisy_sum(preparation, "means", 0, preparation.group, event, std, summed)
+@dataclass(frozen=True)
+class SiloSums:
+    """Sums over one silo's records, each drawn through the mechanism that pays for it.
+
+    Args:
+        draw: adds a mechanism's noise, and charges it where somebody has to pay.
+    """
+
+    records: Records
+    classes: int
+    query: MomentQuery
+    adjacency: Adjacency
+    mechanisms: Mechanisms
+    draw: Draw
+
+    def counts(self) -> Sum:
+        """Return the label counts (classes,)."""
+        event, labels = self.mechanisms.counts, self.records.y
+        if event is None:
+            return label_counts(labels, self.classes), 0.0
+        std = event.noise_multiplier * counts_sensitivity(self.adjacency)
+        return self.draw("counts", 0, event, std, partial(count_points, labels, self.classes))
+
+    def means(self) -> Sum:
+        """Return `MomentQuery.label_sums`."""
+        x, y, event = self._x, self.records.y, self.mechanisms.means
+        if event is None:
+            return self.query.label_sums(x, y), 0.0
+        std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
+        return self.draw("means", 0, event, std, partial(self.query.label_points, x, y))
+
+    def moments(self, means: Array | None) -> Sum:
+        """Return `MomentQuery.sums`, about released means (classes, d) if any."""
+        x, y, event = self._x, self.records.y, self.mechanisms.moments
+        if event is None:
+            return self.query.sums(x, y, means), 0.0
+        std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
+        return self.draw("moments", 0, event, std, partial(self.query.points, x, y, means=means))
+
+    def cells(self, query: ClusterQuery, number: int) -> Sum:
+        """Return the sums of a round's cells.
+
+        Args:
+            query: about released centres. number: of the round, from 0.
+        """
+        x, y, events = self._x, self.records.y, self.mechanisms.clusters
+        if not events:
+            return query.sums(x, y), 0.0
+        event, kind = events[number], "clusters" if number == len(events) - 1 else "centres"
+        std = event.noise_multiplier * query.sensitivity(self.adjacency)
+        return self.draw(kind, number, event, std, partial(query.points, x, y))
+
+    @property
+    def _x(self) -> Array:
+        return self.records.x.astype(np.float64)
 
 
-def noisy_moments(preparation: Preparation, means: Array | None) -> tuple[Array, float]:
-    """Return `MomentQuery.sums`, about released means (classes, d) if any, and the noise's std."""
-    query, records, event = preparation.query, preparation.records, preparation.budget.moments
-    x = records.x.astype(np.float64)
-    if event is None:
-        return query.sums(x, records.y, means), 0.0
-    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
-    summed = partial(query.points, x, records.y, means=means)
-    return noisy_sum(preparation, "moments", 0, preparation.group, event, std, summed)
+def sums_of(preparation: Preparation) -> SiloSums:
+    """Return a silo's sums, charged to its ledger."""
+    budget = preparation.budget
+
+    def draw(
+        kind: str, number: int, event: Gaussian, std: float, summed: Callable[[float], Points]
+    ) -> Sum:
+        released = budget.counts_released if kind == "counts" else budget.base_released
+        group = "R" if released else "A"
+        return noisy_sum(preparation, kind, number, group, event, std, summed)
+
+    return SiloSums(
+        preparation.records,
+        preparation.classes,
+        preparation.query,
+        preparation.adjacency,
+        budget,
+        draw,
+    )
 
 
-def noisy_marginals(preparation: Preparation) -> tuple[Array, float]:
+def noisy_marginals(preparation: Preparation) -> Sum:
     """Return `MarginalQuery` sums of the records' numbers and the std of their noise."""
     query, event = MarginalQuery(preparation.encoder.numbers), preparation.budget.marginals
     x = preparation.records.x.astype(np.float64)
@@ -62,19 +142,3 @@ def noisy_marginals(preparation: Preparation) -> tuple[Array, float]:
         return query.points(x, EXACT).astype(np.float64) * EXACT, 0.0
     std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
     return noisy_sum(preparation, "marginals", 0, "R", event, std, partial(query.points, x))
-
-
-def noisy_cells(preparation: Preparation, query: ClusterQuery, number: int) -> tuple[Array, float]:
-    """Return the sums of a round's cells and the std of their noise.
-
-    Args:
-        query: about released centres. number: of the round, from 0.
-    """
-    records, events = preparation.records, preparation.budget.clusters
-    x = records.x.astype(np.float64)
-    if not events:
-        return query.sums(x, records.y), 0.0
-    event, kind = events[number], "clusters" if number == len(events) - 1 else "centres"
-    std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
-    summed = partial(query.points, x, records.y)
-    return noisy_sum(preparation, kind, number, preparation.group, event, std, summed)

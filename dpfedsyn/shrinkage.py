@@ -40,6 +40,13 @@ def of_cell(
     return shared + thresholded(difference, excess)
 
 
+def floored(matrix: Array, floor: float) -> Array:
+    """Raise every eigenvalue of a symmetric matrix to `floor` at least."""
+    values, vectors = np.linalg.eigh(matrix)
+    raised: Array = (vectors * np.maximum(values, floor)) @ vectors.T
+    return raised
+
+
 def thresholded(matrix: Array, excess: float) -> Array:
     """Bring every eigenvalue of a symmetric matrix nearer to 0 by `excess`, not beyond."""
     values, vectors = np.linalg.eigh(matrix)

@@ -22,7 +22,7 @@ from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.moments import label_counts
 from dpfedsyn.network import Denoiser, Network
 from dpfedsyn.preparation import Preparation, charge_once
-from dpfedsyn.releases import noisy_counts, noisy_marginals
+from dpfedsyn.releases import noisy_marginals, sums_of
 from dpfedsyn.settings import Config, SiloSettings
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ def prepare(
         return _prepare_not_private(preparation, base, on_step)
     if preparation.config.train.method == "ensemble":
         return _prepare_ensemble(preparation, on_step)
-    counts, counts_std = noisy_counts(preparation)
+    counts, counts_std = sums_of(preparation).counts()
     base = base or _own_base(preparation)
     model = Denoiser(
         base, _network(preparation, base, on_step), preparation.config.network, preparation.device
@@ -80,7 +80,7 @@ def _own_base(preparation: Preparation, records: Records | None = None) -> Base:
     if records is not None:
         preparation = replace(preparation, records=records)
     config, encoder = preparation.config, preparation.encoder
-    (base,) = bases(Asked([preparation]), preparation.query, encoder, config.base)
+    (base,) = bases(Asked([sums_of(preparation)]), preparation.query, encoder, config.base)
     return base
 
 

@@ -35,7 +35,7 @@ def from_counts(counts: Array, std: Array) -> Mixture:
     A silo whose noisy count lies below two noise standard deviations abstains for that label: it
     most likely never saw it, and its model would answer confident nonsense.
     """
-    kept = np.where(counts >= ABSTAIN_BELOW * std[:, None], counts, 0.0)
+    kept = np.where(seen(counts, std), counts, 0.0)
     totals = kept.sum(axis=0)
     if not totals.any():
         raise FederationError(
@@ -45,6 +45,12 @@ def from_counts(counts: Array, std: Array) -> Mixture:
         )
     weights = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0.0)
     return Mixture(weights, totals / totals.sum())
+
+
+def seen(counts: Array, std: Array) -> NDArray[np.bool_]:
+    """Return which noisy counts (K, classes) rise out of their noise (K,): (K, classes)."""
+    found: NDArray[np.bool_] = counts >= ABSTAIN_BELOW * std[:, None]
+    return found
 
 
 def public(silo_weights: Array, label_shares: Array) -> Mixture:

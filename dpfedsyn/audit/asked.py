@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.released import summed
 from dpfedsyn.base import Base
-from dpfedsyn.bases import Sum, bases
+from dpfedsyn.bases import bases
 from dpfedsyn.clusters import ClusterQuery
 from dpfedsyn.data import Records
 from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.moments import MomentQuery, count_points, query_of
+from dpfedsyn.releases import Sum
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]

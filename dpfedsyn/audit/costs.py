@@ -54,6 +54,10 @@ def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
     return mu2 * (config.train.parts / moved(config)) ** 2, mu2
 
 
+BASE = ("means", "moments", "centres", "clusters")
+"""Kinds of sums that an analytic base is made of, beside the counts."""
+
+
 def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
     """Noise multipliers of counts and moments: each has its share of the budget's mu^2."""
     if config.train.method != "dp-sgd":

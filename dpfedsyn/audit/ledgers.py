@@ -18,7 +18,7 @@ from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, NEW_RUN, WHOLE_RUN, Finding, one
 from dpfedsyn.audit.terms import terms, training_event
 
-TRAINING = ("counts", "marginals", "means", "moments", "centres", "clusters", "dp-sgd")
+TRAINING = ("counts", "marginals", *costs.BASE, "dp-sgd")
 
 TOO_SMALL = "More was released than the ledger says, so its caps and the claim are too small."
 

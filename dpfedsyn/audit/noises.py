@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants.rows import ANSWER
-from dpfedsyn.audit import laws
+from dpfedsyn.audit import costs, laws
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, NEW_RUN, WHOLE_RUN, Finding, Measured, one
 from dpfedsyn.audit.models import model
@@ -141,7 +141,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Measured]:
             "The reply holds another amount of noise than its charge. " + LESS,
             NEW_RUN,
         )
-    for kind in ("marginals", "means", "moments", "centres", "clusters"):
+    for kind in ("marginals", *costs.BASE):
         sums = summed(silo, kind)
         if sums is not None:
             flat = _float(sums.noise)

@@ -63,7 +63,7 @@ def _wrong_terms(evidence: Evidence, silo: SiloEvidence) -> Iterator[str]:
         yield f"counts stand in group {planned['counts'].group}"
     if "marginals" in planned and planned["marginals"].group != "R":
         yield f"marginals stand in group {planned['marginals'].group}"
-    for kind in {"means", "moments", "centres", "clusters"} & set(planned):
+    for kind in set(costs.BASE) & set(planned):
         if planned[kind].group != ("A" if config.base.combine == "none" else "R"):
             yield f"{kind} stand in group {planned[kind].group}"
 

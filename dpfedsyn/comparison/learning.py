@@ -6,8 +6,7 @@ Without noise (`NO_NOISE`) everything here is exact: the non-private twin of the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +15,14 @@ from accountants import Adjacency, Gaussian
 from dpfedsyn import dpsgd, plain_training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import AnalyticBase, Base
-from dpfedsyn.bases import Sum, bases
-from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.bases import Asked, bases
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.data import Records
 from dpfedsyn.dpsgd import TrainingState
-from dpfedsyn.moments import (
-    MomentQuery,
-    count_points,
-    counts_sensitivity,
-    label_counts,
-    query_of,
-)
+from dpfedsyn.moments import query_of
 from dpfedsyn.network import Denoiser, NoNetwork
+from dpfedsyn.releases import SiloSums, Sum
 from dpfedsyn.settings import BaseSettings, SiloSettings
 from dpfedsyn.sums import Points, privatise, sums_lattice
 from dpfedsyn.train import expected_batch_size
@@ -41,65 +34,25 @@ UNCLIPPED = 1e4  # a gradient norm that none reaches
 NOISELESS = 2.0**-30  # a noise multiplier that nothing feels: a lattice needs some
 
 
-def noisy_counts(
-    c: Comparison, records: Records, spent: Spending, *purpose: str
-) -> tuple[Array, float]:
+def sums_of(
+    c: Comparison, records: Records, spent: Spending, settings: BaseSettings, *purpose: str
+) -> SiloSums:
+    """Return the sums of these records, as a silo that spends this would answer with them."""
+
+    def draw(
+        kind: str, number: int, event: Gaussian, std: float, summed: Callable[[float], Points]
+    ) -> Sum:
+        place = (number,) if number else ()
+        return noisy(std, c.key(kind, *place, *purpose), summed)
+
+    query = query_of(c.encoder.dimension, c.classes, settings)
+    adjacency = Adjacency(c.config.privacy.adjacency)
+    return SiloSums(records, c.classes, query, adjacency, spent, draw)
+
+
+def noisy_counts(c: Comparison, records: Records, spent: Spending, *purpose: str) -> Sum:
     """Return label counts (classes,) and the std of their noise."""
-    if spent.counts is None:
-        return label_counts(records.y, c.classes), 0.0
-    std = spent.counts.noise_multiplier * counts_sensitivity(Adjacency(c.config.privacy.adjacency))
-    return noisy(std, c.key("counts", *purpose), partial(count_points, records.y, c.classes))
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """All records in one place, asked as the run asks its silos; answers `bases`."""
-
-    comparison: Comparison
-    records: Records
-    spent: Spending
-    query: MomentQuery
-    purpose: tuple[str, ...]
-
-    def counts(self) -> list[Sum]:
-        """Return the label counts."""
-        return [noisy_counts(self.comparison, self.records, self.spent, *self.purpose)]
-
-    def means(self) -> list[Sum]:
-        """Return the first moments."""
-        x, y, query = self._x, self.records.y, self.query
-        return self._one("means", self.spent.means, partial(query.label_points, x, y),
-                         partial(query.label_sums, x, y))  # fmt: skip
-
-    def moments(self, means: Array | None) -> list[Sum]:
-        """Return the second moments."""
-        x, y, query = self._x, self.records.y, self.query
-        about = None if means is None else means[0]
-        return self._one("moments", self.spent.moments, partial(query.points, x, y, means=about),
-                         partial(query.sums, x, y, about))  # fmt: skip
-
-    def cells(self, query: ClusterQuery, number: int) -> list[Sum]:
-        """Return a round's cells."""
-        x, y, events = self._x, self.records.y, self.spent.clusters
-        return self._one(f"cells {number}", events[number] if events else None,
-                         partial(query.points, x, y), partial(query.sums, x, y))  # fmt: skip
-
-    @property
-    def _x(self) -> Array:
-        return self.records.x.astype(np.float64)
-
-    def _one(
-        self,
-        kind: str,
-        event: Gaussian | None,
-        points: Callable[[float], Points],
-        exact: Callable[[], Array],
-    ) -> list[Sum]:
-        if event is None:
-            return [(exact(), 0.0)]
-        adjacency = Adjacency(self.comparison.config.privacy.adjacency)
-        std = event.noise_multiplier * self.query.sensitivity(adjacency)
-        return [noisy(std, self.comparison.key(kind, *self.purpose), points)]
+    return sums_of(c, records, spent, c.config.base, *purpose).counts()
 
 
 def one_gaussian(c: Comparison) -> BaseSettings:
@@ -111,8 +64,8 @@ def fitted_base(
     c: Comparison, records: Records, spent: Spending, settings: BaseSettings, *purpose: str
 ) -> Base:
     """Return the base of records in one place, made as a silo of the run makes its own."""
-    query = query_of(c.encoder.dimension, c.classes, settings)
-    (base,) = bases(Pooled(c, records, spent, query, purpose), query, c.encoder, settings)
+    sums = sums_of(c, records, spent, settings, *purpose)
+    (base,) = bases(Asked([sums]), sums.query, c.encoder, settings)
     return base
 
 

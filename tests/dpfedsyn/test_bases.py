@@ -18,7 +18,7 @@ from accountants import Gaussian
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import preparation as mechanisms
 from dpfedsyn.base import Array, NoisyStatistics
-from dpfedsyn.bases import Asked, Sum, bases, held, rounds_asked, together
+from dpfedsyn.bases import Asked, bases, held, rounds_asked, together
 from dpfedsyn.budget import Budget
 from dpfedsyn.clusters import ClusterQuery
 from dpfedsyn.data import Records
@@ -27,6 +27,7 @@ from dpfedsyn.mixture import MixtureBase
 from dpfedsyn.moments import MomentQuery, label_counts, query_of
 from dpfedsyn.pooling import pool
 from dpfedsyn.preparation import Preparation
+from dpfedsyn.releases import Sum, sums_of
 from dpfedsyn.settings import (
     BaseSettings,
     Config,
@@ -273,7 +274,7 @@ def test_silos_are_charged_before_they_answer_and_once(
     noisy sums are committed together; asked again, the committed ones are returned and no noise is
     drawn for others."""
     with silo(tmp_path, records(0)) as one:
-        (base,) = bases(Asked([one]), one.query, ENCODER, SETTINGS)
+        (base,) = bases(Asked([sums_of(one)]), one.query, ENCODER, SETTINGS)
         charged = [(c.kind, c.group, c.uses, c.event) for c in one.ledger.charges()]
     assert charged == [
         ("counts", "R", 1, Gaussian(3.0)), ("means", "R", 1, Gaussian(2.0)),
@@ -286,7 +287,7 @@ def test_silos_are_charged_before_they_answer_and_once(
 
     monkeypatch.setattr(mechanisms, "privatise", refused)
     with silo(tmp_path, records(5)) as one:
-        (again,) = bases(Asked([one]), one.query, ENCODER, SETTINGS)
+        (again,) = bases(Asked([sums_of(one)]), one.query, ENCODER, SETTINGS)
         assert len(one.ledger.charges()) == 6
     assert np.array_equal(denoised(again), denoised(base))
 
@@ -299,10 +300,10 @@ def test_a_silo_that_cannot_commit_releases_nothing(
     with monkeypatch.context() as patch, silo(tmp_path, records(0)) as one:
         patch.setattr(Ledger, "commit", lambda *_: (_ for _ in ()).throw(OSError("disk")))
         with pytest.raises(OSError, match="disk"):
-            Asked([one]).counts()
+            Asked([sums_of(one)]).counts()
     with silo(tmp_path, records(0)) as one:
         assert one.ledger.charges() == []
-        Asked([one]).counts()
+        Asked([sums_of(one)]).counts()
         assert [c.kind for c in one.ledger.charges()] == ["counts"]
 
 
