@@ -11,8 +11,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dpfedsyn.errors import AttackError
@@ -69,6 +70,26 @@ def interpreter(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Hold Ctrl-C back, and list what came.
+
+    By a handler and not by a mask: the system gives a process's signals to any thread without one.
+    """
+    came: list[int] = []
+    if (
+        threading.current_thread() is not threading.main_thread()  # an interrupt never comes here
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield came
+        return
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def call(command: Sequence[str], *, timeout: float) -> None:
     """Run a command to its end, in a process group of its own; nothing of it outlives this call.
 
@@ -80,17 +101,17 @@ def call(command: Sequence[str], *, timeout: float) -> None:
         KeyboardInterrupt: Ctrl-C, after the command was killed.
     """
     # An interrupt while the child starts would leave it behind, so it waits until it is known.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _interrupts_held() as held:
+        try:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise AttackError(f"{command[0]}: cannot be started ({error.strerror}).") from None
     try:
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", start_new_session=True,
-        )  # fmt: skip
-    except OSError as error:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        raise AttackError(f"{command[0]}: cannot be started ({error.strerror}).") from None
-    try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if held:
+            raise KeyboardInterrupt
         output, _ = child.communicate(timeout=timeout)
     except BaseException as stopped:
         with suppress(ProcessLookupError):  # it may have ended in this moment

@@ -236,7 +236,12 @@ def test_ctrl_c_at_the_terminal_leaves_a_resumable_run(tmp_path: Path) -> None:
     """Exit code 130, the command that continues, and ledgers that verify."""
     folder = tmp_path / "run"
     arguments = [*sets(SMALL), "--set", "sampler.levels=1000", "--out", str(folder)]
-    command = [sys.executable, "-m", "dpfedsyn", "run", *arguments]
+    # Where tests run in the background, interrupts are ignored, and a child inherits it.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from dpfedsyn.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "run", *arguments]
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
