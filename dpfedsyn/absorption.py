@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from dpfedsyn import schedule
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import AnswersSettings, Config, SamplerSettings
@@ -69,19 +71,25 @@ def spread(
 ) -> float:
     """Return how wide finished rows are, over how wide they should be (1: right).
 
-    Exact for Gaussian data of std `data_std` per coordinate, whose perfect denoiser is linear:
-    var' = (scale - gain k)^2 var + max(variance, gain^2 sigma^2) with
-    k = sqrt(1 - abar) / (abar data_std^2 + 1 - abar), from var = 1. Without `noise`: what few
-    rounds alone do.
+    Exact for Gaussian data of std `data_std` per coordinate, whose perfect denoiser is linear: the
+    noise that it predicts is k x with k = sqrt(1 - abar) / (abar data_std^2 + 1 - abar), so the
+    covariance of a row and its last clean estimate follows a linear recursion from (1, 0). Without
+    `noise`: what few rounds alone do.
     """
-    variance = 1.0
+    covariance = np.diag([1.0, 0.0])
     for place, kernel in enumerate(schedule.kernels(settings)):
-        brought = 0.0
-        if noise is not None:
-            brought = concentration * (kernel.gain * noise[place].score_std) ** 2
+        answered = 0.0 if noise is None else concentration * noise[place].score_std ** 2
         response = math.sqrt(1.0 - kernel.signal) / (
             kernel.signal * data_std**2 + 1.0 - kernel.signal
         )
-        kept = kernel.scale - kernel.gain * response
-        variance = kept**2 * variance + max(kernel.variance, brought)
-    return math.sqrt(variance) / data_std
+        noisy, clean = math.sqrt(1.0 - kernel.signal), math.sqrt(kernel.signal)
+        moved = np.array(
+            [
+                [kernel.scale - kernel.gain * response, -kernel.memory],
+                [(1.0 - noisy * response) / clean, 0.0],
+            ]
+        )
+        brought = np.array([kernel.gain, noisy / clean])
+        covariance = moved @ covariance @ moved.T + answered * np.outer(brought, brought)
+        covariance[0, 0] += max(kernel.variance - kernel.gain**2 * answered, 0.0)
+    return math.sqrt(covariance[0, 0]) / data_std

@@ -99,7 +99,7 @@ class NoisyStatistics:
 
     Attributes:
         sums: the vector of `MomentQuery.sums`. label_sums: of the first of two queries, or None.
-        products_std: noise of the labels' own parts of `sums`; None: as of all others.
+        origin: (d,) what `label_sums` are about, or None. products_std: noise of the labels' own parts of `sums`; None: as of all others.
     """
 
     counts: Array  # (classes,)
@@ -109,6 +109,7 @@ class NoisyStatistics:
     label_sums: Array | None = None
     label_sums_std: float | Array = 0.0
     products_std: Array | None = None
+    origin: Array | None = None
 
     def of_products(self, classes: int) -> Array:
         """Return the noise of each label's own part of `sums`, (classes,)."""

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn.diffusion import ancestral_kernels
+from dpfedsyn import sampler, schedule
+from dpfedsyn.settings import PRESETS
 from dpfedsyn.silo import Model
 
 Array = NDArray[np.float64]
-
-LOCAL_STEPS = 30
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,14 @@ class MeanModel:
 def local_samples(
     model: Model, labels: NDArray[np.int64], dimension: int, rng: np.random.Generator
 ) -> Array:
-    """Return one silo's own samples (N, d) for labels (N,), by ancestral steps (Ho et al. 2020)."""
+    """Return one silo's own samples (N, d) for labels (N,), by the steps of preset `best`."""
     x = rng.standard_normal((len(labels), dimension))
-    for kernel in ancestral_kernels(LOCAL_STEPS):
+    clean: NDArray[np.floating] = np.zeros_like(x)
+    for kernel in schedule.kernels(PRESETS["best"]):
         noise = model.predict_noise(x, kernel.signal, labels)
-        x = kernel.mean(x, noise) + np.sqrt(kernel.variance) * rng.standard_normal(x.shape)
+        mean = kernel.mean(x, noise, clean)
+        clean = sampler.clean_estimate(x, noise, kernel.signal)
+        x = mean + np.sqrt(kernel.variance) * rng.standard_normal(x.shape)
     return x
 
 

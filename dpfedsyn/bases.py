@@ -20,7 +20,7 @@ from dpfedsyn.clusters import Cells, ClusterQuery
 from dpfedsyn.domain import Encoder
 from dpfedsyn.mixture import clustered, first_centres, moved
 from dpfedsyn.moments import MomentQuery
-from dpfedsyn.pooling import pool, pooled_means
+from dpfedsyn.pooling import pool, pooled_means, pooled_origin
 from dpfedsyn.releases import SiloSums, Sum
 from dpfedsyn.settings import BaseSettings, Config
 
@@ -38,8 +38,12 @@ class Answers(Protocol):
         """Label counts, (classes,)."""
         ...
 
-    def means(self) -> Sequence[Sum]:
-        """`MomentQuery.label_sums`."""
+    def origin(self) -> Sequence[Sum]:
+        """`MomentQuery.origin_sums`."""
+        ...
+
+    def means(self, origin: Array | None) -> Sequence[Sum]:
+        """`MomentQuery.label_sums`, about an origin (d,) if any, the same for all silos."""
         ...
 
     def moments(self, means: Array | None) -> Sequence[Sum]:
@@ -66,9 +70,13 @@ class Asked:
         """Ask for label counts."""
         return self._all(SiloSums.counts)
 
-    def means(self) -> Sequence[Sum]:
-        """Ask for first moments."""
-        return self._all(SiloSums.means)
+    def origin(self) -> Sequence[Sum]:
+        """Ask for the sums of all records."""
+        return self._all(SiloSums.origin)
+
+    def means(self, origin: Array | None) -> Sequence[Sum]:
+        """Ask for first moments, about an origin if any."""
+        return self._all(lambda silo: silo.means(origin))
 
     def moments(self, means: Array | None) -> Sequence[Sum]:
         """Ask for second moments, about means if any."""
@@ -108,9 +116,10 @@ def bases(
 
     known, means = (encoder.two_valued, settings, encoder.spectrum), None
     if query.residual_radius:
+        origin = _origin(answers, apart, query, settings, encoder.spectrum)
         apart = [
-            replace(s, label_sums=sums, label_sums_std=std)
-            for s, (sums, std) in zip(apart, answers.means(), strict=True)
+            replace(s, label_sums=sums, label_sums_std=std, origin=origin)
+            for s, (sums, std) in zip(apart, answers.means(origin), strict=True)
         ]
         each = pooled_means(pooled(apart), query, *known)
         means = np.broadcast_to(each, (len(apart), *each.shape[1:]))
@@ -128,7 +137,22 @@ def rounds_asked(config: Config) -> int:
     """Return how often every silo is asked for sums."""
     base = config.base
     cells = base.cluster_rounds + 1 if base.clusters > 1 else 0
-    return 2 + (base.residual_radius > 0.0) + cells
+    return 2 + (base.residual_radius > 0.0) + (base.origin_share > 0.0) + cells
+
+
+def _origin(
+    answers: Answers,
+    counted: Sequence[NoisyStatistics],
+    query: MomentQuery,
+    settings: BaseSettings,
+    spectrum: Array | None,
+) -> Array | None:
+    if not query.origin_radius:
+        return None
+    sums, stds = zip(*answers.origin(), strict=True)
+    totals = np.array([s.counts.sum() for s in counted])
+    summed, noise = np.stack(sums) * query.radius, np.array(stds) * query.radius
+    return pooled_origin(summed, totals, noise, settings, spectrum)
 
 
 def _mixture(
@@ -183,6 +207,7 @@ def together(statistics: Sequence[NoisyStatistics], query: MomentQuery) -> Noisy
             summed,
             label_sums=_sum(labelled, holding),
             label_sums_std=_noise([s.label_sums_std for s in statistics], holding),
+            origin=statistics[0].origin,
         )
     if not len(statistics[0].sums):
         return summed

@@ -42,7 +42,8 @@ class Budget:
     Attributes:
         counts: histogram of labels. counts_released: the server sees it (R), else it stays (A).
         marginals: histograms of a table's numbers, which the server sees (R).
-        means: sums per label, where second moments are taken about them. moments: sums for the
+        origin: sum of all records, where the labels' are taken about it. means: sums per label,
+            where second moments are taken about them. moments: sums for the
             base. clusters: cells of the base's mixtures, round by round. base_released: the server
             sees all of these (R), else they stay (A). training: DP-SGD, or None (ensemble, or no
             network).
@@ -57,6 +58,7 @@ class Budget:
     training: Repeated | None
     answers_mu: float
     record_mu: float | None
+    origin: Gaussian | None = None
     means: Gaussian | None = None
     clusters: tuple[Gaussian, ...] = ()
     base_released: bool = False
@@ -118,7 +120,7 @@ class Budget:
 
     def _base(self) -> tuple[Event, ...]:
         """What the analytic base is made of, beside the counts."""
-        sums = tuple(event for event in (self.means, self.moments) if event is not None)
+        sums = tuple(event for event in (self.origin, self.means, self.moments) if event is not None)
         return (*sums, *self.clusters)
 
 
@@ -209,9 +211,11 @@ def _statistics(config: Config, mu: float) -> Budget:
     if base.clusters > 1:
         left = sums * (1.0 - base.marginals_share)
         clusters = _rounds(left * base.clusters_share, base.cluster_rounds)
-    means, moments = None, _of(mu2)
+    origin, means, moments = None, None, _of(mu2)
     if base.residual_radius:
-        means, moments = _of(mu2 * base.means_share), _of(mu2 * (1.0 - base.means_share))
+        origin = _of(mu2 * base.origin_share) if base.origin_share else None
+        means = _of(mu2 * base.means_share)
+        moments = _of(mu2 * (1.0 - base.means_share - base.origin_share))
     return Budget(
         counts=_of(mu**2 * config.privacy.counts_share),
         counts_released=config.weights.source == "counts",
@@ -219,6 +223,7 @@ def _statistics(config: Config, mu: float) -> Budget:
         training=None,
         answers_mu=config.answers.mu,
         record_mu=None,
+        origin=origin,
         means=means,
         clusters=clusters,
         base_released=base.combine != "none",

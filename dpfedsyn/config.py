@@ -367,6 +367,26 @@ def _across(config: Config, records: bool) -> list[str]:
                 f"{name}.energy = {sampler.energy!r}: an anchored sample asks one silo only, so "
                 "there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
             )
+        faults += _steps(name, sampler)
+    return faults
+
+
+def _steps(name: str, sampler: SamplerSettings) -> list[str]:
+    """Faults of reverse-diffusion steps that do not go with how silos are mixed."""
+    if sampler.kernel != "ancestral":
+        return []
+    faults = []
+    if sampler.order == 2 and sampler.step == "mix":
+        faults.append(
+            f"{name}.order = 2 with step = 'mix': the answer before came from another silo, so "
+            "there is nothing to extrapolate; set order = 1, or step = 'blend' or 'anchored'."
+        )
+    if sampler.eta == 0.0 and sampler.energy == "path" and sampler.step != "anchored":
+        faults.append(
+            f"{name}.eta = 0 with energy = 'path': steps without noise tell nothing about which "
+            "silo a row follows, so weights would stay at their prior; set eta above 0, or "
+            "energy = 'uniform'."
+        )
     return faults
 
 
@@ -402,6 +422,17 @@ def _combination(config: Config) -> list[str]:
             f"base.marginals_share = {base.marginals_share:g}: histograms of all silos are those "
             "of rows drawn by released counts; set weights.source = 'counts' and a train.method "
             "that has them, or base.marginals_share = 0."
+        )
+    if base.origin_share and not (base.residual_radius and base.origin_radius):
+        faults.append(
+            f"base.origin_share = {base.origin_share:g}: labels' sums are asked for about the mean "
+            "of all records, within a radius, and second moments after them; set "
+            "base.origin_radius and base.residual_radius above 0, or base.origin_share = 0."
+        )
+    if base.origin_share + base.means_share >= 1.0:
+        faults.append(
+            f"base.origin_share + base.means_share = {base.origin_share + base.means_share:g}: "
+            "nothing is left for second moments; choose shares that add up to less than 1."
         )
     if base.clusters > 1 and (base.label_share == 0.0 or base.residual_radius == 0.0):
         faults.append(

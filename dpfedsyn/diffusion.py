@@ -3,7 +3,8 @@
 x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise,  abar_t = prod_{s <= t} (1 - beta_s)
 
 Every kernel that the server uses is affine in the predicted noise,
-x' ~ N(scale * x - gain * noise, variance), which is what path energies and noise absorption need.
+x' ~ N(scale * x - gain * noise - memory * clean, variance), which is what path energies and noise
+absorption need; `clean` is the clean sample that the round before predicted.
 """
 
 from __future__ import annotations
@@ -27,25 +28,37 @@ def signal_shares() -> tuple[float, ...]:
     return tuple(float(share) for share in np.cumprod(1.0 - betas))
 
 
-def levels(count: int) -> tuple[int, ...]:
-    """Return `count` time steps from the noisiest to the cleanest, evenly spread."""
-    spread = np.linspace(TRAINING_STEPS - 1, 0, count).round().astype(int)
-    return tuple(int(t) for t in dict.fromkeys(spread))
+def levels(count: int, spacing: float = 1.0) -> tuple[int, ...]:
+    """Return `count` time steps from the noisiest to the cleanest, near (T - 1) u^spacing for
+    evenly spread u: a spacing above 1 crowds them where there is little noise."""
+    wanted = ((TRAINING_STEPS - 1) * np.linspace(1.0, 0.0, count) ** spacing).round()
+    times: list[int] = []
+    for t in wanted[::-1]:  # from the cleanest: where they crowd, each is at least the next step
+        times.append(max(int(t), times[-1] + 1) if times else int(t))
+    return tuple(times[::-1])
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One step of the sampler at time t: x' ~ N(scale * x - gain * noise, variance)."""
+    """One step of the sampler at time t.
+
+    x' ~ N(scale * x - gain * noise - memory * clean, variance)
+    """
 
     t: int
     signal: float  # abar_t
     scale: float
     gain: float
     variance: float
+    memory: float = 0.0
 
-    def mean(self, x: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the kernel's mean for samples x (..., N, d) and predicted noise of that shape."""
-        return self.scale * x - self.gain * noise
+    def mean(
+        self, x: NDArray[np.float64], noise: NDArray[np.float64], clean: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """Return the kernel's mean for samples x (..., N, d), predicted noise of that shape, and
+        the clean samples (N, d) that the round before predicted."""
+        mean: NDArray[np.float64] = self.scale * x - self.gain * noise
+        return mean - self.memory * clean if self.memory else mean
 
     @property
     def tolerance(self) -> float:
@@ -70,19 +83,39 @@ def ula_kernels(
     return tuple(kernels)
 
 
-def ancestral_kernels(count: int) -> tuple[Kernel, ...]:
-    """Return the `count` reverse-diffusion steps over evenly spread levels (Ho et al. 2020, eq. 7).
+def reverse_kernels(
+    count: int, *, spacing: float = 1.0, eta: float = 1.0, order: int = 1
+) -> tuple[Kernel, ...]:
+    """Return `count` reverse-diffusion steps; the last one returns the predicted clean sample.
 
-    Between neighbouring levels alpha = abar_t / abar_next; the last step has no variance and
-    returns the predicted clean sample.
+    With sigma = sqrt((1 - abar) / abar), primes for the next level, and D the predicted clean
+    sample, a step is (Song et al. 2021, "Denoising Diffusion Implicit Models", equation 12)
+
+        x' / sqrt(abar') = D + keep * (x / sqrt(abar) - D) + s z,
+        s = eta * sigma' sqrt(1 - (sigma' / sigma)^2),  keep = sqrt(sigma'^2 - s^2) / sigma.
+
+    Args:
+        eta: 1 is the ancestral step of DDPM (Ho et al. 2020, equation 7), 0 the deterministic one
+            of DDIM. spacing: see `levels`.
+        order: 2 extrapolates D from the last two rounds, D + (D - D_before) h / (2 h_before) with
+            h = log(sigma / sigma'), as DPM-Solver++(2M) and its SDE do (Lu et al. 2022). The first
+            step and the last are of order 1.
     """
-    kernels = []
-    times = levels(count)
+    times = levels(count, spacing)
     # Beyond the cleanest level lies the clean sample itself, abar = 1.
     signals = (*(signal_shares()[t] for t in times), 1.0)
+    kernels: list[Kernel] = []
+    before = math.inf
     for t, (signal, cleaner) in zip(times, pairwise(signals), strict=True):
-        alpha = signal / cleaner
-        gain = (1.0 - alpha) / math.sqrt((1.0 - signal) * alpha)
-        variance = (1.0 - alpha) * (1.0 - cleaner) / (1.0 - signal)
-        kernels.append(Kernel(t, signal, 1.0 / math.sqrt(alpha), gain, variance))
+        sigma, after = (math.sqrt(1.0 / share - 1.0) for share in (signal, cleaner))
+        variance = (eta * after) ** 2 * (1.0 - (after / sigma) ** 2)
+        keep = math.sqrt(max(after**2 - variance, 0.0)) / sigma
+        h = math.log(sigma / after) if after else 0.0
+        ahead = h / (2.0 * before) if order == 2 else 0.0
+        before = h
+        of_clean = (1.0 - keep) * (1.0 + ahead)
+        scale = math.sqrt(cleaner / signal) * (keep + of_clean)
+        gain = math.sqrt(cleaner) * of_clean * sigma
+        memory = math.sqrt(cleaner) * (1.0 - keep) * ahead
+        kernels.append(Kernel(t, signal, scale, gain, cleaner * variance, memory))
     return tuple(kernels)

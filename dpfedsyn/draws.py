@@ -54,6 +54,7 @@ def draws(
     """
     query, base = query_of(dimension, classes, config.base), config.base
     means = query.label_length if budget.means is not None else 0
+    means += dimension if budget.origin is not None else 0
     moments = query.length if budget.moments is not None else 0
     marginals = histograms if budget.marginals is not None else 0
     network = parameters(config.network, dimension, classes, pose)

@@ -257,6 +257,8 @@ def _planned(budget: Budget) -> tuple[Planned, ...]:
         planned.append(Planned("counts", "R" if budget.counts_released else "A", budget.counts, 1))
     if budget.marginals is not None:
         planned.append(Planned("marginals", "R", budget.marginals, 1))
+    if budget.origin is not None:
+        planned.append(Planned("origin", group, budget.origin, 1))
     if budget.means is not None:
         planned.append(Planned("means", group, budget.means, 1))
     if budget.moments is not None:

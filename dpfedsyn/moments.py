@@ -80,7 +80,9 @@ class MomentQuery:
     a_3 1_y (x) svec(x x^T) / R^2) with a_1^2 + a_2^2 + a_3^2 = 1, svec the upper triangle and
     off-diagonals times sqrt 2, so that |svec(x x^T)| = |x|^2. In two, 1_y (x) x / R comes first,
     and the second moments are those of r = clip(x) - mean_y about the released noisy means, which
-    are much shorter: r is clipped to a radius of its own.
+    are much shorter: r is clipped to a radius of its own. Before these two, a third one may find
+    the mean of all records, the origin: then labels' sums are of clip(x) - origin, which are
+    shorter than x, and clipped to a radius of their own too.
     """
 
     dimension: int
@@ -89,6 +91,7 @@ class MomentQuery:
     means_share: float  # a_1^2 (of mu^2 where there are two queries)
     residual_radius: float = 0.0  # public; 0: one query
     label_share: float = 0.0  # a_3^2 / (a_2^2 + a_3^2): second moments of single labels; 1: alone
+    origin_radius: float = 0.0  # public; 0: labels' sums are about 0
 
     @property
     def label_length(self) -> int:
@@ -111,14 +114,34 @@ class MomentQuery:
         """L2 sensitivity of a summed vector: its radius, twice that when a record is replaced."""
         return 2.0 if adjacency is Adjacency.REPLACE else 1.0
 
-    def label_sums(self, x: Array, labels: NDArray[np.int64]) -> Array:
-        """Return sum x / R per label, shape (classes * d,): the first of two queries.
+    @property
+    def first_radius(self) -> float:
+        """The radius of a record in `label_sums`."""
+        return self.origin_radius or self.radius
+
+    def origin_sums(self, x: Array) -> Array:
+        """Return sum x / R over all records, shape (d,).
 
         Guarantee:
             One record adds a vector of norm at most 1, whatever it holds: it is clipped to R first.
         """
-        scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius) / self.radius
-        return _by_label(scaled, labels, self.classes).ravel()
+        total: Array = self._scaled(x).sum(axis=0)
+        return total
+
+    def label_sums(
+        self, x: Array, labels: NDArray[np.int64], origin: Array | None = None
+    ) -> Array:
+        """Return sum x / R per label, shape (classes * d,): the first of two queries.
+
+        Args:
+            origin: (d,) released; where there is one, the sum of x - origin over its own radius.
+
+        Guarantee:
+            One record adds a vector of norm at most 1, whatever it holds: it is clipped to R (and
+            its distance from the origin to `origin_radius`) first. The origin must be released or
+            public.
+        """
+        return _by_label(self._scaled(x, origin), labels, self.classes).ravel()
 
     def sums(self, x: Array, labels: NDArray[np.int64], means: Array | None = None) -> Array:
         """Return the summed vector: of one query, or with `means` (classes, d) of the second.
@@ -143,15 +166,27 @@ class MomentQuery:
             blocks.append(self._third * np.concatenate(each))
         return np.concatenate(blocks)
 
-    def label_points(self, x: Array, labels: NDArray[np.int64], spacing: float) -> Points:
+    def origin_points(self, x: Array, spacing: float) -> Points:
+        """Return `origin_sums` on the lattice: whole numbers of its spacing.
+
+        Guarantee:
+            One record adds a vector whose norm, times the spacing, is at most 1; the sum over
+            records is one of integers, hence exact.
+        """
+        total: Points = checked(self._scaled(x), 1.0, spacing).sum(axis=0)
+        return total
+
+    def label_points(
+        self, x: Array, labels: NDArray[np.int64], spacing: float, origin: Array | None = None
+    ) -> Points:
         """Return `label_sums` on the lattice: whole numbers of its spacing.
 
         Guarantee:
             One record adds a vector whose norm, times the spacing, is at most 1; the sum over
             records is one of integers, hence exact.
         """
-        scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius) / self.radius
-        return _by_label(checked(scaled, 1.0, spacing), labels, self.classes).ravel()
+        points = checked(self._scaled(x, origin), 1.0, spacing)
+        return _by_label(points, labels, self.classes).ravel()
 
     def points(
         self, x: Array, labels: NDArray[np.int64], spacing: float, means: Array | None = None
@@ -213,7 +248,7 @@ class MomentQuery:
 
     def mean_noise(self, std: Noise) -> Noise:
         """Noise std of one coordinate of a label's sum, data units, from the vector's noise std."""
-        return std * self.radius / (self._first or 1.0)
+        return std * (self.radius / self._first if self._first else self.first_radius)
 
     def product_noise(self, std: Noise) -> Noise:
         """Noise std of one off-diagonal entry of the sum of x x^T, data units.
@@ -225,6 +260,13 @@ class MomentQuery:
     def label_product_noise(self, std: Noise) -> Noise:
         """The same for the sum of one label's records."""
         return std * self._square / (math.sqrt(2.0) * self._third)
+
+    def _scaled(self, x: Array, origin: Array | None = None) -> Array:
+        """Return records of norm at most 1: x / R, or x - origin over its own radius."""
+        clipped = clip_rows(np.asarray(x, dtype=np.float64), self.radius)
+        if origin is None:
+            return clipped / self.radius
+        return clip_rows(clipped - origin, self.origin_radius) / self.origin_radius
 
     @property
     def _shared(self) -> bool:
@@ -262,6 +304,7 @@ def query_of(dimension: int, classes: int, base: BaseSettings) -> MomentQuery:
         base.means_share,
         base.residual_radius,
         base.label_share,
+        base.origin_radius if base.origin_share else 0.0,
     )
 
 

@@ -89,6 +89,8 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
         squares["counts"] = budget.counts.mu**2
     if budget.marginals is not None:
         squares["marginals"] = budget.marginals.mu**2
+    if budget.origin is not None:
+        squares["origin"] = budget.origin.mu**2
     if budget.means is not None:
         squares["means"] = budget.means.mu**2
     if budget.moments is not None:
@@ -195,6 +197,9 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
         std = budget.marginals.noise_multiplier * own.sensitivity(plan.adjacency)
         unit = "histograms of all numbers, radius 1"
         add("marginals", "R", budget.marginals, budget.marginals.mu, std, unit)
+    if budget.origin is not None:
+        std = budget.origin.noise_multiplier * query.sensitivity(plan.adjacency)
+        add("origin", group, budget.origin, budget.origin.mu, std, "vector of radius 1")
     if budget.means is not None:
         std = budget.means.noise_multiplier * query.sensitivity(plan.adjacency)
         add("means", group, budget.means, budget.means.mu, std, "vector of radius 1 per label")

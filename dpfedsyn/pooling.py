@@ -32,7 +32,26 @@ Both were chosen on development splits of the embedded hospitals, which are publ
 (breast cancer, 16 numbers, four silos) they serve as well.
 """
 
+ORIGIN_SPREAD = 4.0
+"""Public prior standard deviation of the mean of all records, in `base.mean_spread`."""
+
 FEWEST = 1e-3  # records of a label, where the counts have no noise
+
+
+def pooled_origin(
+    sums: Array, totals: Array, noise: Array, settings: BaseSettings, spectrum: Array | None
+) -> Array:
+    """Return the mean of all silos' records, shape (d,): about it vectors are shorter.
+
+    Args:
+        sums: (K, d) noisy sums of x. totals: (K,) noisy numbers of records. noise: (K,) std of one
+            coordinate of `sums`. spectrum: public, as for `pool`.
+    """
+    total = max(float(totals.sum()), 1.0)
+    spread = ORIGIN_SPREAD**2 * _spread(sums.shape[1], settings, spectrum)
+    variance = float((noise**2).sum()) / total**2
+    origin: Array = sums.sum(axis=0) / total * spread / (spread + variance)
+    return origin
 
 
 def pooled_means(
@@ -50,7 +69,7 @@ def pooled_means(
     counts = _counts(statistics)
     if query.residual_radius:
         flat = [s.label_sums for s in statistics if s.label_sums is not None]
-        sums = np.stack(flat).reshape(*counts.shape, query.dimension) * query.radius
+        sums = np.stack(flat).reshape(*counts.shape, query.dimension) * query.first_radius
         stds = [s.label_sums_std for s in statistics]
     else:
         sums = np.stack([query.unpack(s.sums)[0] for s in statistics])
@@ -66,7 +85,8 @@ def pooled_means(
         1.0 / counts + (errors / counts) ** 2,
         _spread(query.dimension, settings, spectrum),
     )
-    return _inside(means, two_valued)
+    origin = statistics[0].origin
+    return _inside(means if origin is None else origin + means, two_valued)
 
 
 def pool(

@@ -41,6 +41,11 @@ class Mechanisms(Protocol):
         ...
 
     @property
+    def origin(self) -> Gaussian | None:
+        """The mean of all records, where labels' first moments are taken about it."""
+        ...
+
+    @property
     def means(self) -> Gaussian | None:
         """First moments, where second ones are taken about them."""
         ...
@@ -79,13 +84,22 @@ class SiloSums:
         std = event.noise_multiplier * counts_sensitivity(self.adjacency)
         return self.draw("counts", 0, event, std, partial(count_points, labels, self.classes))
 
-    def means(self) -> Sum:
-        """Return `MomentQuery.label_sums`."""
+    def origin(self) -> Sum:
+        """Return `MomentQuery.origin_sums`."""
+        x, event = self._x, self.mechanisms.origin
+        if event is None:
+            return self.query.origin_sums(x), 0.0
+        std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
+        return self.draw("origin", 0, event, std, partial(self.query.origin_points, x))
+
+    def means(self, origin: Array | None) -> Sum:
+        """Return `MomentQuery.label_sums`, about a released origin (d,) if any."""
         x, y, event = self._x, self.records.y, self.mechanisms.means
         if event is None:
-            return self.query.label_sums(x, y), 0.0
+            return self.query.label_sums(x, y, origin), 0.0
         std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
-        return self.draw("means", 0, event, std, partial(self.query.label_points, x, y))
+        summed = partial(self.query.label_points, x, y, origin=origin)
+        return self.draw("means", 0, event, std, summed)
 
     def moments(self, means: Array | None) -> Sum:
         """Return `MomentQuery.sums`, about released means (classes, d) if any."""

@@ -165,7 +165,7 @@ def step(
     nobody = used.sum(axis=0) == 0.0
     noise[nobody] = estimate[nobody]
     injected = _injected_variance(kernel, used, answers.score_std, settings.absorb)
-    moved = kernel.mean(x, noise) + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
+    moved = kernel.mean(x, noise, state.clean) + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
     path = state.path
     if settings.energy == "path" and settings.step != "anchored":
         own = _own_variances(kernel, used, injected, answers, settings)
@@ -262,7 +262,7 @@ def _path_energies(
     """
     if kernel.variance == 0.0:
         return state.path
-    means = kernel.mean(state.x.astype(np.float64)[None], answers.noise)
+    means = kernel.mean(state.x.astype(np.float64)[None], answers.noise, state.clean)
     variance = np.maximum(own, LEAST_VARIANCE * kernel.variance)
     gaps = ((moved[None] - means) ** 2).sum(axis=2)
     widths = 0.5 * means.shape[2] * np.log(variance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dpfedsyn.diffusion import Kernel, ancestral_kernels, ula_kernels
+from dpfedsyn.diffusion import Kernel, reverse_kernels, ula_kernels
 from dpfedsyn.settings import AnswersSettings, SamplerSettings
 
 # The last ancestral steps have little variance of their own and absorb next to nothing; there the
@@ -27,7 +27,9 @@ class AnswerNoise:
 def kernels(settings: SamplerSettings) -> tuple[Kernel, ...]:
     """Return the sampler's steps, one query round each."""
     if settings.kernel == "ancestral":
-        return ancestral_kernels(settings.levels)
+        return reverse_kernels(
+            settings.levels, spacing=settings.spacing, eta=settings.eta, order=settings.order
+        )
     return ula_kernels(
         settings.levels,
         settings.steps_per_level,

@@ -129,6 +129,8 @@ class BaseSettings:
     shrinkage: float = _setting(3.0, _in(0, 100))  # of correlations, in noise variances
     floor: float = _setting(0.15, _SHARE)  # least eigenvalue of the correlation matrix
     residual_radius: float = _setting(0.0, _in(0, 1e12))  # > 0: means first, L2 bound about them
+    origin_share: float = _setting(0.0, _in(0, 1, open_high=True))  # of mu^2: the mean of all first
+    origin_radius: float = _setting(0.0, _in(0, 1e12))  # L2 bound about it, of labels' sums
     label_share: float = _setting(0.0, _in(0, 1))  # covariances of single labels; 1: of these alone
     label_prior: float = _setting(50.0, _POSITIVE)  # records that the shared covariance counts for
     combine: str = _setting("none", _one_of("none", "pool", "sum"))  # pool, sum: released
@@ -201,6 +203,9 @@ class SamplerSettings:
     step: str = _setting("blend", _one_of("blend", "mix", "anchored"))
     prior: str = _setting("labels", _one_of("labels", "uniform"))  # w_i(y), or 1/K
     levels: int = _setting(25, _in(1, 1000))
+    spacing: float = _setting(1.0, _in(1, 10))  # ancestral: above 1, more levels near clean samples
+    eta: float = _setting(1.0, _in(0, 1))  # ancestral: 1 draws all its noise (DDPM), 0 none (DDIM)
+    order: int = _setting(1, _in(1, 2))  # ancestral: 2 extrapolates from the last two answers
     steps_per_level: int = _setting(4, _in(1, 1000))  # ULA only
     step_size: float = _setting(0.5, _in(0, 1, open_low=True))  # c in eta = c (1 - abar)^p
     power: float = _setting(1.0, _in(1, 10))  # p
@@ -236,7 +241,9 @@ PRESETS: dict[str, SamplerSettings] = {
         temperature=2.0,
         absorb=False,
     ),
-    "best": SamplerSettings(kernel="ancestral", energy="path", step="anchored", levels=30),
+    "best": SamplerSettings(
+        kernel="ancestral", energy="path", step="anchored", levels=25, spacing=3.0, order=2
+    ),
 }
 
 

@@ -30,6 +30,7 @@ def released(ground: Ground) -> float:
 def _moments(ground: Ground) -> float:
     query = query_of(ground.plan.dimension, ground.plan.classes, ground.config.base)
     means = query.label_length if query.residual_radius else 0
+    means += query.dimension if query.origin_radius else 0
     return float(NUMBER * (ground.plan.classes + means + query.length))
 
 

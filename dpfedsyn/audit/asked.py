@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,14 @@ class Kept:
         classes = self.evidence.classes
         return self._all("counts", 0, [lambda r, spacing: count_points(r.y, classes, spacing)])
 
-    def means(self) -> Sequence[Sum]:
-        """Return the kept first moments."""
+    def origin(self) -> Sequence[Sum]:
+        """Return the kept sums of all records."""
         query = self.query
-        return self._all("means", 0, [lambda r, spacing: query.label_points(_x(r), r.y, spacing)])
+        return self._all("origin", 0, [lambda r, spacing: query.origin_points(_x(r), spacing)])
+
+    def means(self, origin: Array | None) -> Sequence[Sum]:
+        """Return the kept first moments."""
+        return self._all("means", 0, [partial(self._first, origin)])
 
     def moments(self, means: Array | None) -> Sequence[Sum]:
         """Return the kept second moments."""
@@ -62,6 +67,9 @@ class Kept:
         last = number == self.evidence.config.base.cluster_rounds
         kind, place = ("clusters", 0) if last else ("centres", number)
         return self._all(kind, place, [lambda r, spacing: query.points(_x(r), r.y, spacing)])
+
+    def _first(self, origin: Array | None, r: Records, spacing: float) -> Points:
+        return self.query.label_points(_x(r), r.y, spacing, origin)
 
     def _about(self, means: Array | None) -> Exact:
         return lambda r, spacing: self.query.points(_x(r), r.y, spacing, means)

@@ -54,7 +54,7 @@ def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
     return mu2 * (config.train.parts / moved(config)) ** 2, mu2
 
 
-BASE = ("means", "moments", "centres", "clusters")
+BASE = ("origin", "means", "moments", "centres", "clusters")
 """Kinds of sums that an analytic base is made of, beside the counts."""
 
 
@@ -79,7 +79,10 @@ def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
             shares["centres"] = 0.25 * cells / base.cluster_rounds
     shares["moments"] = sums
     if base.residual_radius:
-        shares["means"], shares["moments"] = sums * base.means_share, sums * (1 - base.means_share)
+        shares["means"] = sums * base.means_share
+        shares["moments"] = sums * (1.0 - base.means_share - base.origin_share)
+        if base.origin_share:
+            shares["origin"] = sums * base.origin_share
     return {kind: 1.0 / math.sqrt(mu2 * share) for kind, share in shares.items()}
 
 
@@ -90,7 +93,8 @@ def uses(config: Config) -> int:
     base = config.base
     steps = 0 if config.network.kind == "none" else config.train.steps
     cells = 1 + base.cluster_rounds if base.clusters > 1 else 0
-    return 2 + bool(base.residual_radius) + bool(base.marginals_share) + cells + steps
+    first = bool(base.residual_radius) + bool(base.origin_share)
+    return 2 + first + bool(base.marginals_share) + cells + steps
 
 
 def lengths(
@@ -103,6 +107,8 @@ def lengths(
     found = {"counts": classes, "moments": moments, "marginals": histograms}
     if base.residual_radius:
         found["means"] = first
+    if base.origin_share:
+        found["origin"] = dimension
     else:
         found["moments"] += first
     if base.clusters > 1:

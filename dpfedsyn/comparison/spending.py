@@ -30,6 +30,7 @@ class Spending:
     """One baseline's mechanisms on one silo's records; None: not used, or used without noise."""
 
     counts: Gaussian | None = None
+    origin: Gaussian | None = None
     means: Gaussian | None = None
     moments: Gaussian | None = None
     training: Repeated | None = None
@@ -38,7 +39,7 @@ class Spending:
 
     def claim(self) -> Composed:
         """The record-level claim."""
-        sums = (self.counts, self.means, self.moments, *self.clusters, self.embedding)
+        sums = (self.counts, self.origin, self.means, self.moments, *self.clusters, self.embedding)
         events: tuple[Event | None, ...] = (*sums, self.training)
         return Composed(tuple(event for event in events if event is not None))
 
@@ -56,7 +57,7 @@ NO_NOISE = Spending()
 
 def own_model(run: Budget) -> Spending:
     """What made a silo's model in the run, were it used without noise on its answers."""
-    return Spending(run.counts, run.means, run.moments, run.training, run.clusters)
+    return replace(_sums(run), training=run.training)
 
 
 def own_base(run: Budget) -> Spending:
@@ -77,12 +78,11 @@ def class_gaussians(config: Config, silo: SiloSettings, run: Budget) -> Spending
     own = _of_run(config, silo, run)
     shares = moments_share(config) / (1.0 - config.privacy.counts_share)
 
-    def scaled(event: Gaussian) -> Gaussian:
-        return Gaussian(event.noise_multiplier * math.sqrt(shares))
+    def scaled(event: Gaussian | None) -> Gaussian | None:
+        return event and Gaussian(event.noise_multiplier * math.sqrt(shares))
 
-    assert own.moments is not None
-    means = None if own.means is None else scaled(own.means)
-    return replace(own, means=means, moments=scaled(own.moments), clusters=())
+    origin, means, moments = (scaled(event) for event in (own.origin, own.means, own.moments))
+    return replace(own, origin=origin, means=means, moments=moments, clusters=())
 
 
 def pooled(config: Config, run: Mapping[str, Budget]) -> Spending:
@@ -123,7 +123,12 @@ def _of_run(config: Config, silo: SiloSettings, run: Budget) -> Spending:
     """Counts and moments of the run; an ensemble has none, so those that it would have."""
     if run.counts is None:
         run = solve(replace(config, train=replace(config.train, method="dp-sgd")), silo)
-    return Spending(run.counts, run.means, run.moments, clusters=run.clusters)
+    return _sums(run)
+
+
+def _sums(run: Budget) -> Spending:
+    """What a base is made of."""
+    return Spending(run.counts, run.origin, run.means, run.moments, clusters=run.clusters)
 
 
 def _trained(config: Config, silo: SiloSettings, before: Spending) -> Spending:

@@ -75,7 +75,9 @@ def test_rows_are_too_wide_with_few_langevin_rounds_and_too_narrow_with_few_ance
         return absorption.spread(wanted, None, data_std=DATA_STD, concentration=1.0)
 
     assert alone(ULA, 2) > 1.5
-    assert alone(ANCESTRAL, 5) < 0.6
+    first = replace(ANCESTRAL, spacing=1.0, order=1)
+    assert alone(first, 5) < 0.6
+    assert alone(ANCESTRAL, 25) == pytest.approx(1.0, abs=0.03)  # the second order's gain
     assert alone(replace(ULA, steps_per_level=10), 200) == pytest.approx(1.0, abs=0.03)
     assert alone(ANCESTRAL, 500) == pytest.approx(1.0, abs=0.03)
 

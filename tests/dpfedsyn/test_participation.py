@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dpfedsyn import participation, sampler, server
 from dpfedsyn.absences import aways
-from dpfedsyn.diffusion import Kernel, ancestral_kernels
+from dpfedsyn.diffusion import Kernel, reverse_kernels
 from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.engine.local import LocalEngine
 from dpfedsyn.errors import ConfigError, LedgerError, SiloUnavailable
@@ -30,7 +30,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 MIX = SamplerSettings(kernel="ancestral", energy="path", step="mix")
 ANCHORED = replace(MIX, step="anchored")
 BLEND = SamplerSettings(energy="released", step="blend")
-KERNEL = ancestral_kernels(20)[12]
+KERNEL = reverse_kernels(20)[12]
 
 
 # --- one step without some silos -----------------------------------------------------------------
@@ -105,7 +105,7 @@ def scene(
     return state, answers, rng.dirichlet(np.ones(3), n).T
 
 
-@given(SEEDS, st.sampled_from(ancestral_kernels(12)))
+@given(SEEDS, st.sampled_from(reverse_kernels(12)))
 def test_an_anchored_row_without_an_answer_follows_its_last_clean_estimate(
     seed: int, kernel: Kernel
 ) -> None:
@@ -144,9 +144,9 @@ def test_a_row_whose_only_silo_is_missing_waits_for_it_under_every_energy() -> N
 def chain(settings: SamplerSettings, absence: float, rows: int = 4000) -> ChainState:
     """30 rounds on the toy of three silos, each missing a round by chance, never all of them."""
     silos, rng = toys.three_silos(), np.random.default_rng(5)
-    state = next(toys.walk(silos, ancestral_kernels(30)[:1], settings, rows=rows, seed=3))[0]
+    state = next(toys.walk(silos, reverse_kernels(30)[:1], settings, rows=rows, seed=3))[0]
     prior = np.repeat(silos.weights[:, None], rows, axis=1)
-    for kernel in ancestral_kernels(30)[1:]:
+    for kernel in reverse_kernels(30)[1:]:
         there = rng.random(3) >= absence
         noise = silos.noise(state.x.astype(np.float64), kernel.signal) * there[:, None, None]
         answers = RoundAnswers(noise, None, np.zeros(3), there)
@@ -237,7 +237,7 @@ def test_shares_are_those_of_the_remaining_silos_whenever_one_is_lost(rounds: in
     of the .75 after 21 rounds.
     """
     silos, settings = toys.three_silos(), MIX
-    kernels = ancestral_kernels(30)
+    kernels = reverse_kernels(30)
     states = toys.walk(silos, kernels[:rounds], settings, rows=4000, seed=3)
     *_, (state, _) = states
     rng, gone = np.random.default_rng(6), np.array([True, False, False])

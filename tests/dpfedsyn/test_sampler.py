@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import kolmogorov, ndtr
 
 from dpfedsyn import sampler, schedule
-from dpfedsyn.diffusion import Kernel, ancestral_kernels, signal_shares, ula_kernels
+from dpfedsyn.diffusion import Kernel, reverse_kernels, signal_shares, ula_kernels
 from dpfedsyn.sampler import ChainState, RoundAnswers
 from dpfedsyn.settings import PRESETS, SamplerSettings
 from tests.dpfedsyn import toys
@@ -19,10 +19,10 @@ SEEDS = st.integers(0, 2**32 - 1)
 ENERGIES = st.sampled_from(["released", "l2", "path", "uniform"])
 STEPS = st.sampled_from(["blend", "mix", "anchored"])
 KERNELS = st.sampled_from(
-    (*ancestral_kernels(20), *ula_kernels(25, 1, step=0.3, power=1.0, score_scale=1.0))
+    (*reverse_kernels(20), *ula_kernels(25, 1, step=0.3, power=1.0, score_scale=1.0))
 )
 EXACT = SamplerSettings(energy="released", step="blend", score_scale=1.0, temperature=1.0)
-KERNEL = ancestral_kernels(20)[12]
+KERNEL = reverse_kernels(20)[12]
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -242,7 +242,7 @@ def test_anchored_row_moves_by_its_own_silo_alone(seed: int, kernel: Kernel) -> 
 def test_mix_step_follows_one_silo_that_does_not_abstain(seed: int) -> None:
     """Where nothing is injected each row lands on one silo's mean, never on one of weight zero."""
     state, answers, prior = scene(seed)
-    last = ancestral_kernels(20)[-1]
+    last = reverse_kernels(20)[-1]
     settings = SamplerSettings(step="mix", energy="path")
     moved, _ = sampler.step(state, answers, last, prior, settings, generator(seed))
     means = last.mean(state.x.astype(np.float64)[None], answers.noise).astype(np.float32)
@@ -265,7 +265,7 @@ class Corner:
 def test_mix_step_stays_among_the_silos_at_the_very_end_of_the_unit_interval(seed: int) -> None:
     """Where rounding leaves no room above the last share, the last silo in use is drawn."""
     state, answers, prior = scene(seed)
-    last = ancestral_kernels(20)[-1]
+    last = reverse_kernels(20)[-1]
     settings = SamplerSettings(step="mix", energy="uniform")
     fresh = replace(state, path=np.zeros_like(prior))
     moved, _ = sampler.step(fresh, answers, last, prior, settings, Corner())  # type: ignore[arg-type]
@@ -276,7 +276,7 @@ def test_mix_step_stays_among_the_silos_at_the_very_end_of_the_unit_interval(see
 
 def drawn_shares(weights: toys.Array, rows: int) -> toys.Array:
     """How often a `mix` step follows each of three silos that lie apart."""
-    last = ancestral_kernels(20)[-1]
+    last = reverse_kernels(20)[-1]
     labels = np.zeros(rows, dtype=np.int64)
     state = replace(
         sampler.start(rows, 1, 3, labels, generator(1)), x=np.zeros((rows, 1), np.float32)

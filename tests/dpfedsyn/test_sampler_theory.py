@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dpfedsyn import sampler, schedule
-from dpfedsyn.diffusion import Kernel, ancestral_kernels, levels, signal_shares, ula_kernels
+from dpfedsyn.diffusion import Kernel, reverse_kernels, levels, signal_shares, ula_kernels
 from dpfedsyn.sampler import ChainState, RoundAnswers
 from dpfedsyn.settings import PRESETS, SamplerSettings
 from tests.dpfedsyn import toys
@@ -213,7 +213,7 @@ def one_step(
     stds: each silo's answer noise in units of the kernel's tolerance. absorb_as: what the server
     takes the noise for; 1 is the truth.
     """
-    rng, kernel = np.random.default_rng(8), ancestral_kernels(20)[12]
+    rng, kernel = np.random.default_rng(8), reverse_kernels(20)[12]
     sigma = kernel.tolerance * np.asarray(stds)
     exact = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.5]]) * kernel.tolerance
     noise = exact[:, None] + sigma[:, None, None] * rng.standard_normal((3, rows, 2))
@@ -241,7 +241,7 @@ def test_mean_responsibilities_are_a_martingale_when_silos_noise_differs() -> No
 
 def drift_of_one_blended_step() -> tuple[float, float]:
     """The same for `blend`: how much the heavy silo gains in one step."""
-    rng, kernel, rows = np.random.default_rng(8), ancestral_kernels(20)[12], 200_000
+    rng, kernel, rows = np.random.default_rng(8), reverse_kernels(20)[12], 200_000
     exact = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.5]]) * kernel.tolerance
     noise = np.repeat(exact[:, None], rows, axis=1)
     state = sampler.start(rows, 2, 3, np.zeros(rows, dtype=np.int64), rng)
@@ -283,7 +283,7 @@ def test_absorbed_noise_leaves_the_closed_form_law_unchanged(kind: str, fraction
     The chain without absorption is off by more than 10 %.
     """
     ula = ula_kernels(25, 4, step=0.3, power=1.0, score_scale=1.0)
-    kernels = ula if kind == "ula" else ancestral_kernels(50)
+    kernels = ula if kind == "ula" else reverse_kernels(50)
     assert final_variance(kernels, 0.5, fraction, True) == pytest.approx(1.0, rel=0.025)
     assert final_variance(kernels, 0.5, fraction, False) > 1.1
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpfedsyn import schedule
-from dpfedsyn.diffusion import ancestral_kernels, ula_kernels
+from dpfedsyn.diffusion import reverse_kernels, ula_kernels
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.settings import PRESETS, AnswersSettings, SamplerSettings
 
@@ -135,7 +135,7 @@ def test_kernels_are_those_that_the_settings_name() -> None:
         kernel="ula", levels=7, steps_per_level=3, step_size=0.2, power=2.0, score_scale=1.5
     )
     assert schedule.kernels(sampler) == ula_kernels(7, 3, step=0.2, power=2.0, score_scale=1.5)
-    assert schedule.kernels(replace(sampler, kernel="ancestral")) == ancestral_kernels(7)
+    assert schedule.kernels(replace(sampler, kernel="ancestral")) == reverse_kernels(7)
 
 
 def test_presets_are_the_methods_that_they_name() -> None:
