@@ -99,7 +99,8 @@ class NoisyStatistics:
 
     Attributes:
         sums: the vector of `MomentQuery.sums`. label_sums: of the first of two queries, or None.
-        origin: (d,) what `label_sums` are about, or None. products_std: noise of the labels' own parts of `sums`; None: as of all others.
+        products_std: noise of the labels' own parts of `sums`; None: as of all others.
+        origin: (d,) what `label_sums` are about, or None.
     """
 
     counts: Array  # (classes,)

@@ -120,7 +120,9 @@ class Budget:
 
     def _base(self) -> tuple[Event, ...]:
         """What the analytic base is made of, beside the counts."""
-        sums = tuple(event for event in (self.origin, self.means, self.moments) if event is not None)
+        sums = tuple(
+            event for event in (self.origin, self.means, self.moments) if event is not None
+        )
         return (*sums, *self.clusters)
 
 

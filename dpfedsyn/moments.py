@@ -128,9 +128,7 @@ class MomentQuery:
         total: Array = self._scaled(x).sum(axis=0)
         return total
 
-    def label_sums(
-        self, x: Array, labels: NDArray[np.int64], origin: Array | None = None
-    ) -> Array:
+    def label_sums(self, x: Array, labels: NDArray[np.int64], origin: Array | None = None) -> Array:
         """Return sum x / R per label, shape (classes * d,): the first of two queries.
 
         Args:

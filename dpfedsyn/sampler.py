@@ -165,7 +165,8 @@ def step(
     nobody = used.sum(axis=0) == 0.0
     noise[nobody] = estimate[nobody]
     injected = _injected_variance(kernel, used, answers.score_std, settings.absorb)
-    moved = kernel.mean(x, noise, state.clean) + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
+    mean = kernel.mean(x, noise, state.clean)
+    moved = mean + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
     path = state.path
     if settings.energy == "path" and settings.step != "anchored":
         own = _own_variances(kernel, used, injected, answers, settings)

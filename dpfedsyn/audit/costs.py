@@ -107,10 +107,10 @@ def lengths(
     found = {"counts": classes, "moments": moments, "marginals": histograms}
     if base.residual_radius:
         found["means"] = first
-    if base.origin_share:
-        found["origin"] = dimension
     else:
         found["moments"] += first
+    if base.origin_share:
+        found["origin"] = dimension
     if base.clusters > 1:
         axes, cells = min(base.cluster_axes, dimension - 1), classes * base.clusters
         found["centres"] = cells * (1 + axes)

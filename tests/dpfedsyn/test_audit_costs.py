@@ -34,10 +34,13 @@ def test_the_mu_of_a_budget_is_that_of_the_accountant(budget: float, delta: floa
     assert costs.gaussian_mu(budget, delta) == pytest.approx(gaussian.mu(budget, delta), rel=1e-8)
 
 
-@pytest.mark.parametrize("example", ["hospitals", "answers-only", "digits"])
-def test_budgets_and_rounds_are_those_of_the_plan(example: str) -> None:
+@pytest.mark.parametrize(
+    ("example", "more"),
+    [("hospitals", ()), ("answers-only", ()), ("digits", ()), ("digits", ("preset=best",))],
+)
+def test_budgets_and_rounds_are_those_of_the_plan(example: str, more: tuple[str, ...]) -> None:
     """Caps, multipliers, lengths and each round's cost, of every example."""
-    plan = planning.make(configuration.load(example))
+    plan = planning.make(configuration.load(example, more))
     config = plan.config
     for silo in config.silos:
         budget: Budget = plan.budgets[silo.name]

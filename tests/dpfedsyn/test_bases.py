@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from accountants import Gaussian
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import preparation as mechanisms
-from dpfedsyn.base import Array, NoisyStatistics
+from dpfedsyn.base import AnalyticBase, Array, NoisyStatistics
 from dpfedsyn.bases import Asked, bases, held, rounds_asked, together
 from dpfedsyn.budget import Budget
 from dpfedsyn.clusters import ClusterQuery
@@ -41,6 +41,7 @@ CLASSES, DIMENSION = 3, 4
 SETTINGS = BaseSettings(
     clip_radius=8.0, residual_radius=6.0, label_share=1.0, means_share=0.2, mean_spread=1.0,
     shrinkage=0.5, combine="sum", clusters=2, cluster_axes=2, cluster_rounds=2, cluster_radius=6.0,
+    origin_share=0.1, origin_radius=7.0,
 )  # fmt: skip
 QUERY = query_of(DIMENSION, CLASSES, SETTINGS)
 ENCODER: Any = SimpleNamespace(
@@ -64,9 +65,13 @@ class Silos:
         self.asked.append(("counts", None))
         return [self._noisy(label_counts(y, CLASSES)) for _, y in self.parts]
 
-    def means(self) -> list[Sum]:
-        self.asked.append(("means", None))
-        return [self._noisy(self.query.label_sums(x, y)) for x, y in self.parts]
+    def origin(self) -> list[Sum]:
+        self.asked.append(("origin", None))
+        return [self._noisy(self.query.origin_sums(x)) for x, _ in self.parts]
+
+    def means(self, origin: Array | None) -> list[Sum]:
+        self.asked.append(("means", origin))
+        return [self._noisy(self.query.label_sums(x, y, origin)) for x, y in self.parts]
 
     def moments(self, means: Array | None) -> list[Sum]:
         self.asked.append(("moments", means))
@@ -158,20 +163,22 @@ class Samples:
 
 
 def test_rounds_are_asked_as_often_as_progress_is_told() -> None:
-    """Counts, means, moments, two rounds that move centres, and the last."""
+    """Counts, origin, means, moments, two rounds that move centres, and the last."""
     silos = Silos([part(0, 50)])
     assert isinstance(bases(silos, QUERY, ENCODER, SETTINGS)[0], MixtureBase)
     config = Config("run", SETTINGS, (SiloSettings("a", ""),), base=SETTINGS)  # type: ignore[arg-type]
-    assert len(silos.asked) == rounds_asked(config) == 6
+    assert len(silos.asked) == rounds_asked(config) == 7
     one = replace(SETTINGS, clusters=1)
-    assert rounds_asked(replace(config, base=one)) == 3
+    assert rounds_asked(replace(config, base=one)) == 4
+    assert rounds_asked(replace(config, base=replace(one, origin_share=0.0))) == 3
 
 
 def statistics(silos: Silos) -> list[NoisyStatistics]:
     about = np.zeros((len(silos.parts), CLASSES, DIMENSION))
-    parts = zip(silos.counts(), silos.means(), silos.moments(about), strict=True)
+    origin = np.zeros(DIMENSION)
+    parts = zip(silos.counts(), silos.means(origin), silos.moments(about), strict=True)
     return [
-        NoisyStatistics(counts, std, sums, std, means, std)
+        NoisyStatistics(counts, std, sums, std, means, std, origin=origin)
         for (counts, std), (means, _), (sums, _) in parts
     ]
 
@@ -214,9 +221,10 @@ def test_sums_of_every_shape_add_up_block_by_block(
 
     def exact(records: Part) -> NoisyStatistics:
         x, y = records
-        labelled = query.label_sums(x, y) if residual_radius else None
-        counts = label_counts(y, CLASSES)
-        return NoisyStatistics(counts, 0.0, query.sums(x, y, about), 0.0, labelled)
+        origin = np.ones(DIMENSION) if residual_radius else None
+        labelled = query.label_sums(x, y, origin) if residual_radius else None
+        counts, sums = label_counts(y, CLASSES), query.sums(x, y, about)
+        return NoisyStatistics(counts, 0.0, sums, 0.0, labelled, origin=origin)
 
     summed, whole = together([exact(p) for p in parts], query), exact(joined(parts))
     assert summed.sums == pytest.approx(whole.sums, abs=1e-9)
@@ -231,10 +239,11 @@ def test_sums_of_every_shape_add_up_block_by_block(
 CLUSTERS = (Gaussian(4.0), Gaussian(4.0), Gaussian(2.0))
 BUDGET = Budget(
     Gaussian(3.0), True, Gaussian(1.0), None, 10.0, None, means=Gaussian(2.0), clusters=CLUSTERS,
-    base_released=True,
+    base_released=True, origin=Gaussian(6.0),
 )  # fmt: skip
 PLANNED = (
-    Planned("counts", "R", Gaussian(3.0), 1), Planned("means", "R", Gaussian(2.0), 1),
+    Planned("counts", "R", Gaussian(3.0), 1), Planned("origin", "R", Gaussian(6.0), 1),
+    Planned("means", "R", Gaussian(2.0), 1),
     Planned("moments", "R", Gaussian(1.0), 1), Planned("centres", "R", Gaussian(4.0), 2),
     Planned("clusters", "R", Gaussian(2.0), 1),
 )  # fmt: skip
@@ -277,7 +286,8 @@ def test_silos_are_charged_before_they_answer_and_once(
         (base,) = bases(Asked([sums_of(one)]), one.query, ENCODER, SETTINGS)
         charged = [(c.kind, c.group, c.uses, c.event) for c in one.ledger.charges()]
     assert charged == [
-        ("counts", "R", 1, Gaussian(3.0)), ("means", "R", 1, Gaussian(2.0)),
+        ("counts", "R", 1, Gaussian(3.0)), ("origin", "R", 1, Gaussian(6.0)),
+        ("means", "R", 1, Gaussian(2.0)),
         ("moments", "R", 1, Gaussian(1.0)), ("centres", "R", 1, Gaussian(4.0)),
         ("centres", "R", 1, Gaussian(4.0)), ("clusters", "R", 1, Gaussian(2.0)),
     ]  # fmt: skip
@@ -288,7 +298,7 @@ def test_silos_are_charged_before_they_answer_and_once(
     monkeypatch.setattr(mechanisms, "privatise", refused)
     with silo(tmp_path, records(5)) as one:
         (again,) = bases(Asked([sums_of(one)]), one.query, ENCODER, SETTINGS)
-        assert len(one.ledger.charges()) == 6
+        assert len(one.ledger.charges()) == 7
     assert np.array_equal(denoised(again), denoised(base))
 
 
@@ -319,3 +329,33 @@ def test_pooled_silos_have_bases_of_their_own() -> None:
     assert about[0] == pytest.approx(first.means)
     alone, _ = (bases(Silos([p]), QUERY, ENCODER, settings)[0] for p in (near, far))
     assert first.means == pytest.approx(alone.means, abs=0.2)
+
+
+def test_an_origin_is_the_mean_of_all_records_and_changes_no_mean() -> None:
+    """Without noise labels' sums about it give the means that sums about 0 give; with noise they
+    are the nearer to them, because residuals need a smaller radius."""
+    parts = [part(k, 300) for k in range(2)]
+    parts = [(x + 4.0, y) for x, y in parts]
+    settings = replace(
+        SETTINGS, clusters=1, clip_radius=30.0, origin_radius=6.0, residual_radius=12.0
+    )
+    without = replace(settings, origin_share=0.0)
+    queries = [query_of(DIMENSION, CLASSES, s) for s in (settings, without)]
+    exact = [Silos(parts, query=query) for query in queries]
+    about, plain = (
+        bases(silos, silos.query, ENCODER, s)[0]
+        for silos, s in zip(exact, (settings, without), strict=True)
+    )
+    assert dict(exact[0].asked)["means"] == pytest.approx(
+        joined(parts)[0].mean(axis=0), rel=0.01, abs=0.01
+    )
+    assert dict(exact[1].asked)["means"] is None
+    assert isinstance(about, AnalyticBase)
+    assert isinstance(plain, AnalyticBase)
+    assert about.means == pytest.approx(plain.means, abs=0.02)
+    noisy = [
+        bases(Silos(parts, 2.0, query), query, ENCODER, s)[0]
+        for query, s in zip(queries, (settings, without), strict=True)
+    ]
+    near, far = (np.abs(base.means - plain.means).mean() for base in noisy)  # type: ignore[union-attr]
+    assert near < 0.6 * far

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dpfedsyn.diffusion import (
     TRAINING_STEPS,
     Kernel,
-    reverse_kernels,
     levels,
+    reverse_kernels,
     signal_shares,
     ula_kernels,
 )

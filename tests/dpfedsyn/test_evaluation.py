@@ -123,7 +123,7 @@ def test_models_used_freely_promise_without_relief_from_the_answers() -> None:
     assert models is not None
     assert bases is not None
     run = c.budgets["va"]
-    spent = Spending(run.counts, run.means, run.moments, run.training)
+    spent = Spending(run.counts, run.origin, run.means, run.moments, run.training)
     assert models["epsilon"]["va"] == upper(c, spent) > c.config.privacy.epsilon
     assert bases["epsilon"]["va"] == upper(c, replace(spent, training=None))
     assert bases["epsilon"]["va"] < models["epsilon"]["va"]

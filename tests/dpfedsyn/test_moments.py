@@ -81,16 +81,21 @@ def test_one_record_adds_a_vector_of_norm_at_most_one(x: Array, label: int) -> N
 
 LABELLED = replace(QUERY, label_share=0.4)
 CENTRED = replace(QUERY, residual_radius=1.7, label_share=0.4)
+ABOUT = replace(CENTRED, origin_radius=2.1)
 MEANS = np.random.default_rng(0).standard_normal((3, 4))
 
 
 @given(arrays(np.float64, (1, QUERY.dimension), elements=reals()), st.integers(0, 2))
 def test_one_record_adds_at_most_one_to_every_kind_of_sum(x: Array, label: int) -> None:
     """Guarantee of dpfedsyn.moments.MomentQuery.label_sums: One record adds a vector of norm at
-    most 1, whatever it holds; so do second moments of labels, and those about released means."""
+    most 1, whatever it holds; so do second moments of labels, and those about released means.
+    Guarantee of dpfedsyn.moments.MomentQuery.origin_sums: One record adds a vector of norm at most
+    1, and so do labels' sums about a released origin."""
     labels = np.array([label])
     # Two blocks share one vector; rounding of their weights is far below the slack of the clip.
     assert exact_square(CENTRED.label_sums(x, labels)) <= 1
+    assert exact_square(ABOUT.label_sums(x, labels, MEANS[0])) <= 1
+    assert exact_square(ABOUT.origin_sums(x)) <= 1
     assert exact_square(LABELLED.sums(x, labels)) <= 1
     assert exact_square(CENTRED.sums(x, labels, MEANS)) <= 1
 
@@ -100,6 +105,8 @@ def test_residuals_at_their_radius_attain_the_sensitivity() -> None:
     x, labels = np.full((1, 4), 1e3), np.array([2])
     assert np.linalg.norm(CENTRED.sums(x, labels, MEANS)) >= 0.99
     assert np.linalg.norm(CENTRED.label_sums(x, labels)) >= 0.99
+    assert np.linalg.norm(ABOUT.label_sums(x, labels, MEANS[0])) >= 0.99
+    assert np.linalg.norm(ABOUT.origin_sums(x)) >= 0.99
     assert np.linalg.norm(LABELLED.sums(x, labels)) >= 0.99
 
 
@@ -118,6 +125,11 @@ def test_unpacking_inverts_the_sums_about_means_and_of_labels(
     assert CENTRED.label_sums(x, labels).reshape(3, 4) * QUERY.radius == pytest.approx(
         np.stack([x[labels == y].sum(axis=0) for y in range(3)]), abs=1e-9
     )
+    about = ABOUT.label_sums(x, labels, means[0]).reshape(3, 4) * ABOUT.first_radius
+    assert about == pytest.approx(
+        np.stack([(x - means[0])[labels == y].sum(axis=0) for y in range(3)]), abs=1e-9
+    )
+    assert ABOUT.origin_sums(x) * QUERY.radius == pytest.approx(x.sum(axis=0), abs=1e-9)
     assert QUERY.unpack_labels(QUERY.sums(x, labels)) is None
 
 
@@ -225,6 +237,8 @@ def test_one_record_adds_integers_of_norm_at_most_one(
     the spacing, is at most 1, its own part of every block together: in integers, without slack.
     Guarantee of dpfedsyn.moments.MomentQuery.label_points: One record adds a vector whose norm,
     times the spacing, is at most 1; and
+    Guarantee of dpfedsyn.moments.MomentQuery.origin_points: One record adds a vector whose norm,
+    times the spacing, is at most 1; and
     Guarantee of dpfedsyn.moments.count_points: One record adds floor(1 / spacing) to one count."""
     spacing, labels = sums_lattice(std).spacing, np.array([label])
     assert spacing <= 2.0**-20
@@ -232,6 +246,8 @@ def test_one_record_adds_integers_of_norm_at_most_one(
     for added in (
         query.points(x, labels, spacing, means_of(query)),
         query.label_points(x, labels, spacing),
+        query.origin_points(x, spacing),
+        replace(query, origin_radius=2.1).label_points(x, labels, spacing, MEANS[0]),
         count_points(labels, 3, spacing),
     ):
         assert added.dtype == np.int64
@@ -260,6 +276,12 @@ def test_sums_on_the_lattice_are_those_of_the_vectors_however_they_are_cut(
     of_labels = query.label_points(x, labels, spacing)
     assert np.abs(of_labels * spacing - query.label_sums(x, labels)).max() <= 23 * spacing
     assert len(of_labels) == query.label_length
+    about = replace(query, origin_radius=2.1)
+    centred = about.label_points(x, labels, spacing, MEANS[0]) * spacing
+    assert np.abs(centred - about.label_sums(x, labels, MEANS[0])).max() <= 23 * spacing
+    assert np.abs(query.origin_points(x, spacing) * spacing - query.origin_sums(x)).max() <= (
+        23 * spacing
+    )
     assert np.array_equal(query.points(x[:0], labels[:0], spacing, means_of(query)), 0 * found)
 
 
@@ -278,7 +300,13 @@ def test_a_vector_whose_integers_are_too_long_is_dropped(
     its neighbour's is lost."""
     x, labels = np.array([[5.0, -1.0, 0.3, 0.0], MEANS[1] + 0.2]), np.array([0, 1])
     monkeypatch.setattr(moments, "clip_rows", lambda rows, radius: rows)
-    for summed in (query.label_points, partial(query.points, means=means_of(query))):
+    about = replace(query, origin_radius=2.1)
+    for summed in (
+        query.label_points,
+        partial(about.label_points, origin=MEANS[0]),
+        lambda x, y, spacing: query.origin_points(x, spacing),
+        partial(query.points, means=means_of(query)),
+    ):
         found = summed(x, labels, 2.0**-20)
         assert found.any()
         assert np.array_equal(found, summed(x[1:], labels[1:], 2.0**-20))

@@ -123,7 +123,7 @@ def test_an_anchored_row_without_an_answer_follows_its_last_clean_estimate(
     x = state.x.astype(np.float64)
     noise = sampler.noise_implied(x, state.clean, kernel.signal)
     z = np.random.default_rng(2).standard_normal(x.shape)
-    expected = kernel.mean(x, noise) + math.sqrt(kernel.variance) * z
+    expected = kernel.mean(x, noise, state.clean) + math.sqrt(kernel.variance) * z
     assert after.x[waiting] == pytest.approx(expected[waiting], rel=1e-4, abs=1e-4)
 
 

@@ -19,7 +19,11 @@ SEEDS = st.integers(0, 2**32 - 1)
 ENERGIES = st.sampled_from(["released", "l2", "path", "uniform"])
 STEPS = st.sampled_from(["blend", "mix", "anchored"])
 KERNELS = st.sampled_from(
-    (*reverse_kernels(20), *ula_kernels(25, 1, step=0.3, power=1.0, score_scale=1.0))
+    (
+        *reverse_kernels(20),
+        *reverse_kernels(20, spacing=3.0, eta=0.7, order=2),
+        *ula_kernels(25, 1, step=0.3, power=1.0, score_scale=1.0),
+    )
 )
 EXACT = SamplerSettings(energy="released", step="blend", score_scale=1.0, temperature=1.0)
 KERNEL = reverse_kernels(20)[12]
@@ -37,9 +41,8 @@ def scene(
     labels = np.zeros(n, dtype=np.int64)
     path = rng.uniform(0.0, 3.0, (k, n))
     x = rng.standard_normal((n, d)).astype(np.float32)
-    state = ChainState(
-        4, x, labels, path, rng.integers(0, k - 1, n), np.zeros_like(x), np.zeros(k, np.int64)
-    )
+    clean = generator(seed + 1).standard_normal((n, d)).astype(np.float32)
+    state = ChainState(4, x, labels, path, rng.integers(0, k - 1, n), clean, np.zeros(k, np.int64))
     answers = RoundAnswers(
         rng.standard_normal((k, n, d)), rng.uniform(0.0, 5.0, (k, n)), np.full(k, std)
     )
@@ -233,7 +236,7 @@ def test_anchored_row_moves_by_its_own_silo_alone(seed: int, kernel: Kernel) -> 
     others = replace(answers, noise=answers.noise + (1.0 - own) * 5.0)
     again, _ = sampler.step(state, others, kernel, prior, settings, generator(seed))
     z = generator(seed).standard_normal((6, 2))
-    mean = kernel.mean(state.x.astype(np.float64), answers.noise[state.silo, rows])
+    mean = kernel.mean(state.x.astype(np.float64), answers.noise[state.silo, rows], state.clean)
     assert np.array_equal(moved.x, again.x)
     assert moved.x == pytest.approx(mean + math.sqrt(kernel.variance) * z, rel=1e-4, abs=1e-5)
 
@@ -245,7 +248,9 @@ def test_mix_step_follows_one_silo_that_does_not_abstain(seed: int) -> None:
     last = reverse_kernels(20)[-1]
     settings = SamplerSettings(step="mix", energy="path")
     moved, _ = sampler.step(state, answers, last, prior, settings, generator(seed))
-    means = last.mean(state.x.astype(np.float64)[None], answers.noise).astype(np.float32)
+    means = last.mean(state.x.astype(np.float64)[None], answers.noise, state.clean).astype(
+        np.float32
+    )
     hits = (moved.x[None] == means).all(axis=2)
     assert hits.any(axis=0).all()
     assert not hits[-1, 0]
@@ -269,7 +274,9 @@ def test_mix_step_stays_among_the_silos_at_the_very_end_of_the_unit_interval(see
     settings = SamplerSettings(step="mix", energy="uniform")
     fresh = replace(state, path=np.zeros_like(prior))
     moved, _ = sampler.step(fresh, answers, last, prior, settings, Corner())  # type: ignore[arg-type]
-    means = last.mean(state.x.astype(np.float64)[None], answers.noise).astype(np.float32)
+    means = last.mean(state.x.astype(np.float64)[None], answers.noise, state.clean).astype(
+        np.float32
+    )
     assert np.array_equal(moved.x[0], means[-2, 0])
     assert np.array_equal(moved.x[1:], means[-1, 1:])
 
@@ -319,7 +326,7 @@ def test_path_energy_adds_the_squared_distance_over_twice_the_injected_variance(
         w = sampler.responsibilities(state, answers, prior, settings)
         shares = (w**2).sum(axis=0)
     injected = kernel.variance - kernel.gain**2 * std**2 * shares
-    means = kernel.mean(state.x.astype(np.float64)[None], answers.noise)
+    means = kernel.mean(state.x.astype(np.float64)[None], answers.noise, state.clean)
     gaps = ((moved.x.astype(np.float64) - means) ** 2).sum(axis=2)
     expected = state.path + gaps / (2.0 * injected)
     assert moved.path == pytest.approx(expected - expected.min(axis=0), rel=1e-2, abs=1e-2)
@@ -376,7 +383,9 @@ def test_mix_beyond_the_limit_makes_the_drawn_silo_certain(seed: int) -> None:
     state, answers, prior = scene(seed, std=2.0 * KERNEL.tolerance)
     settings = SamplerSettings(kernel="ancestral", energy="path", step="mix")
     moved, told = sampler.step(state, answers, KERNEL, prior, settings, generator(seed))
-    means = KERNEL.mean(state.x.astype(np.float64)[None], answers.noise).astype(np.float32)
+    means = KERNEL.mean(state.x.astype(np.float64)[None], answers.noise, state.clean).astype(
+        np.float32
+    )
     found = sampler.responsibilities(moved, answers, prior, settings)
     assert told.injected == 0.0
     assert np.array_equal(found, (moved.x[None] == means).all(axis=2).astype(float))

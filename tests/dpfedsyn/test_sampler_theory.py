@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dpfedsyn import sampler, schedule
-from dpfedsyn.diffusion import Kernel, reverse_kernels, levels, signal_shares, ula_kernels
+from dpfedsyn.diffusion import Kernel, levels, reverse_kernels, signal_shares, ula_kernels
 from dpfedsyn.sampler import ChainState, RoundAnswers
 from dpfedsyn.settings import PRESETS, SamplerSettings
 from tests.dpfedsyn import toys

@@ -28,6 +28,8 @@ SMALL = (
     "base.clusters=2",
     "base.cluster_axes=6",
     "base.cluster_rounds=1",
+    "base.origin_share=.05",
+    "base.origin_radius=4.2",
     "pretrain.steps=6",
     "pretrain.rows=60",
     "pretrain.batch=16",
@@ -40,7 +42,7 @@ SMALL = (
     "best.step=anchored",
     "evaluate.enabled=false",
 )
-RELEASED = ["counts", "means", "moments", "centres", "clusters"]
+RELEASED = ["counts", "origin", "means", "moments", "centres", "clusters"]
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +62,9 @@ def test_released_sums_stand_in_the_statement_and_the_claim_is_the_budget(finish
     plan = planning.make(configuration.load("digits", SMALL))
     for silo in read(finished / "statement.json")["silos"]:
         budget = plan.budgets[silo["name"]]
-        sums = (budget.counts, budget.means, budget.moments, *budget.clusters)
+        sums = (budget.counts, budget.origin, budget.means, budget.moments, *budget.clusters)
         events = tuple(event for event in (*sums, budget.training) if event is not None)
-        assert len(events) == 6
+        assert len(events) == 7
         alone = epsilon(Composed(events), delta=1e-5, adjacency="add-or-remove")
         assert silo["epsilon"]["upper"] == pytest.approx(alone.upper, rel=1e-6)
         assert silo["epsilon"]["upper"] <= 10.0
@@ -76,7 +78,12 @@ def test_an_audit_repeats_the_base_and_the_pretrained_start(finished: Path) -> N
     found = audit(finished, retrain=True)
     assert found.verdict == "CONSISTENT"
     names = {finding.check for finding in found.findings}
-    assert {"noise of centres", "noise of clusters", "training repeated"} <= names
+    assert {
+        "noise of origin",
+        "noise of centres",
+        "noise of clusters",
+        "training repeated",
+    } <= names
 
 
 def test_a_resumed_run_asks_nothing_again(finished: Path, tmp_path: Path) -> None:
