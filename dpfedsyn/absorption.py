@@ -76,7 +76,7 @@ def spread(
     covariance of a row and its last clean estimate follows a linear recursion from (1, 0). Without
     `noise`: what few rounds alone do.
     """
-    covariance = np.diag([1.0, 0.0])
+    covariance, before = np.diag([1.0, 0.0]), 0.0
     for place, kernel in enumerate(schedule.kernels(settings)):
         answered = 0.0 if noise is None else concentration * noise[place].score_std ** 2
         response = math.sqrt(1.0 - kernel.signal) / (
@@ -91,5 +91,7 @@ def spread(
         )
         brought = np.array([kernel.gain, noisy / clean])
         covariance = moved @ covariance @ moved.T + answered * np.outer(brought, brought)
-        covariance[0, 0] += max(kernel.variance - kernel.gain**2 * answered, 0.0)
+        missing = kernel.variance - kernel.gain**2 * answered + kernel.cancelled * before
+        covariance[0, 0] += max(missing, 0.0)
+        before = answered
     return math.sqrt(covariance[0, 0]) / data_std

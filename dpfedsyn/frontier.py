@@ -171,7 +171,9 @@ def _budgeted(config: Config, epsilon: float | None, answers_mu: float | None) -
     answers_settings = replace(config.answers, mu=mu, best_share=0.0, allow_partial=False)
     encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
     privacy = feasible.split(config, encoder.dimension, len(encoder.labels))
-    return replace(config, answers=answers_settings, privacy=privacy)
+    # Rows are as many as leave the noise absorbed, which steps of second order do not quite do.
+    sampler = replace(config.sampler, order=1, spacing=1.0)
+    return replace(config, sampler=sampler, answers=answers_settings, privacy=privacy)
 
 
 def _ensemble(config: Config) -> bool:

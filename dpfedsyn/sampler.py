@@ -41,6 +41,7 @@ class ChainState:
         path: (K, N) path energies F_i. silo: (N,) the silo that an anchored sample follows.
         clean: (N, d) the clean samples predicted in the last round (what a partial run returns).
         missed: (K,) rounds in a row for which each silo was asked and gave no answer.
+        heard: (N,) variance of the noise in the answer that moved each row last.
     """
 
     round_number: int
@@ -50,6 +51,7 @@ class ChainState:
     silo: NDArray[np.int64]
     clean: NDArray[np.float32]
     missed: NDArray[np.int64]
+    heard: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,7 @@ def start(
         silo=np.zeros(rows, dtype=np.int64),
         clean=np.zeros_like(x),
         missed=np.zeros(silos, dtype=np.int64),
+        heard=np.zeros(rows),
     )
 
 
@@ -164,7 +167,8 @@ def step(
     noise = np.einsum("kn,knd->nd", used, answers.noise)
     nobody = used.sum(axis=0) == 0.0
     noise[nobody] = estimate[nobody]
-    injected = _injected_variance(kernel, used, answers.score_std, settings.absorb)
+    heard = ((used * answers.score_std[:, None]) ** 2).sum(axis=0)
+    injected = _injected_variance(kernel, heard, state.heard, settings.absorb)
     mean = kernel.mean(x, noise, state.clean)
     moved = mean + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
     path = state.path
@@ -177,6 +181,7 @@ def step(
         x=moved.astype(np.float32),
         path=path,
         clean=clean_estimate(x, noise, kernel.signal),
+        heard=heard,
     )
     share = float(injected.mean() / kernel.variance) if kernel.variance > 0.0 else 1.0
     unanswered = int((used[answers.present].sum(axis=0) == 0.0).sum())
@@ -223,13 +228,17 @@ def _one_hot(weights: Array, rng: np.random.Generator) -> Array:
     return chosen
 
 
-def _injected_variance(kernel: Kernel, used: Array, score_std: Array, absorb: bool) -> Array:
-    """Return (N,): the kernel's variance less what the silos' own noise already brought."""
+def _injected_variance(kernel: Kernel, heard: Array, before: Array, absorb: bool) -> Array:
+    """Return (N,): the kernel's variance less what the silos' own noise already brought, and what
+    this round takes back of the noise before.
+
+    Args:
+        heard, before: (N,) variance of the noise in this answer and in the one before.
+    """
     if not absorb:
-        return np.full(used.shape[1], kernel.variance)
-    brought: Array = kernel.gain**2 * ((used * score_std[:, None]) ** 2).sum(axis=0)
-    missing: Array = np.maximum(kernel.variance - brought, 0.0)
-    return missing
+        return np.full(len(heard), kernel.variance)
+    missing: Array = kernel.variance - kernel.gain**2 * heard + kernel.cancelled * before
+    return np.maximum(missing, 0.0)
 
 
 def _own_variances(

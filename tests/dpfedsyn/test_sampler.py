@@ -42,7 +42,9 @@ def scene(
     path = rng.uniform(0.0, 3.0, (k, n))
     x = rng.standard_normal((n, d)).astype(np.float32)
     clean = generator(seed + 1).standard_normal((n, d)).astype(np.float32)
-    state = ChainState(4, x, labels, path, rng.integers(0, k - 1, n), clean, np.zeros(k, np.int64))
+    state = ChainState(
+        4, x, labels, path, rng.integers(0, k - 1, n), clean, np.zeros(k, np.int64), np.zeros(n)
+    )
     answers = RoundAnswers(
         rng.standard_normal((k, n, d)), rng.uniform(0.0, 5.0, (k, n)), np.full(k, std)
     )
