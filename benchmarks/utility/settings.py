@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.utility.source import Source
+from benchmarks.utility.tuned import tuned
 from dpfedsyn import config
 from dpfedsyn.settings import Config
 
@@ -113,7 +114,7 @@ def pairs(
         title=f"MNIST, 10 x {size:,}, epsilon {epsilon:g}" + ("" if canonical else ", general"),
         example="mnist-private",
         overrides=(
-            f"privacy.counts_share={0.01 if size >= 6000 else 0.03}",
+            *tuned(size, epsilon, canonical=canonical),
             f"partition.size={size}",
             f"partition.reference_size={size}",
             f"privacy.epsilon={epsilon}",
@@ -148,7 +149,7 @@ def _counts(example: str, epsilon: float) -> tuple[str, ...]:
         return ()
     if example == "hospitals":
         return ("privacy.counts_share=0.05",)
-    return ("privacy.counts_share=0.07", "privacy.moments_share=0.88")
+    return ("privacy.counts_share=0.07", "privacy.moments_share=0.88", "base.label_share=0.0")
 
 
 NOT_PRIVATE = Setting(

@@ -303,10 +303,10 @@ def configs(draw: st.DrawFn) -> Config:
         "data": {"split_key": draw(TEXTS)},
         "privacy": {"overlap": len(silos), "counts_share": 0.1 + 0.2, "adjacency": "zero-out"},
         "train": {"method": "dp-sgd"},
-        "base": {"combine": "none", "clusters": 1, "marginals_share": 0.0},
+        "base": {"combine": "none", "clusters": 1, "marginals_share": 0.0, "origin_share": 0.0},
         "pretrain": {"steps": 0},
-        "sampler": {"energy": "path"},
-        "best": {"energy": "uniform"},
+        "sampler": {"energy": "path", "order": 1, "eta": 0.1 + 0.2},
+        "best": {"energy": "uniform", "step": draw(st.sampled_from(["blend", "anchored"]))},
     }
     fitting["privacy"]["moments_share"] = 0.5
     for name, changes in fitting.items():

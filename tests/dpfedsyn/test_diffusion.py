@@ -196,20 +196,22 @@ def test_second_order_steps_extrapolate_the_clean_sample(count: int, eta: float,
 
 def moments_after(kernels: tuple[Kernel, ...], mean: float, std: float) -> tuple[float, float]:
     """Mean and variance that N(0, 1) becomes under exact answers of N(mean, std^2)."""
-    m, v = np.zeros(2), np.diag([1.0, 0.0])  # of a row, and of the clean sample last predicted
+    m, c = 0.0, 0.0  # of a row, and of the clean sample that was last predicted
+    vx, vc, both = 1.0, 0.0, 0.0
     for kernel in kernels:
         a = kernel.signal
-        slope = math.sqrt(1.0 - a) / (a * std**2 + 1.0 - a)
-        towards = slope * math.sqrt(a) * mean
-        step = np.array(
-            [
-                [kernel.scale - kernel.gain * slope, -kernel.memory],
-                [(1.0 - math.sqrt(1.0 - a) * slope) / math.sqrt(a), 0.0],
-            ]
+        noisy, clean = math.sqrt(1.0 - a), math.sqrt(a)
+        slope = noisy / (a * std**2 + 1.0 - a)
+        towards = slope * clean * mean
+        keep, memory = kernel.scale - kernel.gain * slope, kernel.memory
+        seen = (1.0 - noisy * slope) / clean
+        m, c = keep * m - memory * c + kernel.gain * towards, seen * m + noisy / clean * towards
+        vx, vc, both = (
+            keep**2 * vx - 2.0 * keep * memory * both + memory**2 * vc + kernel.variance,
+            seen**2 * vx,
+            seen * (keep * vx - memory * both),
         )
-        m = step @ m + towards * np.array([kernel.gain, math.sqrt((1.0 - a) / a)])
-        v = step @ v @ step.T + np.diag([kernel.variance, 0.0])
-    return float(m[0]), float(v[0, 0])
+    return m, vx
 
 
 @given(st.floats(-2.0, 2.0), st.floats(0.2, 1.5))

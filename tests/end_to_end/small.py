@@ -16,7 +16,7 @@ from dpfedsyn import cli, config
 from dpfedsyn.settings import Config
 
 SILOS = ("cleveland", "hungarian", "switzerland", "va")
-ROUNDS = {"default": 6, "best": 30}
+ROUNDS = {"default": 6, "best": 25}
 STEPS, BLOCK = 12, 5  # of DP-SGD: blocks of 5, 5 and 2 steps
 BLOCKS = 3
 SMALL = (
