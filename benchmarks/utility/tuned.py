@@ -17,10 +17,7 @@ def tuned(size: int, epsilon: float, *, canonical: bool) -> tuple[str, ...]:
         canonical: whether slant and size are taken out of each image; what is left about a label's
             mean is longer where they are not.
     """
-    if size < 1000:
-        chosen = _few(epsilon)
-    else:
-        chosen = _many(epsilon, canonical=canonical)
+    chosen = _few(epsilon) if size < 1000 else _many(epsilon, canonical=canonical)
     return (f"privacy.counts_share={0.01 if size >= 6000 else 0.03}", *chosen)
 
 
