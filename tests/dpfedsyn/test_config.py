@@ -236,6 +236,7 @@ def test_the_preset_best_starts_from_the_section_best() -> None:
     ("override", "words"),
     [
         ("best.energy=released", "best.energy = 'released': an anchored sample asks one silo only"),
+        ("best.step=mix", "best.order = 2 with step = 'mix': the answer before came from another"),
         ("best.step=bland", "best.step = 'bland': allowed is blend | mix | anchored"),
         ("best.stop=1", "Did you mean `step`"),
         ("best=1", "best: expected a table [best], got 1"),
@@ -247,6 +248,16 @@ def test_a_faulty_section_best_is_refused(override: str, words: str, preset: str
     with pytest.raises(ConfigError) as caught:
         configuration.load("hospitals", [f"preset={preset}", override])
     assert caught.value.args[0].count(words) == 1
+
+
+def test_steps_without_noise_cannot_tell_silos_apart() -> None:
+    """Path energies of DDIM's steps would stay where they began; a little noise is enough."""
+    chosen = ["best.eta=0", "best.step=blend", "preset=best"]
+    with pytest.raises(ConfigError, match=r"eta = 0 with energy = 'path'.*at their prior"):
+        configuration.load("hospitals", chosen)
+    configuration.load("hospitals", [*chosen, "best.eta=0.1"])
+    configuration.load("hospitals", [*chosen, "best.energy=uniform"])
+    configuration.load("hospitals", ["best.eta=0"])  # anchored: a row has its silo
 
 
 def values(field: dataclasses.Field[Any], hint: str) -> st.SearchStrategy[Any]:
@@ -450,6 +461,9 @@ def test_the_folder_of_anchors_is_stored_so_that_it_is_found_from_anywhere(ancho
         (("pretrain.steps=5",), "samples of one released base train"),
         (("pretrain.steps=5", "base.combine=sum", "network.kind=none"), "and a network.kind"),
         (("train.method=ensemble", "weights.source=public", "base.combine=sum"), "release no sums"),
+        (("base.origin_share=0.1",), "base.origin_radius and base.residual_radius"),
+        (("base.origin_share=0.1", "base.residual_radius=2"), "base.origin_radius and"),
+        (("base.origin_share=0.6", "base.means_share=0.4"), "nothing is left for second moments"),
     ],
 )
 def test_bases_that_cannot_be_made_are_faults(overrides: tuple[str, ...], words: str) -> None:
