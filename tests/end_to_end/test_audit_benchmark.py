@@ -28,7 +28,7 @@ TARGETS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("mu", [0.0, 1.0])
+@pytest.mark.parametrize("mu", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_bounds_exceed_the_truth_no_oftener_than_they_may(mu: float, benchmark: Any) -> None:
     """200 audits at 95 %: an exact binomial test at 1e-6, its false-alarm rate, finds nothing."""
     validity = benchmark("audit.validity")
