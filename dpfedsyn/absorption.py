@@ -15,6 +15,8 @@ from dpfedsyn import schedule
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import AnswersSettings, Config, SamplerSettings
 
+MOST_SPREAD = 1.25  # and its inverse: a sampler with fewer rounds than that does not hold
+
 
 def concentration(config: Config) -> float:
     """Return the largest sum of w_i^2 that a step may have: the noise of a mixture is that times
@@ -93,5 +95,5 @@ def spread(
         covariance = moved @ covariance @ moved.T + answered * np.outer(brought, brought)
         missing = kernel.variance - kernel.gain**2 * answered + kernel.cancelled * before
         covariance[0, 0] += max(missing, 0.0)
-        before = answered
+        before = min(answered, kernel.variance / kernel.gain**2)
     return math.sqrt(covariance[0, 0]) / data_std

@@ -197,14 +197,14 @@ def base_share(config: Config) -> float:
 
 
 def moments_share(config: Config) -> float:
-    """Return the share of mu^2 that means and second moments have."""
+    """Return the share of mu^2 that origin, means and second moments have."""
     base = config.base
     left = (1.0 - base.marginals_share) * base_share(config)
     return left * (1.0 - base.clusters_share) if base.clusters > 1 else left
 
 
 def _statistics(config: Config, mu: float) -> Budget:
-    """Return the budget of counts, means, moments and cells, before there is a network."""
+    """Return the budget of counts, origin, means, moments and cells, before there is a network."""
     base, sums, mu2 = config.base, mu**2 * base_share(config), mu**2 * moments_share(config)
     marginals: Gaussian | None = None
     clusters: tuple[Gaussian, ...] = ()

@@ -361,6 +361,7 @@ def _across(config: Config, records: bool) -> list[str]:
             "set weights.source = 'public'."
         )
     faults += _combination(config)
+    faults += _origin(config)
     for name, sampler in (("sampler", config.sampler), ("best", config.best)):
         if sampler.step == "anchored" and sampler.energy not in ("path", "uniform"):
             faults.append(
@@ -423,21 +424,33 @@ def _combination(config: Config) -> list[str]:
             "of rows drawn by released counts; set weights.source = 'counts' and a train.method "
             "that has them, or base.marginals_share = 0."
         )
+    if base.clusters > 1 and (base.label_share == 0.0 or base.residual_radius == 0.0):
+        faults.append(
+            f"base.clusters = {base.clusters}: cells lie about a label's mean in directions of its "
+            "own; set base.label_share and base.residual_radius above 0, or base.clusters = 1."
+        )
+    return faults
+
+
+def _origin(config: Config) -> list[str]:
+    """Faults of the mean of all records, which is asked for before labels' means."""
+    base, faults = config.base, []
     if base.origin_share and not (base.residual_radius and base.origin_radius):
         faults.append(
             f"base.origin_share = {base.origin_share:g}: labels' sums are asked for about the mean "
             "of all records, within a radius, and second moments after them; set "
             "base.origin_radius and base.residual_radius above 0, or base.origin_share = 0."
         )
+    if base.origin_radius and not base.origin_share:
+        faults.append(
+            f"base.origin_radius = {base.origin_radius:g}: labels' sums are about the mean of all "
+            "records only where a share of the budget finds it; set base.origin_share above 0, or "
+            "base.origin_radius = 0."
+        )
     if base.origin_share + base.means_share >= 1.0:
         faults.append(
             f"base.origin_share + base.means_share = {base.origin_share + base.means_share:g}: "
             "nothing is left for second moments; choose shares that add up to less than 1."
-        )
-    if base.clusters > 1 and (base.label_share == 0.0 or base.residual_radius == 0.0):
-        faults.append(
-            f"base.clusters = {base.clusters}: cells lie about a label's mean in directions of its "
-            "own; set base.label_share and base.residual_radius above 0, or base.clusters = 1."
         )
     return faults
 

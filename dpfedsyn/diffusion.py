@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 TRAINING_STEPS = 1000
 BETA_FIRST, BETA_LAST = 1e-4, 0.02
-RECORD_STD = 0.5  # public, encoded units; between .3 and 1 rows come out right within a tenth
+RECORD_STD = 0.5  # public, encoded units; at .5 to 1 rows come out right within a tenth
 
 
 @cache

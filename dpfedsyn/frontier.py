@@ -3,7 +3,8 @@
     solve(config, epsilon=3.0, answers_mu=5.0).plan.require()
 
 Public settings alone; no record is read. N rows are N questions in every round: for each number of
-rounds, mu buys as many rows as leave the answers' noise within what the sampler absorbs.
+rounds, mu buys as many rows as leave the answers' noise within what the sampler absorbs. Only
+DDPM's own steps (order 1, eta 1) and Langevin's absorb it exactly, so a solved plan takes these.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from accountants import Composed, Event, Gaussian
 from accountants import epsilon as epsilon_of
 from dpfedsyn import budget, domain, feasible
 from dpfedsyn import plan as planning
+from dpfedsyn.absorption import MOST_SPREAD
 from dpfedsyn.budget import base_share
 from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.plan import Plan
-from dpfedsyn.point import MOST_SPREAD, Point, measured, most_rows
+from dpfedsyn.point import Point, measured, most_rows
 from dpfedsyn.settings import Config, SamplerSettings
 
 MOST_EXCESS = 100.0  # times the noise that is absorbed; beyond it there is no row left to find
@@ -32,6 +34,11 @@ RULE = (
 RULE_OF_NONE = (
     "mu buys not one row whose noise is absorbed, so: one row, at the number of rounds (with the "
     f"spread within {MOST_SPREAD:g} by themselves) whose noise goes least beyond it"
+)
+
+_PLAIN = (
+    "The steps are DDPM's own (sampler.order = 1, eta = 1, spacing = 1), other than configured: no "
+    "others absorb the answers' noise exactly."
 )
 
 
@@ -66,6 +73,9 @@ class Frontier:
                 "step": config.sampler.step,
                 "energy": config.sampler.energy,
                 "steps_per_level": config.sampler.steps_per_level,
+                "order": config.sampler.order,
+                "spacing": config.sampler.spacing,
+                "eta": config.sampler.eta,
             },
             "split": self._split(),
             "frontier": [asdict(point) for point in self.points],
@@ -113,7 +123,9 @@ def solve(
         out of range, or settings with which it means nothing.
     """
     _check(config, epsilon, answers_mu)
+    asked = config.sampler
     config = _budgeted(config, epsilon, answers_mu)
+    changed = asked.kernel == "ancestral" and asked != config.sampler
     points = tuple(most_rows(config, levels) for levels in _levels(config.sampler))
     chosen, rule = _choose(points, config.answers.rows)
     if chosen.excess > MOST_EXCESS:
@@ -128,7 +140,8 @@ def solve(
     points = tuple(chosen if point.rounds == chosen.rounds else point for point in points)
     plan = planning.make(_at(config, chosen.levels, chosen.rows))
     plan.require()
-    return Frontier(points, chosen, rule, plan, _notes(plan, chosen))
+    notes = _notes(plan, chosen)
+    return Frontier(points, chosen, rule, plan, (*notes, *([_PLAIN] if changed else [])))
 
 
 def _check(config: Config, epsilon: float | None, answers_mu: float | None) -> None:
@@ -171,8 +184,7 @@ def _budgeted(config: Config, epsilon: float | None, answers_mu: float | None) -
     answers_settings = replace(config.answers, mu=mu, best_share=0.0, allow_partial=False)
     encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
     privacy = feasible.split(config, encoder.dimension, len(encoder.labels))
-    # Rows are as many as leave the noise absorbed, which steps of second order do not quite do.
-    sampler = replace(config.sampler, order=1, spacing=1.0)
+    sampler = replace(config.sampler, order=1, spacing=1.0, eta=1.0)
     return replace(config, sampler=sampler, answers=answers_settings, privacy=privacy)
 
 

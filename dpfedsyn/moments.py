@@ -1,8 +1,8 @@
-"""Private counts and moments of one silo's records: two Gaussian mechanisms over clipped sums.
+"""Private counts and moments of one silo's records: Gaussian mechanisms over clipped sums.
 
-The counts are released to the server (they make the mixing weights); the moments stay in the silo
-and become the analytic base of its diffusion model. What is noised is a sum of integers: every
-record's own vector is brought onto a lattice first; `dpfedsyn.sums` adds the noise.
+The counts are released to the server (they make the mixing weights); the moments become the
+analytic base of a diffusion model, the silo's own or one of all silos. What is noised is a sum of
+integers: every record's own vector is brought onto a lattice first; `dpfedsyn.sums` adds the noise.
 """
 
 from __future__ import annotations

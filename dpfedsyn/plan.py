@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from accountants import Adjacency, Bound, Event, Unbounded, epsilon, overlap
-from dpfedsyn import domain, feasible, schedule
+from dpfedsyn import absorption, domain, feasible, schedule
+from dpfedsyn.absorption import MOST_SPREAD
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.domain import Encoder
@@ -24,6 +25,11 @@ from dpfedsyn.settings import Config, SamplerSettings, SiloSettings
 _INEXACT = (
     "sampler.absorb with energy = 'l2': the weights depend on the noise that is absorbed, so the "
     "chain's law changes a little. Set sampler.absorb = false for the literal method."
+)
+
+_WIDE = (
+    "Pass {}: its steps of second order leave rows {:.3g} times as wide as they should be. Raise "
+    "its levels or its spacing (to 3), or set order = 1."
 )
 
 
@@ -184,12 +190,24 @@ def make(config: Config) -> Plan:
     plan = Plan(config, encoder, budgets, passes(config), (), ())
     if any(part.settings.absorb and part.settings.energy == "l2" for part in plan.passes):
         notes.append(_INEXACT)
+    notes += _too_wide(plan)
     faults += _too_many_draws(plan)
     for name in budgets:
         text = _early_end(plan, name)
         if text:
             (notes if config.answers.allow_partial else faults).append(text)
     return replace(plan, faults=tuple(faults), notes=tuple(notes))
+
+
+def _too_wide(plan: Plan) -> list[str]:
+    """Say which passes of second order have too few or too evenly spread rounds."""
+    data_std, found = plan.config.network.data_std, []
+    for part in plan.passes:
+        if part.settings.kernel == "ancestral" and part.settings.order == 2:
+            wide = absorption.spread(part.settings, None, data_std=data_std, concentration=1.0)
+            if wide > MOST_SPREAD:
+                found.append(_WIDE.format(part.name, wide))
+    return found
 
 
 def passes(config: Config) -> tuple[PassPlan, ...]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from dpfedsyn import absorption, schedule
 from dpfedsyn import plan as planning
+from dpfedsyn.absorption import MOST_SPREAD
 from dpfedsyn.settings import Config
 
 MOST_ROWS = 10_000_000
-MOST_SPREAD = 1.25  # and its inverse: a sampler with fewer rounds than that does not hold
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A silo's statistics: counts, means, moments and cells, each a Gaussian mechanism over sums.
+"""A silo's statistics: counts, origin, means, moments and cells, each a Gaussian mechanism.
 
 With `base.combine` the server sees all of them (group R); without it they stay in the silo (group
 A), but for the counts. Without privacy they are exact.

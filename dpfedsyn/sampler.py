@@ -41,7 +41,7 @@ class ChainState:
         path: (K, N) path energies F_i. silo: (N,) the silo that an anchored sample follows.
         clean: (N, d) the clean samples predicted in the last round (what a partial run returns).
         missed: (K,) rounds in a row for which each silo was asked and gave no answer.
-        heard: (N,) variance of the noise in the answer that moved each row last.
+        heard: (N,) variance of the noise that each row absorbed with its last answer.
     """
 
     round_number: int
@@ -181,7 +181,7 @@ def step(
         x=moved.astype(np.float32),
         path=path,
         clean=clean_estimate(x, noise, kernel.signal),
-        heard=heard,
+        heard=np.minimum(heard, kernel.variance / kernel.gain**2),
     )
     share = float(injected.mean() / kernel.variance) if kernel.variance > 0.0 else 1.0
     unanswered = int((used[answers.present].sum(axis=0) == 0.0).sum())
@@ -233,7 +233,7 @@ def _injected_variance(kernel: Kernel, heard: Array, before: Array, absorb: bool
     this round takes back of the noise before.
 
     Args:
-        heard, before: (N,) variance of the noise in this answer and in the one before.
+        heard: (N,) variance of the noise in this answer. before: of what was absorbed of the last.
     """
     if not absorb:
         return np.full(len(heard), kernel.variance)

@@ -129,8 +129,10 @@ class BaseSettings:
     shrinkage: float = _setting(3.0, _in(0, 100))  # of correlations, in noise variances
     floor: float = _setting(0.15, _SHARE)  # least eigenvalue of the correlation matrix
     residual_radius: float = _setting(0.0, _in(0, 1e12))  # > 0: means first, L2 bound about them
-    origin_share: float = _setting(0.0, _in(0, 1, open_high=True))  # of mu^2: the mean of all first
-    origin_radius: float = _setting(0.0, _in(0, 1e12))  # L2 bound about it, of labels' sums
+    origin_share: float = _setting(
+        0.0, _in(0, 1, open_high=True)
+    )  # of mu^2: the mean of all records
+    origin_radius: float = _setting(0.0, _in(0, 1e12))  # L2 bound on a record about that mean
     label_share: float = _setting(0.0, _in(0, 1))  # covariances of single labels; 1: of these alone
     label_prior: float = _setting(50.0, _POSITIVE)  # records that the shared covariance counts for
     combine: str = _setting("none", _one_of("none", "pool", "sum"))  # pool, sum: released

@@ -71,23 +71,28 @@ def interpreter(folder: Path) -> Path:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[list[int]]:
-    """Hold Ctrl-C back, and list what came.
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back, and raise it at the end.
 
     By a handler and not by a mask: the system gives a process's signals to any thread without one.
+
+    Raises:
+        KeyboardInterrupt: one came, whatever else went wrong.
     """
-    came: list[int] = []
     if (
         threading.current_thread() is not threading.main_thread()  # an interrupt never comes here
         or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     ):
-        yield came
+        yield
         return
+    came: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     try:
-        yield came
+        yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if came:
+            raise KeyboardInterrupt
 
 
 def call(command: Sequence[str], *, timeout: float) -> None:
@@ -100,20 +105,20 @@ def call(command: Sequence[str], *, timeout: float) -> None:
         AttackError: it cannot be started, fails, or takes longer; with its last lines.
         KeyboardInterrupt: Ctrl-C, after the command was killed.
     """
-    # An interrupt while the child starts would leave it behind, so it waits until it is known.
-    with _interrupts_held() as held:
-        try:
+    child: subprocess.Popen[str] | None = None
+    try:
+        # An interrupt while the child starts would leave it behind, so it waits until it is known.
+        with _interrupts_held():
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
             )  # fmt: skip
-        except OSError as error:
-            raise AttackError(f"{command[0]}: cannot be started ({error.strerror}).") from None
-    try:
-        if held:
-            raise KeyboardInterrupt
         output, _ = child.communicate(timeout=timeout)
+    except OSError as error:
+        raise AttackError(f"{command[0]}: cannot be started ({error.strerror}).") from None
     except BaseException as stopped:
+        if child is None:
+            raise
         with suppress(ProcessLookupError):  # it may have ended in this moment
             os.killpg(child.pid, signal.SIGKILL)
         child.communicate()

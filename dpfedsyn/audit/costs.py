@@ -59,7 +59,7 @@ BASE = ("origin", "means", "moments", "centres", "clusters")
 
 
 def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
-    """Noise multipliers of counts and moments: each has its share of the budget's mu^2."""
+    """Noise multipliers of counts and all sums: each has its share of the budget's mu^2."""
     if config.train.method != "dp-sgd":
         return {}
     privacy, base = config.privacy, config.base

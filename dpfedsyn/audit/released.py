@@ -62,7 +62,7 @@ def released(silo: SiloEvidence) -> list[Released]:
 
 @dataclass(frozen=True)
 class Summed:
-    """One kept vector of sums over records: counts, means or moments.
+    """One kept vector of sums over records: counts, means, moments and so on.
 
     Attributes:
         rest: the reply less the noise of its charge, in spacings: a sum of records' vectors.

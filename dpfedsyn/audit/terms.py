@@ -54,6 +54,8 @@ def _wrong_terms(evidence: Evidence, silo: SiloEvidence) -> Iterator[str]:
                 f"{kind} are charged at noise multiplier {event.noise_multiplier:.9g}, the "
                 f"settings buy {multiplier:.9g}"
             )
+    for kind in sorted(set(planned) - set(wanted) - {"dp-sgd"}):
+        yield f"{kind} were planned, for which the settings pay nothing"
     if len(planned) != len(header.planned) or (
         sum(p.uses for p in header.planned) != costs.uses(config)
     ):

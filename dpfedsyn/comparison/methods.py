@@ -84,7 +84,7 @@ def pooled(c: Comparison, on_step: OnStep, labels: Labels, rng: np.random.Genera
 
 
 def fedavg(c: Comparison, on_step: OnStep, labels: Labels, rng: np.random.Generator) -> Array:
-    """Federated averaging (McMahan et al. 2017) of DP-SGD DDPMs, sampled by ancestral steps.
+    """Federated averaging (McMahan et al. 2017) of DP-SGD DDPMs, sampled by `local_samples`.
 
     Not released here; every upload is post-processing of DP-SGD steps, so it would be charged
     counts and DP-SGD.

@@ -3,7 +3,7 @@
     vector = scale * (lowest frequencies of (pixel value / largest - grey))
 
 With `canonical`, the frequencies are those of the upright picture (see
-`dpfedsyn.images.canonical`), and scale * POSE * (slant, log width, log height) come after them.
+`dpfedsyn.images.canonical`), and scale * pose * (slant, log width, log height) come after them.
 
 Guarantee:
     An image's vector depends on that image and the schema alone, to the last bit; no mean, range or
@@ -34,9 +34,6 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 UNLABELLED = "any"
-POSE = 2.0
-"""A unit of slant or log width changes a picture by far more than a unit of one frequency does, so
-pose counts for more where distances are taken (chosen on a development split of MNIST)."""
 MIDDLE = 0.45  # the grey that contrast leaves as it is, nearly
 _AT_ONCE = 2048  # images; bounds the memory that a large file needs
 
@@ -89,7 +86,7 @@ class ImageEncoder:
         schema = self.schema
         norm = math.sqrt(schema.height * schema.width) * max(schema.grey, 1 - schema.grey)
         if schema.canonical:
-            norm = math.hypot(norm, POSE * canonical.largest_norm())
+            norm = math.hypot(norm, schema.pose * canonical.largest_norm())
         # Each coordinate is rounded to float32, a relative error of 2^-24 at most.
         return schema.scale * norm * (1 + 2.0**-23)
 
@@ -106,7 +103,7 @@ class ImageEncoder:
         """Public relative variances (d,): 1 / (1 + 8 f) at f half waves per pixel.
 
         Pictures of strokes lose power with frequency about so; only the shape matters, since the
-        level is fitted. The parameters of the pose get the power of f = 1/2.
+        level is fitted. The coordinates of the pose get the power of f = 1/2.
         """
         schema = self.schema
         u, v = dct.lowest(schema.height, schema.width, schema.frequencies)
@@ -174,7 +171,7 @@ class ImageEncoder:
             return dct.coefficients(_centred(images, schema), schema.frequencies)
         upright, parameters = canonical.normalise(images)
         kept = dct.coefficients(_centred(upright, schema), schema.frequencies)
-        return np.hstack([kept, POSE * parameters])
+        return np.hstack([kept, schema.pose * parameters])
 
     def _pictures(self, vectors: NDArray[np.float64]) -> Floats:
         """Images in [0, 1] of vectors; inverse of encoding, as far as frequencies are kept."""
@@ -187,7 +184,7 @@ class ImageEncoder:
         images = pictures.astype(np.float32).reshape(-1, schema.height, schema.width)
         if not schema.canonical:
             return images
-        return canonical.restore(images, unscaled[:, schema.frequencies :] / POSE)
+        return canonical.restore(images, unscaled[:, schema.frequencies :] / schema.pose)
 
     def _check(self, images: NDArray[np.floating]) -> None:
         size = (self.schema.height, self.schema.width)

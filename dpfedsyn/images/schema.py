@@ -16,6 +16,7 @@ alone, never from images.
     grey = 0.3                 # public centre of the pixel values / largest
     scale = 2.0                # of a vector's coordinates
     canonical = false          # true: size and slant of each image become three coordinates
+    pose = 1.0                 # what these three are multiplied by, beside scale
 
     [release]                  # what is done to pictures before they are released
     contrast = 0.0             # > 0: greys are driven apart, the steeper the larger
@@ -55,6 +56,7 @@ class ImageSchema:
         canonical: size and slant are taken out of each image and become three coordinates.
         contrast: slope of the curve that drives the greys of released pictures apart; 0: none.
         warp: how far released pictures are turned, stretched, slanted and shifted at random.
+        pose: size and slant are multiplied by it, so that they count for more beside frequencies.
 
     Raises:
         ConfigError: a value is out of range; every fault is listed.
@@ -74,6 +76,7 @@ class ImageSchema:
     licence: str = ""
     contrast: float = 0.0
     warp: float = 0.0
+    pose: float = 1.0
 
     def __post_init__(self) -> None:
         faults: list[str] = []
@@ -118,6 +121,7 @@ class ImageSchema:
                 "grey": float(self.grey),
                 "scale": float(self.scale),
                 "canonical": self.canonical,
+                "pose": float(self.pose),
             },
             "release": {"contrast": float(self.contrast), "warp": float(self.warp)},
             "target": {"labels": list(self.labels)},
@@ -167,6 +171,7 @@ def _latent(section: Section) -> dict[str, Any]:
         "grey": section.need("grey", _real(0, 1), 0.0),
         "scale": section.take("scale", _real(1e-3, 1e3), 1.0),
         "canonical": section.take("canonical", sections.flag, False),
+        "pose": section.take("pose", _real(1e-3, 1e3), 1.0),
     }
 
 

@@ -133,9 +133,7 @@ def test_only_averaged_answers_of_public_weights_are_less_noisy_than_one() -> No
 
 
 @given(st.floats(0.3, 1.0), st.floats(0.05, 0.94))
-def test_steps_of_second_order_absorb_loud_answers_within_a_tenth(
-    data_std: float, excess: float
-) -> None:
+def test_steps_of_second_order_absorb_loud_answers_nearly(data_std: float, excess: float) -> None:
     """An answer's noise is in a row and, the other way round, in the clean sample that the next
     round extrapolates from; what cancels is injected again. Without that rows would be narrow."""
     settings = PRESETS["best"]

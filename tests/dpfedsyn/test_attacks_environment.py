@@ -121,6 +121,22 @@ def test_ctrl_c_while_the_child_starts_kills_it(monkeypatch: pytest.MonkeyPatch)
     assert started[0].poll() == -signal.SIGKILL
 
 
+def test_ctrl_c_is_heard_where_the_child_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt came first, so it and not the failure is what ends the command."""
+
+    def missing(*_: Any, **__: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(environment.subprocess, "Popen", missing)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            environment.call(["sleep", "60"], timeout=60)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def test_ctrl_c_kills_the_child(tmp_path: Path) -> None:
     """The interrupt reaches this process alone; the child's whole group goes with it."""
     pid = tmp_path / "pid"

@@ -47,7 +47,10 @@ def test_budgets_and_rounds_are_those_of_the_plan(example: str, more: tuple[str,
         answers, record = costs.caps(config, silo)
         assert answers == pytest.approx(budget.answers_mu**2, rel=1e-9)
         assert (record is None) == (budget.record_mu is None)
-        for kind, multiplier in costs.multipliers(config, silo).items():
+        wanted = costs.multipliers(config, silo)
+        sums = ("counts", "origin", "means", "moments", "marginals")
+        assert set(wanted) == {kind for kind in sums if getattr(budget, kind) is not None}
+        for kind, multiplier in wanted.items():
             event = getattr(budget, kind)
             assert isinstance(event, Gaussian)
             assert event.noise_multiplier == pytest.approx(multiplier, rel=1e-9)
@@ -55,6 +58,7 @@ def test_budgets_and_rounds_are_those_of_the_plan(example: str, more: tuple[str,
     lengths = costs.lengths(config.base, plan.dimension, plan.classes)
     assert lengths["moments"] == query.length
     assert lengths.get("means", query.label_length) == query.label_length
+    assert lengths.get("origin") == (plan.dimension if config.base.origin_share else None)
     for part in plan.passes:
         own = costs.schedule(config, part.settings, part.kernels, part.share)
         first = [

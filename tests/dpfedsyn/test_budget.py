@@ -149,3 +149,17 @@ def test_sampled_training_is_not_accounted_under_replace() -> None:
     config = with_privacy(example(), adjacency="replace")
     with pytest.raises(UnsupportedEvent, match="replace"):
         solve(config, config.silos[0])
+
+
+def test_a_silo_s_own_origin_is_part_of_what_trains() -> None:
+    """Base and network made inside, about a mean of all records: every sum stands in A, the whole
+    claim meets epsilon, and without the origin it would promise more."""
+    overrides = ["base.residual_radius=2", "base.origin_share=0.2", "base.origin_radius=2"]
+    config = configuration.load("hospitals", overrides)
+    budget = solve(config, config.silos[0])
+    assert budget.origin is not None
+    assert budget.origin in budget.inside()
+    assert budget.origin not in budget.releases()
+    whole = upper(budget.record_claim())
+    assert 7.76 <= whole <= 8.0
+    assert upper(replace(budget, origin=None).record_claim()) < whole - 0.01

@@ -124,10 +124,18 @@ def spendings(c: Comparison) -> list[tuple[str, SiloSettings, Spending]]:
         {},
         {"privacy": {"epsilon": 1.0, "counts_share": 0.1}},
         {"base": {"residual_radius": 2.0}},
+        {"base": {"residual_radius": 2.0, "origin_share": 0.1, "origin_radius": 2.0}},
         {"privacy": {"adjacency": "zero-out"}, "weights": WeightsSettings("public")},
         {"train": {"method": "ensemble", "parts": 4}},
     ],
-    ids=["default", "tight", "two queries", "zero-out, public weights", "ensemble"],
+    ids=[
+        "default",
+        "tight",
+        "two queries",
+        "three queries",
+        "zero-out, public weights",
+        "ensemble",
+    ],
 )
 def test_every_baseline_meets_each_silos_epsilon_and_uses_it(sections: dict[str, Any]) -> None:
     """The composed mechanisms' upper epsilon is at most the silo's; the strictest's is used up."""

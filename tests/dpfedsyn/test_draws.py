@@ -90,6 +90,22 @@ def test_moments_about_released_means_and_images_are_counted() -> None:
     assert plan.fits
 
 
+def test_the_mean_of_all_records_is_counted_and_shown() -> None:
+    """Three queries: d more draws, a share of the budget, and a line in the plan's table."""
+    plan = plan_of("digits", "preset=best")
+    shown = {silo["name"]: silo for silo in plan.to_dict()["silos"]}
+    for name, budget in plan.budgets.items():
+        drawn = plan.draws(name)
+        assert drawn.moments == 50 + 10 * 50 + (1 + 10) * 50 * 51 // 2
+        mechanisms = {row["name"]: row for row in shown[name]["mechanisms"]}
+        assert set(mechanisms) == {"counts", "origin", "means", "moments", "answers"}
+        assert budget.origin is not None
+        assert mechanisms["origin"]["mu"] == budget.origin.mu
+        shares = [row["share_mu2"] for row in mechanisms.values() if row["share_mu2"] is not None]
+        assert sum(shares) == pytest.approx(1.0)
+        assert mechanisms["origin"]["share_mu2"] == pytest.approx(0.9 * 0.056, rel=1e-6)
+
+
 def test_an_ensemble_draws_for_its_answers_alone() -> None:
     """Nothing else of it is noised."""
     plan = plan_of("answers-only")

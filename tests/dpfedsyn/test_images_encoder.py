@@ -310,3 +310,25 @@ def test_contrast_drives_greys_apart_and_still_pictures_are_not_moved() -> None:
     assert still.std() > 1.05 * plain.std()
     assert np.abs(moved - still).mean() > 0.02
     assert np.array_equal(steep.decode(DIGITS.encode(images), labels).plain, moved)
+
+
+def test_pose_is_weighed_and_put_back() -> None:
+    """A slanted stroke's three coordinates are `pose` times as long and no other is; decoded, the
+    picture is as slanted as before, whatever the weight."""
+    images = np.zeros((1, 28, 28), dtype=np.float32)
+    for row in range(5, 23):
+        images[0, row, 10 + row // 3 : 13 + row // 3] = 1.0
+    schema = ImageSchema.load(EXAMPLES / "mnist" / "schema.toml")
+    schema = replace(schema, frequencies=28 * 28, contrast=0.0, warp=0.0)
+    plain, heavy = (ImageEncoder(replace(schema, pose=weight)) for weight in (1.0, 3.0))
+    once, thrice = plain.encode(images), heavy.encode(images)
+    assert np.abs(once[0, -3]) > 0.2
+    assert thrice[:, -3:] == pytest.approx(3.0 * once[:, -3:])
+    assert np.array_equal(thrice[:, :-3], once[:, :-3])
+    label = np.zeros(1, dtype=np.int64)
+    back = [e.decode(x, label).plain for e, x in ((plain, once), (heavy, thrice))]
+    assert np.array_equal(*back)
+    assert np.abs(back[0] - images.reshape(1, -1)).mean() < 0.03
+    assert heavy.digest != plain.digest
+    wrong = plain.decode(thrice, label).plain
+    assert np.abs(wrong - images.reshape(1, -1)).mean() > 0.05

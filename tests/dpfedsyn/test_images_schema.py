@@ -51,13 +51,14 @@ def test_the_shipped_schemas_are_the_documented_ones() -> None:
     )  # fmt: skip
     assert (mnist.height, mnist.width, mnist.largest) == (28, 28, 255)
     assert (mnist.frequencies, mnist.grey, mnist.scale, mnist.canonical) == (144, 0.13, 1.0, True)
+    assert (mnist.pose, digits.pose) == (2.0, 1.0)
     assert mnist.labels == digits.labels
 
 
 def test_optional_values_have_their_documented_defaults() -> None:
     """Bytes, no scaling, no canonical pose."""
     schema = ImageSchema.from_dict(tomllib.loads(STAMPS))
-    assert (schema.largest, schema.scale, schema.canonical) == (255, 1.0, False)
+    assert (schema.largest, schema.scale, schema.canonical, schema.pose) == (255, 1.0, False, 1.0)
     assert (schema.title, schema.source, schema.licence) == ("", "", "")
 
 
@@ -77,6 +78,7 @@ def test_digest_sees_every_value_and_not_how_a_number_is_written() -> None:
         {"name": "a"}, {"title": "a"}, {"source": "a"}, {"licence": "a"},
         {"labels": ("crossed", "plain")}, {"height": 6}, {"width": 4}, {"frequencies": 11},
         {"grey": 0.25}, {"largest": 16}, {"scale": 2.0}, {"canonical": True},
+        {"pose": 2.0},
     ]  # fmt: skip
     digests = {schema.digest, *(replace(schema, **other).digest for other in others)}
     assert len(digests) == 1 + len(others)

@@ -13,7 +13,7 @@ from dpfedsyn import base, pooling
 from dpfedsyn.base import AnalyticBase, Array, NoisyStatistics
 from dpfedsyn.effects import predicted_means
 from dpfedsyn.moments import MomentQuery, label_counts
-from dpfedsyn.pooling import pool, pooled_means
+from dpfedsyn.pooling import ORIGIN_SPREAD, pool, pooled_means, pooled_origin
 from dpfedsyn.settings import BaseSettings
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -333,3 +333,12 @@ def test_noise_of_each_label_is_told_apart() -> None:
     (variance, *_), *_ = np.cov(x[y == 1].T)
     assert one.covariance[1, 0, 0] == pytest.approx(variance, abs=0.1)
     assert other.covariance[1, 0, 0] != pytest.approx(variance, abs=0.5)
+
+
+@given(st.floats(0.0, 1e3))
+def test_an_origin_shrinks_as_its_noise_asks(std: float) -> None:
+    """The posterior mean under its public prior; much noise leaves next to nothing of it."""
+    sums, totals = np.array([[40.0, -20.0, 0.0], [60.0, 0.0, 10.0]]), np.array([40.0, 60.0])
+    found = pooled_origin(sums, totals, np.full(2, std), SETTINGS, None)
+    prior, noise = (ORIGIN_SPREAD * SETTINGS.mean_spread) ** 2, 2.0 * std**2 / 100.0**2
+    assert found == pytest.approx(np.array([1.0, -0.2, 0.1]) * prior / (prior + noise))
