@@ -93,8 +93,11 @@ def test_every_silo_draws_the_charged_noise_for_itself(monkeypatch: pytest.Monke
     assert len({key for _, key in seen}) == 4
 
 
-def test_without_noise_the_generator_learns_each_label_s_law() -> None:
+def test_without_noise_the_generator_learns_each_label_s_law(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Means of two labels that lie 2 apart are found within .2, and their spread within .2."""
+    monkeypatch.setattr(embedding, "STEPS", 700)
     c = comparison(config(train={"method": "not-private"}, base={"clip_radius": 2.0}))
     assert spending.embedding(c.config, c.config.silos[0], c.budgets["north"]) == NO_NOISE
     records = {}

@@ -120,6 +120,7 @@ def test_a_run_without_privacy_says_so_everywhere(tmp_path: Path) -> None:
     assert "NON-PRIVATE" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_without_privacy_is_compared_with_non_private_twins(tmp_path: Path) -> None:
     """No epsilon anywhere in the tables of baselines; what was not asked for is said."""
     settings = (*QUICK, 'train.method="not-private"', "answers.best_share=0.0",
