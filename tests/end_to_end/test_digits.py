@@ -351,6 +351,7 @@ def test_a_run_with_the_unet_trains_and_answers(tmp_path: Path) -> None:
     assert traffic["upload"] == 4 * numbers
 
 
+@pytest.mark.slow
 def test_every_silo_may_have_an_archive_of_its_own(tmp_path: Path) -> None:
     """Two archives, no partition: each silo trains on its own images; a public test file beside."""
     example = copied(tmp_path / "example")
