@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dpfedsyn import schedule
+from dpfedsyn.diffusion import response
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import AnswersSettings, Config, SamplerSettings
 
@@ -78,22 +79,20 @@ def spread(
     covariance of a row and its last clean estimate follows a linear recursion from (1, 0). Without
     `noise`: what few rounds alone do.
     """
-    covariance, before = np.diag([1.0, 0.0]), 0.0
+    covariance, before = np.diag([1.0, 0.0]), np.zeros(1)
     for place, kernel in enumerate(schedule.kernels(settings)):
         answered = 0.0 if noise is None else concentration * noise[place].score_std ** 2
-        response = math.sqrt(1.0 - kernel.signal) / (
-            kernel.signal * data_std**2 + 1.0 - kernel.signal
-        )
+        k = response(kernel.signal, data_std)
         noisy, clean = math.sqrt(1.0 - kernel.signal), math.sqrt(kernel.signal)
         moved = np.array(
             [
-                [kernel.scale - kernel.gain * response, -kernel.memory],
-                [(1.0 - noisy * response) / clean, 0.0],
+                [kernel.scale - kernel.gain * k, -kernel.memory],
+                [(1.0 - noisy * k) / clean, 0.0],
             ]
         )
         brought = np.array([kernel.gain, noisy / clean])
         covariance = moved @ covariance @ moved.T + answered * np.outer(brought, brought)
-        missing = kernel.variance - kernel.gain**2 * answered + kernel.cancelled * before
-        covariance[0, 0] += max(missing, 0.0)
-        before = min(answered, kernel.variance / kernel.gain**2)
+        heard = np.full(1, answered)
+        covariance[0, 0] += kernel.injected(heard, before)[0]
+        before = kernel.absorbed(heard)
     return math.sqrt(covariance[0, 0]) / data_std

@@ -29,6 +29,12 @@ def signal_shares() -> tuple[float, ...]:
     return tuple(float(share) for share in np.cumprod(1.0 - betas))
 
 
+def response(signal: float, std: float) -> float:
+    """Return k where the best prediction of the noise is k x, for data N(0, std^2) per coordinate:
+    k = sqrt(1 - abar) / (abar std^2 + 1 - abar)."""
+    return math.sqrt(1.0 - signal) / (signal * std**2 + 1.0 - signal)
+
+
 def levels(count: int, spacing: float = 1.0) -> tuple[int, ...]:
     """Return `count` time steps from the noisiest to the cleanest, near (T - 1) u^spacing for
     evenly spread u: a spacing above 1 crowds them where there is little noise."""
@@ -65,6 +71,22 @@ class Kernel:
         the clean samples (N, d) that the round before predicted."""
         mean: NDArray[np.float64] = self.scale * x - self.gain * noise
         return mean - self.memory * clean if self.memory else mean
+
+    def injected(
+        self, heard: NDArray[np.float64], before: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the variance less what the answer's own noise brings, and what this step takes
+        back of the noise before.
+
+        Args:
+            heard: (N,) variance of the noise in this answer. before: `absorbed` of the last one.
+        """
+        missing = self.variance - self.gain**2 * heard + self.cancelled * before
+        return np.maximum(missing, 0.0)
+
+    def absorbed(self, heard: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how much of an answer's noise (N,) took the place of the step's own."""
+        return np.minimum(heard, self.variance / self.gain**2)
 
     @property
     def tolerance(self) -> float:
@@ -126,8 +148,7 @@ def reverse_kernels(
         # Of one unit of noise in the answer before, x holds -`held` and its clean sample -`seen`.
         last = kernels[-1].signal if kernels else 1.0
         seen = math.sqrt(1.0 / last - 1.0) * memory
-        noisy = 1.0 - signal
-        through = held * (scale - gain * math.sqrt(noisy) / (signal * RECORD_STD**2 + noisy))
+        through = held * (scale - gain * response(signal, RECORD_STD))
         cancelled = through**2 - (through - seen) ** 2
         held = gain
         kernels.append(Kernel(t, signal, scale, gain, cleaner * variance, memory, cancelled))

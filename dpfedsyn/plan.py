@@ -10,7 +10,6 @@ from typing import Any
 
 from accountants import Adjacency, Bound, Event, Unbounded, epsilon, overlap
 from dpfedsyn import absorption, domain, feasible, schedule
-from dpfedsyn.absorption import MOST_SPREAD
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.domain import Encoder
@@ -205,7 +204,7 @@ def _too_wide(plan: Plan) -> list[str]:
     for part in plan.passes:
         if part.settings.kernel == "ancestral" and part.settings.order == 2:
             wide = absorption.spread(part.settings, None, data_std=data_std, concentration=1.0)
-            if wide > MOST_SPREAD:
+            if wide > absorption.MOST_SPREAD:
                 found.append(_WIDE.format(part.name, wide))
     return found
 

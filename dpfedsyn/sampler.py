@@ -168,7 +168,9 @@ def step(
     nobody = used.sum(axis=0) == 0.0
     noise[nobody] = estimate[nobody]
     heard = ((used * answers.score_std[:, None]) ** 2).sum(axis=0)
-    injected = _injected_variance(kernel, heard, state.heard, settings.absorb)
+    injected = np.full(len(heard), kernel.variance)
+    if settings.absorb:
+        injected = kernel.injected(heard, state.heard)
     mean = kernel.mean(x, noise, state.clean)
     moved = mean + np.sqrt(injected)[:, None] * rng.standard_normal(x.shape)
     path = state.path
@@ -181,7 +183,7 @@ def step(
         x=moved.astype(np.float32),
         path=path,
         clean=clean_estimate(x, noise, kernel.signal),
-        heard=np.minimum(heard, kernel.variance / kernel.gain**2),
+        heard=kernel.absorbed(heard),
     )
     share = float(injected.mean() / kernel.variance) if kernel.variance > 0.0 else 1.0
     unanswered = int((used[answers.present].sum(axis=0) == 0.0).sum())
@@ -226,19 +228,6 @@ def _one_hot(weights: Array, rng: np.random.Generator) -> Array:
     chosen = np.zeros_like(weights)
     chosen[drawn[rows], rows] = 1.0
     return chosen
-
-
-def _injected_variance(kernel: Kernel, heard: Array, before: Array, absorb: bool) -> Array:
-    """Return (N,): the kernel's variance less what the silos' own noise already brought, and what
-    this round takes back of the noise before.
-
-    Args:
-        heard: (N,) variance of the noise in this answer. before: of what was absorbed of the last.
-    """
-    if not absorb:
-        return np.full(len(heard), kernel.variance)
-    missing: Array = kernel.variance - kernel.gain**2 * heard + kernel.cancelled * before
-    return np.maximum(missing, 0.0)
 
 
 def _own_variances(
