@@ -24,7 +24,10 @@ def train(
     key: bytes,
     device: torch.device,
 ) -> Network:
-    """Return a network trained on x (n, d) by full-batch Adam; no records: the zero network.
+    """Return a network trained on x (n, d) by full-batch Adam.
+
+    Without records it is the zero network; one without parameters (`kind = "none"`) is returned as
+    it is.
 
     Guarantee:
         None: the result depends on the records without noise and must stay in the silo, behind
@@ -32,7 +35,7 @@ def train(
     """
     stream = Keystream(key)
     network = architecture.drawn(stream).to(device)
-    if len(x) == 0:
+    if len(x) == 0 or architecture.size == 0:
         return network
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     classes, highest = len(base.means), architecture.settings.highest_noise

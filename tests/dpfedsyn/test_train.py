@@ -1,6 +1,7 @@
 """Preparing a silo: every mechanism charged before it runs, once, however often it is resumed."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -321,3 +322,17 @@ def test_plain_training_promises_nothing_and_says_so(tmp_path: Path) -> None:
     assert np.array_equal(outcome(one), outcome(one))
     assert not np.array_equal(outcome(one), outcome(other))
     assert not outcome(records(0)).any()
+
+
+@pytest.mark.parametrize("method", ["not-private", "ensemble"])
+def test_without_a_network_plain_training_leaves_the_base(tmp_path: Path, method: str) -> None:
+    """`network.kind = "none"`: every model predicts what its base says, and nothing is trained."""
+    with preparation(tmp_path, records(40), ENSEMBLE, method=method, parts=4, steps=3) as one:
+        bare = replace(one, config=replace(one.config, network=NetworkSettings(4, kind="none")))
+        trained = prepare(bare)
+    assert len(trained.models) == (4 if method == "ensemble" else 1)
+    x, labels = np.linspace(-1, 1, 4 * DIMENSION).reshape(4, DIMENSION), np.array([0, 1, 0, 1])
+    for model in trained.models:
+        clean = model.base.denoise(x, 0.5, labels)
+        noise = (x - math.sqrt(0.5) * clean) / math.sqrt(0.5)  # of x = sqrt(.5) clean + sqrt(.5) n
+        np.testing.assert_allclose(model.predict_noise(x, 0.5, labels), noise, atol=1e-12)
