@@ -1,23 +1,27 @@
-"""What travels between server and silo: numpy arrays and public numbers, never pickle.
+"""What travels between server and silo: MessagePack of a strict schema, never pickle.
 
-The encoding is injective: a fixed magic, then every field behind its length. The digest of a query
-under one ledger is therefore equal for equal content only.
+A message is one map, tagged with what it is and in which version; fields that are missing, more or
+of another type are refused. The encoding is injective: equal bytes mean equal content, bit for bit,
+so the digest of a query under one ledger names that query alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import dataclass, fields
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.errors import ProtocolMismatch
 
-QUERY, ANSWER = b"dpfedsyn-query/1", b"dpfedsyn-answer/2"
+QUERY, ANSWER = "dpfedsyn-query/2", "dpfedsyn-answer/3"
+QUERY_DTYPES = ("<f4", "<i8")  # of samples and labels
 DTYPES = ("<i2", "<i4", "<i8")  # of an answer's arrays
+MOST_DIMENSIONS = 2
 
 Array = NDArray[np.float64]
 Points = NDArray[np.signedinteger[Any]]
@@ -108,64 +112,144 @@ def digest(query: ScoreQuery, *context: bytes) -> bytes:
 
 def encode_query(query: ScoreQuery) -> bytes:
     """Encode a query."""
-    header = {k: getattr(query, k) for k in ("run", "round_number", "t", "score_std", "energy_std")}
-    return _encode(QUERY, header, query.x, query.labels)
+    return _ENCODER.encode(
+        _Query(
+            query.run,
+            query.round_number,
+            query.t,
+            Packed.of(query.x),
+            Packed.of(query.labels),
+            _plain(query.score_std),
+            None if query.energy_std is None else _plain(query.energy_std),
+        )
+    )
+
+
+def _plain(number: float) -> float:
+    """A float of NumPy as Python's, which is what the format knows; an integer stays one."""
+    return float(number) if isinstance(number, float) else number
+
+
+def decode_query(data: bytes) -> ScoreQuery:
+    """Decode a query; `ProtocolMismatch` where the bytes are not one."""
+    raw = _of_kind(data, _Query, QUERY)
+    x, labels = raw.x.array(QUERY_DTYPES[:1]), raw.labels.array(QUERY_DTYPES[1:])
+    return ScoreQuery(raw.run, raw.round_number, raw.t, x, labels, raw.score_std, raw.energy_std)
 
 
 def encode_answer(answer: PrivateAnswer) -> bytes:
     """Encode an answer."""
-    energies = np.zeros(0, DTYPES[0]) if answer.energy_points is None else answer.energy_points
-    return _encode(ANSWER, _numbers(answer), answer.points, energies)
+    energies = None if answer.energy_points is None else Packed.of(answer.energy_points)
+    return _ENCODER.encode(
+        _Answer(
+            answer.silo,
+            answer.round_number,
+            answer.t,
+            Packed.of(answer.points),
+            energies,
+            answer.clip,
+            answer.energy_bound,
+            answer.spacing,
+            answer.energy_spacing,
+            answer.score_std,
+            answer.energy_std,
+        )
+    )
 
 
 def decode_answer(data: bytes) -> PrivateAnswer:
     """Decode an answer; `ProtocolMismatch` where the bytes are not one."""
-    header, arrays = _decode(ANSWER, data)
-    if len(arrays) != 2 or not isinstance(header, dict):
-        raise ProtocolMismatch(f"an answer has a header and 2 arrays, not {len(arrays)}.")
-    points, energies = arrays
+    raw = _of_kind(data, _Answer, ANSWER)
+    energies = None if raw.energy_points is None else raw.energy_points.array(DTYPES)
+    return PrivateAnswer(
+        raw.silo,
+        raw.round_number,
+        raw.t,
+        raw.points.array(DTYPES),
+        energies,
+        raw.clip,
+        raw.energy_bound,
+        raw.spacing,
+        raw.energy_spacing,
+        raw.score_std,
+        raw.energy_std,
+    )
+
+
+class Packed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An array: type, shape, and its numbers in C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    @classmethod
+    def of(cls, array: NDArray[Any]) -> Packed:
+        """Pack an array."""
+        return cls(array.dtype.str, array.shape, array.tobytes())
+
+    def array(self, dtypes: tuple[str, ...]) -> NDArray[Any]:
+        """Return the array; `ProtocolMismatch` where it is not one of these types."""
+        if self.dtype not in dtypes:
+            raise ProtocolMismatch(f"an array of type {self.dtype[:20]!r}, not {dtypes}.")
+        dtype = np.dtype(self.dtype)
+        sound = len(self.shape) <= MOST_DIMENSIONS and all(n >= 0 for n in self.shape)
+        if not sound or math.prod(self.shape) * dtype.itemsize != len(self.data):
+            raise ProtocolMismatch(f"{len(self.data)} bytes do not fill an array's shape.")
+        try:
+            return np.frombuffer(self.data, dtype=dtype).reshape(self.shape).copy()
+        except ValueError:  # an empty array may have a side that no index can hold
+            raise ProtocolMismatch("an array has a shape that no array can have.") from None
+
+
+class _Query(msgspec.Struct, frozen=True, tag=QUERY, forbid_unknown_fields=True):
+    run: str
+    round_number: int
+    t: int
+    x: Packed
+    labels: Packed
+    score_std: float
+    energy_std: float | None
+
+
+class _Answer(msgspec.Struct, frozen=True, tag=ANSWER, forbid_unknown_fields=True):
+    silo: str
+    round_number: int
+    t: int
+    points: Packed
+    energy_points: Packed | None
+    clip: float
+    energy_bound: float
+    spacing: float
+    energy_spacing: float | None
+    score_std: float
+    energy_std: float | None
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+# Of a union, for a lone type would be read without its tag.
+_MESSAGES: msgspec.msgpack.Decoder[_Query | _Answer] = msgspec.msgpack.Decoder(_Query | _Answer)
+
+Decoded = TypeVar("Decoded")
+_Message = TypeVar("_Message", _Query, _Answer)
+
+
+def decoded(decoder: msgspec.msgpack.Decoder[Decoded], data: bytes, what: str) -> Decoded:
+    """Decode by a strict schema; `ProtocolMismatch` where the bytes do not fit it."""
     try:
-        return PrivateAnswer(
-            **header,
-            points=points,
-            energy_points=None if header["energy_std"] is None else energies,
-        )
-    except (TypeError, KeyError) as error:
-        raise ProtocolMismatch(f"an answer's header does not fit version 2 ({error}).") from None
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ProtocolMismatch(
+            f"{len(data)} bytes are not a {what} message ({ascii(str(error))[:200]})."
+        ) from None
 
 
-def _numbers(message: PrivateAnswer) -> dict[str, Any]:
-    arrays = ("points", "energy_points")
-    return {f.name: getattr(message, f.name) for f in fields(message) if f.name not in arrays}
+def _of_kind(data: bytes, kind: type[_Message], what: str) -> _Message:
+    message = decoded(_MESSAGES, data, what)
+    if not isinstance(message, kind):
+        raise ProtocolMismatch(f"{len(data)} bytes are not a {what} message, but of another kind.")
+    return message
 
 
 def _prefixed(part: bytes) -> bytes:
     return len(part).to_bytes(8, "big") + part
-
-
-def _encode(magic: bytes, header: dict[str, Any], *arrays: NDArray[Any]) -> bytes:
-    parts = [magic, json.dumps(header, sort_keys=True, allow_nan=False).encode()]
-    for array in arrays:
-        description = {"dtype": array.dtype.str, "shape": list(array.shape)}
-        parts += [json.dumps(description, sort_keys=True).encode(), array.tobytes()]
-    return b"".join(_prefixed(part) for part in parts)
-
-
-def _decode(magic: bytes, data: bytes) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    parts, position = [], 0
-    while position < len(data):
-        length = int.from_bytes(data[position : position + 8], "big")
-        parts.append(data[position + 8 : position + 8 + length])
-        position += 8 + length
-    if position != len(data) or len(parts) < 2 or parts[0] != magic:
-        raise ProtocolMismatch(f"{len(data)} bytes are not a {magic.decode()} message.")
-    try:
-        arrays = []
-        for description, raw in zip(parts[2::2], parts[3::2], strict=True):
-            shape = json.loads(description)
-            if shape["dtype"] not in DTYPES:
-                raise ValueError(f"dtype {shape['dtype']!r}")
-            arrays.append(np.frombuffer(raw, dtype=shape["dtype"]).reshape(shape["shape"]))
-        return json.loads(parts[1]), arrays
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ProtocolMismatch(f"a {magic.decode()} message is damaged ({error}).") from None

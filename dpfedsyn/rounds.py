@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dpfedsyn import server
+from dpfedsyn import server, service
 from dpfedsyn.engine import Engine
 from dpfedsyn.engine.absence import WithAbsences
-from dpfedsyn.engine.local import LocalEngine
+from dpfedsyn.engine.asking import Asking
+from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.federation import Member
 from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.plan import PassPlan, Plan
@@ -30,10 +31,10 @@ def sample(
     progress: Progress,
 ) -> dict[str, PassResult]:
     """Take every pass of the plan; a refusal ends the run, with what there is until then."""
-    answers = {name: member.silo.answer for name, member in members.items()}
+    handlers = {name: service.of(member.silo) for name, member in members.items()}
     settings = plan.config.participation
-    with LocalEngine(answers, settings.timeout or None) as local:
-        engine = WithAbsences(local, settings)
+    with LocalTransport(handlers) as transport:
+        engine = WithAbsences(Asking(transport, settings.timeout or None), settings)
         return _passes(plan, members, mixed, engine, folder, progress)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,8 @@ from dpfedsyn import (
 )
 from dpfedsyn import run as runner
 from dpfedsyn.diffusion import signal_shares
-from dpfedsyn.engine.local import LocalEngine
+from dpfedsyn.engine.asking import Asking
+from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.folder import RoundLog
 from dpfedsyn.messages import ScoreQuery
 
@@ -49,10 +50,13 @@ PARTS = (
     Part("silo: rows truncated, checked", privatise, "checked"),
     Part("silo: noise drawn", lattice.Lattice, "noise"),
     Part("silo: parts and noise added", privatise.AnswerMechanism, "release"),
+    Part("silo: query decoded", messages, "decode_query"),
     Part("silo: answer encoded", messages, "encode_answer"),
+    Part("server: query encoded", messages, "encode_query"),
+    Part("server: answer decoded", messages, "decode_answer"),
     Part("silo: charge and reply committed", Ledger, "commit"),
     Part("server: queries and answers gathered", server, "ask"),
-    Part("server: waiting for silos", LocalEngine, "ask"),
+    Part("server: waiting for silos", LocalTransport, "query"),
     Part("server: step", sampler, "step"),
     Part("server: checkpoint", checkpoint, "save"),
     Part("round log: epsilon in three readings", rounds, "_spent"),
@@ -103,11 +107,19 @@ class Recorder:
 
     def replay(self) -> None:
         """Take the bare pass."""
-        answers = {name: lambda q, name=name: self.forward(name, q) for name in self.models}
-        with LocalEngine(answers) as engine:
+
+        def forwards(name: str) -> Callable[[bytes], bytes]:
+            def forward(number: bytes) -> bytes:
+                self.forward(name, self.queries[int.from_bytes(number, "big")][name])
+                return b""
+
+            return forward
+
+        with LocalTransport({name: forwards(name) for name in self.models}) as transport:
             began = time.perf_counter()
-            for queries in self.queries:
-                engine.ask(queries)
+            for number, queries in enumerate(self.queries):
+                payload = number.to_bytes(4, "big")
+                transport.query("bare", dict.fromkeys(queries, payload), None)
             self.bare = time.perf_counter() - began
 
 
@@ -126,11 +138,11 @@ def measure(overrides: tuple[str, ...]) -> Overhead:
 @contextmanager
 def recording(recorder: Recorder) -> Iterator[None]:
     """Put the recorder around the sampling pass of whatever runs meanwhile."""
-    plain_sample, plain_pass, plain_ask = rounds.sample, server.run_pass, LocalEngine.ask
+    plain_sample, plain_pass, plain_ask = rounds.sample, server.run_pass, Asking.ask
 
     def sample(plan: Any, members: Mapping[str, Any], *rest: Any) -> Any:
         recorder.models = {name: member.trained.models[0] for name, member in members.items()}
-        with patch.object(LocalEngine, "ask", ask), recorder.watch.timing(PARTS):
+        with patch.object(Asking, "ask", ask), recorder.watch.timing(PARTS):
             results = plain_sample(plan, members, *rest)
         recorder.replay()
         return results
@@ -141,7 +153,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
         recorder.wall = time.perf_counter() - began
         return result
 
-    def ask(engine: LocalEngine, queries: Mapping[str, ScoreQuery]) -> Any:
+    def ask(engine: Asking, queries: Mapping[str, ScoreQuery]) -> Any:
         recorder.queries.append(queries)
         return plain_ask(engine, queries)
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn import schedule, server, weights
+from dpfedsyn import schedule, server, service, weights
 from dpfedsyn.diffusion import signal_shares
-from dpfedsyn.engine.local import LocalEngine
+from dpfedsyn.engine.asking import Asking
+from dpfedsyn.engine.local import LocalTransport
+from dpfedsyn.envelope import Spent
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.network import Denoiser
 from dpfedsyn.schedule import AnswerNoise
@@ -62,9 +64,16 @@ def sample(
     def on_round(number: int, info: RoundInfo) -> None:
         rounds.append(info)
 
-    answers = {name: answerer(name, model, settings.seed) for name, model in models.items()}
-    with one_per_silo(), LocalEngine(answers) as engine, tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "state.npz"
+    handlers = {
+        name: service.answering(answerer(name, model, settings.seed), lambda: Spent(0.0, None))
+        for name, model in models.items()
+    }
+    with (
+        one_per_silo(),
+        LocalTransport(handlers) as transport,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        saved, engine = Path(folder) / "state.npz", Asking(transport)
         result = server.run_pass(plan, engine, mixture, state=state, saved=saved, on_round=on_round)
     assert result.refusal is None  # there is no budget to exhaust
     return Samples(result.samples, result.state.silo, rounds[-1].step.responsibilities)

@@ -1,4 +1,4 @@
-"""The engine of a run in one process: plain calls, all silos at the same time."""
+"""The transport of a run in one process: plain calls, all silos at the same time."""
 
 from __future__ import annotations
 
@@ -8,75 +8,70 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
-from dpfedsyn.errors import BudgetExhausted, SiloUnavailable
-from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+from dpfedsyn.engine import Failure
+from dpfedsyn.errors import SiloUnavailable
 
 _LOG = logging.getLogger(__name__)
 
-Pending = tuple[ScoreQuery, "Future[PrivateAnswer]"]
+Pending = tuple[bytes, "Future[bytes]"]
 
 
-class LocalEngine:
-    """Deliver queries to silos that live in this process, each in a thread of its own.
+class LocalTransport:
+    """Deliver to silos that live in this process, each in a thread of its own.
 
     Args:
-        answers: each member's `answer`; the engine sees nothing else of a silo.
-        timeout: seconds that a round's answers may take; None: as long as they take.
+        handlers: each member's way from a request to its reply, in bytes; no more is seen of it.
 
     Use it as a context: leaving it waits for silos that are still at work, and ends the threads.
     """
 
-    def __init__(
-        self,
-        answers: Mapping[str, Callable[[ScoreQuery], PrivateAnswer]],
-        timeout: float | None = None,
-    ) -> None:
-        self._answers = dict(answers)
-        self._timeout = timeout
-        self._threads = ThreadPoolExecutor(len(self._answers), "silo")
-        self._pending: dict[str, Pending] = {}  # answers that were not there in time
+    def __init__(self, handlers: Mapping[str, Callable[[bytes], bytes]]) -> None:
+        self._handlers = dict(handlers)
+        self._threads = ThreadPoolExecutor(len(self._handlers), "silo")
+        self._pending: dict[str, Pending] = {}  # replies that were not there in time
 
     def members(self) -> tuple[str, ...]:
         """Names of the silos, in a fixed order."""
-        return tuple(self._answers)
+        return tuple(self._handlers)
 
-    def ask(self, queries: Mapping[str, ScoreQuery]) -> dict[str, PrivateAnswer]:
-        """Deliver each silo's query and return the answers that are there in time.
+    def query(
+        self, step: str, payloads: Mapping[str, bytes], timeout: float | None
+    ) -> dict[str, bytes | Failure]:
+        """Deliver each member's payload and return its reply, or why there is none.
 
-        A silo that is unavailable, late, or still busy with an earlier query is not among them. Its
-        late answer to an earlier query is dropped and logged; it was charged all the same. Refusals
-        are raised once the round is over, all of them in one `BudgetExhausted`; any other error of
-        a silo as it is.
+        A silo that is busy with an earlier payload is not asked. Its late reply to that one is
+        dropped and logged; it was charged all the same. Any error of a silo but `SiloUnavailable`
+        is raised as it is.
         """
         futures = {
             name: future
-            for name, query in queries.items()
-            if (future := self._deliver(name, query)) is not None
+            for name, payload in payloads.items()
+            if (future := self._deliver(name, payload)) is not None
         }
-        # A round is over when every silo is done with it, or its time is.
-        in_time = wait(futures.values(), self._timeout).done
-        done = {name: future for name, future in futures.items() if future in in_time}
-        self._pending |= {n: (queries[n], f) for n, f in futures.items() if n not in done}
-        errors = [future.exception() for future in done.values()]
-        refusals = [error for error in errors if isinstance(error, BudgetExhausted)]
-        if len(refusals) > 1:
-            raise BudgetExhausted("\n".join(str(refusal) for refusal in refusals))
-        there = {n: f for n, f in done.items() if not isinstance(f.exception(), SiloUnavailable)}
-        return {name: future.result() for name, future in there.items()}
+        # A step is over when every silo is done with it, or its time is.
+        in_time = wait(futures.values(), timeout).done
+        late = {name: future for name, future in futures.items() if future not in in_time}
+        self._pending |= {name: (payloads[name], future) for name, future in late.items()}
+        found: dict[str, bytes | Failure] = {
+            name: Failure("it is busy with an earlier question")
+            for name in payloads.keys() - futures.keys()
+        }
+        found |= {name: Failure(f"it took longer than {timeout:g} s") for name in late}
+        found |= {n: _result(future) for n, future in futures.items() if n not in late}
+        return {name: found[name] for name in payloads}
 
-    def _deliver(self, name: str, query: ScoreQuery) -> Future[PrivateAnswer] | None:
-        """Hand a query to its silo; None while the silo is busy with an earlier one."""
+    def _deliver(self, name: str, payload: bytes) -> Future[bytes] | None:
+        """Hand a payload to its silo; None while the silo is busy with an earlier one."""
         earlier, future = self._pending.get(name, (None, None))
-        if future is not None and earlier is not query:
+        if future is not None and earlier != payload:
             if not future.done():
                 return None
-            if not isinstance(future.exception(), BudgetExhausted | SiloUnavailable):
-                future.result()  # a fault of the silo must not vanish with its late answer
-            _LOG.warning("%s: its answer to an earlier round came too late and was dropped", name)
+            _result(future)  # a fault of the silo must not vanish with its late reply
+            _LOG.warning("%s: its reply to an earlier question came too late, dropped", name)
         self._pending.pop(name, None)
-        if future is not None and earlier is query:
+        if future is not None and earlier == payload:
             return future
-        return self._threads.submit(self._answers[name], query)
+        return self._threads.submit(self._handlers[name], payload)
 
     def __enter__(self) -> Self:
         return self
@@ -88,3 +83,10 @@ class LocalEngine:
         traceback: TracebackType | None,
     ) -> None:
         self._threads.shutdown()
+
+
+def _result(future: Future[bytes]) -> bytes | Failure:
+    try:
+        return future.result()
+    except SiloUnavailable as error:
+        return Failure(str(error))

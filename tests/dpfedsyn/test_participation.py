@@ -15,7 +15,6 @@ from dpfedsyn import participation, sampler, server
 from dpfedsyn.absences import aways
 from dpfedsyn.diffusion import Kernel, reverse_kernels
 from dpfedsyn.engine.absence import WithAbsences
-from dpfedsyn.engine.local import LocalEngine
 from dpfedsyn.errors import ConfigError, LedgerError, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.privatise import AnswerMechanism
@@ -496,7 +495,7 @@ def test_the_local_engine_does_not_wait_beyond_its_timeout() -> None:
 
     quick = {"a": lambda query: Federation().answer("a", query)}
     queries = [replace(fake.one_query(), round_number=k) for k in range(4)]
-    with LocalEngine({**quick, "b": slow}, timeout=0.2) as engine:
+    with fake.local({**quick, "b": slow}, timeout=0.2) as engine:
         assert set(engine.ask(dict.fromkeys(("a", "b"), queries[0]))) == {"a"}
         assert begun.wait(60.0)
         assert set(engine.ask(dict.fromkeys(("a", "b"), queries[1]))) == {"a"}
@@ -519,7 +518,7 @@ def test_an_answer_that_was_late_comes_in_where_its_round_is_still_open() -> Non
         return Federation().answer("b", query)
 
     query = fake.one_query()
-    with LocalEngine({"b": slow}, timeout=0.2) as engine:
+    with fake.local({"b": slow}, timeout=0.2) as engine:
         assert engine.ask({"b": query}) == {}
         may_end.set()
         found: dict[str, PrivateAnswer] = {}
@@ -530,16 +529,17 @@ def test_an_answer_that_was_late_comes_in_where_its_round_is_still_open() -> Non
 
 def test_a_fault_of_a_silo_that_comes_late_is_raised_and_not_dropped() -> None:
     """A ledger that fails after the round's time ends the run at the next question."""
-    may_end = threading.Event()
+    may_end, ended = threading.Event(), threading.Event()
 
     def broken(query: ScoreQuery) -> PrivateAnswer:
         may_end.wait(60.0)
+        ended.set()
         raise LedgerError("b: the disk is full")
 
-    with LocalEngine({"b": broken}, timeout=0.2) as engine:
+    with fake.local({"b": broken}, timeout=0.2) as engine:
         assert engine.ask({"b": replace(fake.one_query(), round_number=1)}) == {}
         may_end.set()
-        engine._threads.shutdown()  # waits for b
+        assert ended.wait(60.0)
         with pytest.raises(LedgerError, match="disk is full"):
             engine.ask({"b": replace(fake.one_query(), round_number=2)})
 
@@ -551,7 +551,7 @@ def test_a_silo_that_is_unavailable_is_missing_and_nothing_else() -> None:
         raise SiloUnavailable("b: no connection")
 
     answers = {"a": lambda query: Federation().answer("a", query), "b": down}
-    with LocalEngine(answers) as engine:
+    with fake.local(answers) as engine:
         assert set(engine.ask(dict.fromkeys(answers, fake.one_query()))) == {"a"}
 
 

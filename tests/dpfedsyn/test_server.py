@@ -1,6 +1,7 @@
 """The server's rounds: functions of the state, resumable byte for byte, and clean at refusals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dpfedsyn import messages, schedule, server
-from dpfedsyn.engine.local import LocalEngine
+from dpfedsyn import messages, schedule, server, service
+from dpfedsyn.engine.asking import Asking
+from dpfedsyn.engine.local import LocalTransport
+from dpfedsyn.envelope import Spent
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.noise import Keystream
@@ -236,7 +239,7 @@ def test_local_engine_carries_messages_as_they_are(tmp_path: Path) -> None:
     fake = Federation()
     direct = take(DEFAULT, fake, tmp_path / "direct")
     answers = {name: lambda query, name=name: fake.answer(name, query) for name in ("c", "a", "b")}
-    with LocalEngine({name: answers[name] for name in NAMES}) as engine:
+    with local({name: answers[name] for name in NAMES}) as engine:
         assert engine.members() == NAMES
         carried = take(DEFAULT, engine, tmp_path / "carried")
     assert same(direct.state, carried.state)
@@ -250,10 +253,24 @@ def test_local_engine_raises_a_silos_refusal_as_it_is() -> None:
 
     queries = {name: replace(one_query(), run=name) for name in NAMES}
     with (
-        LocalEngine(dict.fromkeys(NAMES, refuse)) as engine,
+        local(dict.fromkeys(NAMES, refuse)) as engine,
         pytest.raises(BudgetExhausted, match="refused a"),
     ):
         engine.ask(queries)
+
+
+@contextmanager
+def local(
+    answers: Mapping[str, Callable[[ScoreQuery], PrivateAnswer]], timeout: float | None = None
+) -> Iterator[Asking]:
+    """The product's engine in one process, over anything that answers."""
+
+    def nothing() -> Spent:
+        return Spent(0.0, None)
+
+    handlers = {name: service.answering(answer, nothing) for name, answer in answers.items()}
+    with LocalTransport(handlers) as transport:
+        yield Asking(transport, timeout)
 
 
 def one_query() -> ScoreQuery:
@@ -491,12 +508,13 @@ def test_all_silos_that_refuse_are_named_once_the_round_is_over() -> None:
 
     answered: list[str] = []
 
-    def willing(query: Any) -> Any:
+    def willing(query: ScoreQuery) -> PrivateAnswer:
         answered.append("b")
+        return Federation().answer("b", query)
 
-    with LocalEngine({"a": refuse("a"), "b": willing, "c": refuse("c")}) as engine:
+    with local({"a": refuse("a"), "b": willing, "c": refuse("c")}) as engine:
         with pytest.raises(BudgetExhausted, match=r"^a: .*\nc: "):
-            engine.ask({"a": None, "b": None, "c": None})  # type: ignore[dict-item]
+            engine.ask(dict.fromkeys(NAMES, one_query()))
         with pytest.raises(BudgetExhausted, match=r"^c: the cap is reached$"):
-            engine.ask({"b": None, "c": None})  # type: ignore[dict-item]
+            engine.ask(dict.fromkeys(("b", "c"), one_query()))
     assert answered == ["b", "b"]

@@ -1,0 +1,94 @@
+"""The server's side of a transport: queries out, answers in, refusals as errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from dpfedsyn import envelope, messages
+from dpfedsyn.engine import Failure, Transport
+from dpfedsyn.envelope import Answered, Ask, Refused, Reply, Request, Spent
+from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, ReplyPruned
+from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+
+_LOG = logging.getLogger(__name__)
+
+
+class Asking:
+    """An engine over any transport.
+
+    Args:
+        timeout: seconds that a round's answers may take; None: as long as they take.
+    """
+
+    def __init__(self, transport: Transport, timeout: float | None = None) -> None:
+        self._transport = transport
+        self._timeout = timeout
+        self.spent: dict[str, Spent] = {}
+        """What each silo's ledger added up to with its last answer."""
+
+    def members(self) -> tuple[str, ...]:
+        """Names of the silos, in a fixed order."""
+        return self._transport.members()
+
+    def ask(self, queries: Mapping[str, ScoreQuery]) -> dict[str, PrivateAnswer]:
+        """Deliver each silo's query and return the answers that are there in time.
+
+        A silo that is late, unreachable or in trouble of its own is not among them. Refusals are
+        raised once the round is over, all that are over budget in one `BudgetExhausted`.
+
+        Raises:
+            BudgetExhausted, ProtocolMismatch, ReplyPruned: a silo refused.
+        """
+        number = max((query.round_number for query in queries.values()), default=0)
+        asked: dict[str, Request] = {
+            name: Ask(messages.encode_query(query)) for name, query in queries.items()
+        }
+        replies = exchange(self._transport, f"round {number}", asked, self._timeout)
+        _raise_refusals(replies)
+        answers = {}
+        for name, reply in replies.items():
+            if isinstance(reply, Answered):
+                answers[name] = messages.decode_answer(reply.answer)
+                self.spent[name] = reply.spent
+            elif not isinstance(reply, Refused):
+                raise ProtocolMismatch(
+                    f"{name}: replied to round {number} with something else; it was not used. "
+                    "Let all silos run the server's version."
+                )
+        return answers
+
+
+def exchange(
+    transport: Transport, step: str, requests: Mapping[str, Request], timeout: float | None
+) -> dict[str, Reply]:
+    """Deliver requests and return the replies; why a silo has none is logged.
+
+    Raises:
+        ProtocolMismatch: a reply cannot be read.
+    """
+    payloads = {name: envelope.encode(request) for name, request in requests.items()}
+    replies: dict[str, Reply] = {}
+    for name, found in transport.query(step, payloads, timeout).items():
+        if isinstance(found, Failure):
+            _LOG.warning("%s: no reply in %s: %s", name, step, found.reason)
+            continue
+        try:
+            replies[name] = envelope.reply(found)
+        except ProtocolMismatch as error:
+            raise ProtocolMismatch(f"{name}: {error}") from None
+    return replies
+
+
+def _raise_refusals(replies: Mapping[str, Reply]) -> None:
+    refused = {name: reply for name, reply in replies.items() if isinstance(reply, Refused)}
+    over = [reply.reason for reply in refused.values() if reply.kind == "budget"]
+    if over:
+        raise BudgetExhausted("\n".join(over))
+    for name, refusal in refused.items():
+        match refusal.kind:
+            case "mismatch":
+                raise ProtocolMismatch(refusal.reason)
+            case "pruned":
+                raise ReplyPruned(refusal.reason)
+        _LOG.warning("%s: gave no answer (%s): %s", name, refusal.kind, refusal.reason)
