@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from accountants.anchor import FileAnchor
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import __version__, keys, partition, weights
+from dpfedsyn import __version__, keys, partition
 from dpfedsyn import plan as planning
 from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases, rounds_asked
@@ -27,12 +27,12 @@ from dpfedsyn.keys import SiloKey
 from dpfedsyn.plan import Plan
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.progress import Progress
+from dpfedsyn.released import Site
 from dpfedsyn.releases import sums_of
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
 from dpfedsyn.start import kept, pretrained
 from dpfedsyn.train import Trained, prepare
-from dpfedsyn.weights import Mixture
 
 WAIT = 2.0  # seconds for another process to leave a ledger: longer than a look into it takes
 
@@ -51,6 +51,13 @@ class Member:
 
     silo: Silo
     trained: Trained
+
+    @property
+    def site(self) -> Site:
+        """What the server knows of it."""
+        trained = self.trained
+        parameters = trained.models[0].parameters
+        return Site(trained.counts, trained.counts_std, trained.marginals, parameters)
 
 
 @dataclass(frozen=True)
@@ -172,17 +179,6 @@ def _preparation(
     )
 
 
-def mixture(plan: Plan, members: Mapping[str, Member]) -> Mixture:
-    """Return the mixing weights: from the released noisy counts, or public."""
-    config = plan.config
-    if config.weights.source == "public":
-        shares = config.weights.labels or (1.0,) * plan.classes
-        return weights.public(np.array([s.weight for s in config.silos]), np.array(shares))
-    counts = np.stack([_counts(member) for member in members.values()])
-    stds = np.array([member.trained.counts_std for member in members.values()])
-    return weights.from_counts(counts, stds)
-
-
 def pick_device(config: Config) -> torch.device:
     """Return the device of the models: `auto` is CUDA where there is one."""
     available = torch.cuda.is_available()
@@ -294,10 +290,3 @@ def _training_steps(config: Config) -> int:
         case "ensemble":
             return config.train.parts
     return 1
-
-
-def _counts(member: Member) -> NDArray[np.float64]:
-    counts = member.trained.counts
-    if counts is None:
-        raise AssertionError("weights from counts need released counts")
-    return counts

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dpfedsyn.federation import Member
 from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.metrics.traffic import traffic
 from dpfedsyn.plan import Plan
@@ -14,21 +13,25 @@ from dpfedsyn.weights import Mixture
 
 
 def took_part(
-    plan: Plan, members: Mapping[str, Member], mixed: Mixture, folder: RunFolder
+    plan: Plan, parameters: Mapping[str, int], mixed: Mixture, folder: RunFolder
 ) -> dict[str, Any]:
-    """Return the tables of federation.json: shares, rounds asked and answered, bytes sent."""
+    """Return the tables of federation.json: shares, rounds asked and answered, bytes sent.
+
+    Args:
+        parameters: of each silo's network.
+    """
     log, shares = RoundLog(folder.path / "rounds.jsonl"), mixed.weights @ mixed.labels
     taken = {part: rounds for part in plan.passes if (rounds := log.of(part.name))}
     return {
-        "shares": dict(zip(members, map(float, shares), strict=True)),
+        "shares": dict(zip(parameters, map(float, shares), strict=True)),
         "quorum": plan.config.participation.quorum,
         "participation": {
-            part.name: {name: _attendance(name, rounds) for name in members}
+            part.name: {name: _attendance(name, rounds) for name in parameters}
             for part, rounds in taken.items()
         },
         "moved": {part.name: _moved(plan, rounds) for part, rounds in taken.items()},
         "traffic": {
-            part.name: {name: _sent(members[name], name, rounds) for name in members}
+            part.name: {name: _sent(parameters[name], name, rounds) for name in parameters}
             for part, rounds in taken.items()
         },
     }
@@ -52,7 +55,7 @@ def _attendance(name: str, rounds: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _sent(member: Member, name: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:
+def _sent(parameters: int, name: str, rounds: list[dict[str, Any]]) -> dict[str, Any]:
     rows = [r["asked"][name] if name in r["answered"] else 0 for r in rounds]
     payloads = [r["received"].get(name, 0) for r in rounds]
-    return asdict(traffic(rows, payloads, parameters=member.trained.models[0].parameters))
+    return asdict(traffic(rows, payloads, parameters=parameters))

@@ -1,4 +1,4 @@
-"""Take every pass of a plan over the local engine, and say after each round what it cost."""
+"""Take every pass of a plan over an engine, and say after each round what it cost."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dpfedsyn import server, service
+from dpfedsyn import server
 from dpfedsyn.engine import Engine
-from dpfedsyn.engine.absence import WithAbsences
-from dpfedsyn.engine.asking import Asking
-from dpfedsyn.engine.local import LocalTransport
-from dpfedsyn.federation import Member
+from dpfedsyn.envelope import Spent
 from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.plan_table import readings
@@ -25,27 +22,17 @@ from dpfedsyn.weights import Mixture
 
 def sample(
     plan: Plan,
-    members: Mapping[str, Member],
-    mixed: Mixture,
-    folder: RunFolder,
-    progress: Progress,
-) -> dict[str, PassResult]:
-    """Take every pass of the plan; a refusal ends the run, with what there is until then."""
-    handlers = {name: service.of(member.silo) for name, member in members.items()}
-    settings = plan.config.participation
-    with LocalTransport(handlers) as transport:
-        engine = WithAbsences(Asking(transport, settings.timeout or None), settings)
-        return _passes(plan, members, mixed, engine, folder, progress)
-
-
-def _passes(
-    plan: Plan,
-    members: Mapping[str, Member],
-    mixed: Mixture,
     engine: Engine,
+    spent: Callable[[], Mapping[str, Spent]],
+    mixed: Mixture,
     folder: RunFolder,
     progress: Progress,
 ) -> dict[str, PassResult]:
+    """Take every pass of the plan; a refusal ends the run, with what there is until then.
+
+    Args:
+        spent: what each silo's ledger has spent on answers; asked after every round.
+    """
     log, results = RoundLog(folder.path / "rounds.jsonl"), {}
     for part in plan.passes:
         progress.stage(f"sample {part.name} ({part.settings.kernel})", len(part.kernels))
@@ -62,7 +49,7 @@ def _passes(
             mixed,
             state=state,
             saved=folder.saved(part.name),
-            on_round=_round_writer(plan, part, members, log, progress),
+            on_round=_round_writer(plan, part, spent, log, progress),
         )
         if results[part.name].refusal is not None:
             break
@@ -86,7 +73,7 @@ def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:
 def _round_writer(
     plan: Plan,
     part: PassPlan,
-    members: Mapping[str, Member],
+    spent: Callable[[], Mapping[str, Spent]],
     log: RoundLog,
     progress: Progress,
 ) -> Callable[[int, RoundInfo], None]:
@@ -110,7 +97,7 @@ def _round_writer(
             "received": dict(info.received),
             "unanswered": info.step.unanswered,
             "handed_over": info.handed_over,
-            "silos": {name: _spent(plan, name, member) for name, member in members.items()},
+            "silos": {name: _readings(plan, name, own) for name, own in spent().items()},
         }
         log.append(record)
         progress.round(record)
@@ -118,10 +105,10 @@ def _round_writer(
     return after
 
 
-def _spent(plan: Plan, name: str, member: Member) -> dict[str, Any]:
-    """Return one silo's readings at what its ledger says was spent on answers so far."""
-    totals, budget = member.silo.ledger.totals(), plan.budgets[name]
-    spent = totals.answers_mu2 if budget.record_mu is None else totals.record_mu2 or 0.0
-    record = budget.record_claim(spent)
-    shown = readings(plan, name, record=record, silo_mu2=totals.answers_mu2)
-    return {**shown, "answers_mu": float(np.sqrt(spent))}
+def _readings(plan: Plan, name: str, spent: Spent) -> dict[str, Any]:
+    """Return one silo's readings at what its ledger has spent on answers so far."""
+    budget, mu2 = plan.budgets[name], spent.answers_mu2
+    if budget.record_mu is not None:
+        mu2 = spent.record_mu2 or 0.0
+    shown = readings(plan, name, record=budget.record_claim(mu2), silo_mu2=spent.answers_mu2)
+    return {**shown, "answers_mu": float(np.sqrt(mu2))}

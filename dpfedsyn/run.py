@@ -2,46 +2,42 @@
 
 data        read_records     each silo's rows, split by keyed hash
 train       federation       counts, moments, DP-SGD; charged to the silo's ledger
-sample      rounds.sample    the server's rounds; each asks `Silo.answer` of every silo,
+sample      collaborate      the server's rounds; each asks `Silo.answer` of every silo,
                              which filters, clips, noises, charges, commits and replies
-statement   statement.make   what is claimed, from the ledgers' rows
+statement   conclude         what is claimed, from the ledgers' rows
 evaluate    evaluate         internal, on held-out records
 report      report.write     one HTML file from the run folder (the command line does this)
 """
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from dpfedsyn import checkpoint, evaluation, statement
+from dpfedsyn import checkpoint, evaluation, service
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
+from dpfedsyn.collaboration import Collaboration, collaborate, conclude
 from dpfedsyn.comparison import Comparison
-from dpfedsyn.data import Synthetic
-from dpfedsyn.domain import Encoder
+from dpfedsyn.engine.absence import WithAbsences
+from dpfedsyn.engine.asking import Asking
+from dpfedsyn.engine.local import LocalTransport
+from dpfedsyn.envelope import Spent
 from dpfedsyn.evaluation import Federation
-from dpfedsyn.federation import Gathered, Member, federation, mixture, pick_device, read_records
-from dpfedsyn.folder import COMPLETE, PARTIAL
-from dpfedsyn.marginals import MarginalQuery, corrected
+from dpfedsyn.federation import Gathered, Member, federation, pick_device, read_records
+from dpfedsyn.folder import RunFolder
 from dpfedsyn.network import base_alone
-from dpfedsyn.participants import took_part
 from dpfedsyn.progress import Progress, Silent
-from dpfedsyn.rounds import sample
-from dpfedsyn.server import PassResult
+from dpfedsyn.released import charged
 from dpfedsyn.settings import Config
+from dpfedsyn.statement import Outcome
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.weights import Mixture
-
-Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -85,18 +81,9 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
         # A simulation's own record of who got what; it is made of records, so it stays inside.
         checkpoint.save(out / "partition.npz", {"owner": records.owner})
     with federation(plan, encoder, records.silos, folder, device, progress) as members:
-        mixed = mixture(plan, members)
-        results = sample(plan, members, mixed, folder, progress)
-        outcome = _outcome(plan, results)
-        tables = _tables(encoder, results, members)
-        for name, table in tables.items():
-            stem = "synthetic" if name == plan.passes[0].name else f"synthetic-{name}"
-            for suffix, content in table.files.items():
-                folder.write_bytes(stem + suffix, content)
-        ledgers = {name: member.silo.ledger for name, member in members.items()}
-        folder.write_json("statement.json", statement.make(plan, ledgers, outcome))
-        folder.write_json("federation.json", took_part(plan, members, mixed, folder))
-        looked_at = _federation(plan, records, members, mixed, device)
+        done = _collaborated(plan, members, folder, progress)
+        looked_at = _federation(plan, records, members, done.mixed, device)
+    tables, outcome = done.tables, done.outcome
     fewest = min((len(table.y) for table in tables.values()), default=0)
     if config.evaluate.enabled and evaluation.possible(looked_at, fewest):
         kept = folder.path / "baselines"
@@ -111,42 +98,26 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     return RunResult(outcome.status, out, outcome.reason, _foreseen(plan, outcome))
 
 
-def _tables(
-    encoder: Encoder, results: Mapping[str, PassResult], members: Mapping[str, Member]
-) -> dict[str, Synthetic]:
-    """Decode what every pass produced; a pass that was refused its first round produced nothing.
+def _collaborated(
+    plan: planning.Plan, members: Mapping[str, Member], folder: RunFolder, progress: Progress
+) -> Collaboration:
+    """Let the server sample over the silos of this process."""
+    sites = {name: member.site for name, member in members.items()}
+    handlers = {name: service.of(member.silo) for name, member in members.items()}
+    settings = plan.config.participation
 
-    Where silos released histograms of numbers, the columns are brought to them first.
-    """
-    found = [member.trained.marginals for member in members.values()]
-    marginals = [one for one in found if one is not None]
+    def spent() -> Mapping[str, Spent]:
+        return {name: service.spent(member.silo.ledger) for name, member in members.items()}
 
-    def brought(samples: Samples) -> Samples:
-        if not marginals:
-            return samples
-        sums = np.sum([values for values, _ in marginals], axis=0)
-        noise = math.hypot(*(std for _, std in marginals))
-        query = MarginalQuery(encoder.numbers)
-        return corrected(samples.astype(np.float64), query, sums, noise).astype(np.float32)
-
-    return {
-        name: encoder.decode(brought(result.samples), result.state.labels)
-        for name, result in results.items()
-        if result.state.round_number > 0
-    }
+    with LocalTransport(handlers) as transport:
+        engine = WithAbsences(Asking(transport, settings.timeout or None), settings)
+        done = collaborate(plan, sites, engine, spent, folder, progress)
+    charges = {name: charged(member.silo.ledger) for name, member in members.items()}
+    conclude(plan, sites, charges, done, folder)
+    return done
 
 
-def _outcome(plan: planning.Plan, results: Mapping[str, PassResult]) -> statement.Outcome:
-    taken = sum(result.state.round_number for result in results.values())
-    planned = plan.rounds
-    refusals = [result.refusal for result in results.values() if result.refusal is not None]
-    if refusals:
-        reason = f"stopped at the cap after {taken} of {planned} rounds: {refusals[0]}"
-        return statement.Outcome(PARTIAL, reason, taken, planned)
-    return statement.Outcome(COMPLETE, None, taken, planned)
-
-
-def _foreseen(plan: planning.Plan, outcome: statement.Outcome) -> bool:
+def _foreseen(plan: planning.Plan, outcome: Outcome) -> bool:
     """Whether a run took all the rounds that its caps were planned to hold."""
     return outcome.taken >= min(planning.rounds_that_fit(plan, name) for name in plan.budgets)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from accountants.ledger import Ledger
 from dpfedsyn import envelope, messages
 from dpfedsyn.envelope import MOST_REASON, Answered, Ask, Refused, Reply, Request, Spent
 from dpfedsyn.errors import BudgetExhausted, DPError, ProtocolMismatch, ReplyPruned
@@ -20,23 +21,24 @@ KINDS: tuple[tuple[type[DPError], str], ...] = (
 
 def of(silo: Silo) -> Callable[[bytes], bytes]:
     """Return a silo's way from a question's bytes to its answer's."""
+    return answering(silo.answer, lambda: spent(silo.ledger))
 
-    def spent() -> Spent:
-        totals = silo.ledger.totals()
-        return Spent(totals.answers_mu2, totals.record_mu2)
 
-    return answering(silo.answer, spent)
+def spent(ledger: Ledger) -> Spent:
+    """Return what a ledger's rows of answers add up to."""
+    totals = ledger.totals()
+    return Spent(totals.answers_mu2, totals.record_mu2)
 
 
 def answering(
-    answer: Callable[[ScoreQuery], PrivateAnswer], spent: Callable[[], Spent]
+    answer: Callable[[ScoreQuery], PrivateAnswer], so_far: Callable[[], Spent]
 ) -> Callable[[bytes], bytes]:
     """Return the way from a question's bytes to its answer's; other requests are refused."""
 
     def reply(request: Request) -> Reply:
         if isinstance(request, Ask):
             found = answer(messages.decode_query(request.query))
-            return Answered(messages.encode_answer(found), spent())
+            return Answered(messages.encode_answer(found), so_far())
         raise ProtocolMismatch("a silo inside of a run answers questions alone.")
 
     return lambda data: handled(data, reply)

@@ -9,11 +9,11 @@ from importlib.metadata import version
 from typing import Any
 
 from accountants import Bound
-from accountants.ledger import Ledger
 from dpfedsyn import __version__, lattice
 from dpfedsyn.budget import NOT_PRIVATE
 from dpfedsyn.plan import Plan
 from dpfedsyn.plan_table import across, bound, readings, shares_mu2
+from dpfedsyn.released import Charged
 from dpfedsyn.settings import Config
 
 STATEMENT_VERSION = 1
@@ -29,7 +29,7 @@ class Outcome:
     planned: int
 
 
-def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[str, Any]:
+def make(plan: Plan, charges: Mapping[str, Charged], outcome: Outcome) -> dict[str, Any]:
     """Return the statement as JSON-ready values.
 
     Guarantee:
@@ -47,7 +47,7 @@ def make(plan: Plan, ledgers: Mapping[str, Ledger], outcome: Outcome) -> dict[st
         "rounds": {"taken": outcome.taken, "planned": outcome.planned},
         "private": private,
         "void": void,
-        "silos": [_silo(plan, name, ledgers[name]) for name in plan.budgets],
+        "silos": [_silo(plan, name, charges[name]) for name in plan.budgets],
         "overlap": privacy.overlap,
         "across_silos": _claim(plan, plan.across_silos(), private),
         "implementation": {
@@ -91,14 +91,13 @@ def void_because(config: Config) -> str | None:
     return None
 
 
-def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
-    budget, totals, privacy = plan.budgets[name], ledger.totals(), plan.config.privacy
+def _silo(plan: Plan, name: str, charged: Charged) -> dict[str, Any]:
+    budget, privacy = plan.budgets[name], plan.config.privacy
     private = void_because(plan.config) is None
     at_cap = plan.epsilon(budget.record_claim())
     carried = plan.delta_with_noise(at_cap.upper, plan.draws(name).total) if private else None
-    charges = ledger.charges()
-    spent = totals.answers_mu2
-    spent_record = totals.record_mu2 if budget.record_mu is not None else spent
+    spent = charged.answers_mu2
+    spent_record = charged.record_mu2 if budget.record_mu is not None else spent
     return {
         "name": name,
         "unit": privacy.unit,
@@ -111,17 +110,17 @@ def _silo(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
             plan, name, record=budget.record_claim(spent_record or 0.0), silo_mu2=spent
         ),
         "charged": {
-            "R": [c.kind for c in charges if c.group == "R"],
-            "A": sorted({c.kind for c in charges if c.group == "A"}),
+            "R": list(charged.released),
+            "A": list(charged.inside),
             "B": {
-                "answers": sum(1 for c in charges if c.group == "B"),
+                "answers": charged.answers,
                 "mu": math.sqrt(spent),
                 "cap_mu": budget.answers_mu,
             },
         },
         "shares_mu2": shares_mu2(plan, budget),
-        "ledger_id": ledger.header.ledger_id,
-        "ledger_head": ledger.head,
+        "ledger_id": charged.ledger_id,
+        "ledger_head": charged.head,
     }
 
 

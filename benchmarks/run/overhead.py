@@ -59,7 +59,7 @@ PARTS = (
     Part("server: waiting for silos", LocalTransport, "query"),
     Part("server: step", sampler, "step"),
     Part("server: checkpoint", checkpoint, "save"),
-    Part("round log: epsilon in three readings", rounds, "_spent"),
+    Part("round log: epsilon in three readings", rounds, "_readings"),
     Part("round log: file", RoundLog, "append"),
 )
 
@@ -138,14 +138,14 @@ def measure(overrides: tuple[str, ...]) -> Overhead:
 @contextmanager
 def recording(recorder: Recorder) -> Iterator[None]:
     """Put the recorder around the sampling pass of whatever runs meanwhile."""
-    plain_sample, plain_pass, plain_ask = rounds.sample, server.run_pass, Asking.ask
+    plain, plain_pass, plain_ask = runner._collaborated, server.run_pass, Asking.ask
 
-    def sample(plan: Any, members: Mapping[str, Any], *rest: Any) -> Any:
+    def collaborated(plan: Any, members: Mapping[str, Any], *rest: Any) -> Any:
         recorder.models = {name: member.trained.models[0] for name, member in members.items()}
         with patch.object(Asking, "ask", ask), recorder.watch.timing(PARTS):
-            results = plain_sample(plan, members, *rest)
+            done = plain(plan, members, *rest)
         recorder.replay()
-        return results
+        return done
 
     def run_pass(*args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
@@ -157,5 +157,8 @@ def recording(recorder: Recorder) -> Iterator[None]:
         recorder.queries.append(queries)
         return plain_ask(engine, queries)
 
-    with patch.object(runner, "sample", sample), patch.object(server, "run_pass", run_pass):
+    with (
+        patch.object(runner, "_collaborated", collaborated),
+        patch.object(server, "run_pass", run_pass),
+    ):
         yield

@@ -16,6 +16,7 @@ from dpfedsyn import lattice, run, statement
 from dpfedsyn import plan as planning
 from dpfedsyn.keys import load, repeatable
 from dpfedsyn.plan import Plan
+from dpfedsyn.released import charged
 from dpfedsyn.statement import Outcome
 from tests.dpfedsyn.test_hazards import small
 
@@ -63,7 +64,8 @@ def ledgers(plan: Plan, folder: Path, spent: float = 0.0) -> dict[str, Ledger]:
 def make(plan: Plan, folder: Path, spent: float = 0.0, outcome: Any = None) -> dict[str, Any]:
     opened = ledgers(plan, folder, spent)
     try:
-        return statement.make(plan, opened, outcome or Outcome("complete", None, 3, 3))
+        charges = {name: charged(one) for name, one in opened.items()}
+        return statement.make(plan, charges, outcome or Outcome("complete", None, 3, 3))
     finally:
         for ledger in opened.values():
             ledger.close()
