@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpfedsyn import __version__, audit_cli, ledger_cli
+from dpfedsyn import __version__, audit_cli, ledger_cli, silo_cli
 from dpfedsyn.console import INTERRUPTED, block, console, one_error
 
 EXAMPLE = "hospitals"
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(ledger_cli.app, name="ledger")
 app.add_typer(audit_cli.app, name="audit")
+app.add_typer(silo_cli.app, name="silo")
 
 Source = Annotated[
     str | None,
@@ -41,6 +42,14 @@ Overrides = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder to write.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue the run in --out; asks nothing twice.")
+]
+Sockets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--silo",
+        metavar="NAME=SOCKET",
+        help="A silo that is a process on this machine; all of them.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 Epsilon = Annotated[
@@ -83,19 +92,50 @@ def _top(
 
 @app.command()
 def run(
-    config: Source = None, overrides: Overrides = None, out: Out = None, resume: Resume = False
+    config: Source = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    silo: Sockets = None,
 ) -> None:
     """Run the whole collaboration and leave a run folder."""
     with one_error():
         from dpfedsyn.config import load
 
         _check_resume(out, resume)
-        loaded = load(config or _default_source(out, resume), overrides or [])
-        from dpfedsyn import run as runner
+        source = config or _default_source(out, resume)
+        loaded = load(source, overrides or [], records=not silo)
+        from dpfedsyn.folder import next_free
 
-        folder = out or runner.default_out(loaded)
+        folder = out or next_free(loaded)
         _check_folder(folder, resume)
-        _run(runner, loaded, folder, resume)
+        _run(_over(silo) if silo else _here, loaded, folder, resume)
+
+
+def _here(config: Any, folder: Path, resume: bool, progress: Any) -> Any:
+    """Run all silos in this process."""
+    from dpfedsyn import run as runner
+
+    return runner.run(config, folder, resume=resume, progress=progress)
+
+
+def _over(silos: list[str]) -> Any:
+    """Return a run over silos that are processes on this machine."""
+    from dpfedsyn import remote
+    from dpfedsyn.engine import sockets
+
+    found = {}
+    for entry in silos:
+        name, _, path = entry.partition("=")
+        if not path:
+            raise typer.BadParameter(f"--silo {entry}: give NAME=SOCKET.")
+        found[name] = Path(path).absolute()
+
+    def run_over(config: Any, folder: Path, resume: bool, progress: Any) -> Any:
+        with sockets.transport(found) as transport:
+            return remote.run(config, transport, folder, resume=resume, progress=progress)
+
+    return run_over
 
 
 @app.command()
@@ -172,7 +212,7 @@ def report(folder: Folder) -> None:
         typer.echo(str(write(folder)))
 
 
-def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
+def _run(run_it: Any, config: Any, folder: Path, resume: bool) -> None:
     """Run, write the report, print the tables; Ctrl-C leaves a resumable run."""
     from dpfedsyn.progress import RichProgress
     from dpfedsyn.report import terminal, wording, write
@@ -183,7 +223,7 @@ def _run(runner: Any, config: Any, folder: Path, resume: bool) -> None:
     terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
     progress = RichProgress(terms, screen)
     try:
-        result = runner.run(config, folder, resume=resume, progress=progress)
+        result = run_it(config, folder, resume, progress)
         progress.stage("report", None)
         page = write(result.folder)
         progress.finish()

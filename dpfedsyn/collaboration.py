@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from dpfedsyn.envelope import Spent
 from dpfedsyn.folder import COMPLETE, PARTIAL, RunFolder
 from dpfedsyn.marginals import MarginalQuery, corrected
 from dpfedsyn.participants import took_part
-from dpfedsyn.plan import Plan
+from dpfedsyn.plan import Plan, rounds_that_fit
 from dpfedsyn.progress import Progress
 from dpfedsyn.released import Charged, Site
 from dpfedsyn.rounds import sample
@@ -39,6 +40,16 @@ class Collaboration:
     tables: Mapping[str, Synthetic]
     mixed: Mixture
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended, and where it lies."""
+
+    status: str  # "complete" | "partial"
+    folder: Path
+    reason: str | None
+    foreseen: bool  # a partial run: whether the plan said that the caps hold no more rounds
 
 
 def collaborate(
@@ -128,3 +139,8 @@ def _outcome(plan: Plan, results: Mapping[str, PassResult]) -> Outcome:
         reason = f"stopped at the cap after {taken} of {planned} rounds: {refusals[0]}"
         return Outcome(PARTIAL, reason, taken, planned)
     return Outcome(COMPLETE, None, taken, planned)
+
+
+def foreseen(plan: Plan, outcome: Outcome) -> bool:
+    """Whether a run took all the rounds that its caps were planned to hold."""
+    return outcome.taken >= min(rounds_that_fit(plan, name) for name in plan.budgets)

@@ -19,6 +19,7 @@ from dpfedsyn.settings import (
     PRESETS,
     Allowed,
     Config,
+    EvaluateSettings,
     ParticipationSettings,
     PartitionSettings,
     SamplerSettings,
@@ -93,6 +94,36 @@ def enduring(config: Config) -> Config:
     with a smaller one.
     """
     return dataclasses.replace(config, participation=ParticipationSettings())
+
+
+def with_records(config: Config, silo: str, path: Path) -> Config:
+    """Return the configuration with one silo's records elsewhere: on this silo's machine."""
+    here = str(path.absolute())
+    silos = [dataclasses.replace(s, path=here) if s.name == silo else s for s in config.silos]
+    return dataclasses.replace(config, silos=tuple(silos))
+
+
+def agreed(config: Config, schema: str) -> str:
+    """Return the digest of what server and silos must have alike.
+
+    That is everything but where files lie and what only one side does: participation, evaluation,
+    devices, anchors.
+
+    Args:
+        schema: digest of the public schema.
+    """
+    silos = tuple(dataclasses.replace(silo, path="") for silo in config.silos)
+    data = dataclasses.replace(config.data, schema=schema, folder="", path="", test="")
+    privacy = dataclasses.replace(config.privacy, anchors="")
+    alike = dataclasses.replace(
+        enduring(config),
+        silos=silos,
+        data=data,
+        privacy=privacy,
+        evaluate=EvaluateSettings(),
+        device="auto",
+    )
+    return hashlib.sha256(dump(alike).encode()).hexdigest()
 
 
 def absolute(config: Config) -> Config:

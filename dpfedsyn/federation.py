@@ -75,13 +75,20 @@ class Gathered:
 
 
 def read_records(
-    config: Config, encoder: Encoder, on_silo: Callable[[str], None] = lambda name: None
+    config: Config,
+    encoder: Encoder,
+    on_silo: Callable[[str], None] = lambda name: None,
+    silos: Sequence[SiloSettings] | None = None,
 ) -> Gathered:
-    """Load and split every silo's records; all files are checked before anything is charged."""
+    """Load and split silos' records, all silos' by default.
+
+    All files are checked before anything is charged.
+    """
     test = encoder.read(config.records_path(config.data.test)) if config.data.test else None
     whole, owner = _divided(config, encoder)
     parts = {}
-    for place, silo in enumerate(config.silos):
+    for silo in config.silos if silos is None else silos:
+        place = config.silos.index(silo)
         if whole is None or owner is None:
             records = encoder.read(config.records_path(silo.path), silo=silo.name)
         else:
@@ -134,12 +141,45 @@ def federation(
         if config.pretrain.steps:
             preparations = _started(preparations, together[0], folder, progress)
         for preparation, base in zip(preparations, together, strict=True):
-            silo, ledger, key = preparation.silo, preparation.ledger, preparation.key
-            progress.stage(f"train {silo.name}", _training_steps(config))
-            trained = prepare(preparation, progress.advance, base)
-            public = _public(plan, encoder, silo)
-            members[silo.name] = Member(Silo(public, trained.models, ledger, key), trained)
+            name = preparation.silo.name
+            progress.stage(f"train {name}", training_steps(config))
+            members[name] = _member(plan, preparation, base, progress.advance)
         yield members
+
+
+@contextmanager
+def by_itself(
+    plan: Plan,
+    silo: SiloSettings,
+    records: Records,
+    folder: RunFolder,
+    device: torch.device,
+    on_step: Callable[[], None],
+) -> Iterator[Member]:
+    """Train one silo that has the others elsewhere, and hold its ledger open.
+
+    Raises:
+        ConfigError: its base is to be made of all silos' sums.
+    """
+    config = plan.config
+    if config.base.combine != "none" or config.pretrain.steps:
+        raise ConfigError(
+            f"base.combine = {config.base.combine!r}: silos that are processes of their own make "
+            "their bases alone; nothing was charged. Set base.combine = 'none' and "
+            "pretrain.steps = 0, or run all silos in one process."
+        )
+    with ExitStack() as stack:
+        preparation = _preparation(plan, plan.encoder, silo, records, folder, device, stack)
+        yield _member(plan, preparation, None, on_step)
+
+
+def _member(
+    plan: Plan, preparation: Preparation, base: Base | None, on_step: Callable[[], None]
+) -> Member:
+    trained = prepare(preparation, on_step, base)
+    public = _public(plan, preparation.encoder, preparation.silo)
+    silo = Silo(public, trained.models, preparation.ledger, preparation.key)
+    return Member(silo, trained)
 
 
 def _started(
@@ -281,7 +321,8 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
     )
 
 
-def _training_steps(config: Config) -> int:
+def training_steps(config: Config) -> int:
+    """Return how many steps of progress `prepare` makes."""
     match config.train.method:
         case "dp-sgd" if config.network.kind == "none":
             return 1

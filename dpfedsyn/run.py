@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,7 +21,13 @@ from dpfedsyn import checkpoint, evaluation, service
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
-from dpfedsyn.collaboration import Collaboration, collaborate, conclude
+from dpfedsyn.collaboration import (
+    Collaboration,
+    RunResult,
+    collaborate,
+    conclude,
+    foreseen,
+)
 from dpfedsyn.comparison import Comparison
 from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.engine.asking import Asking
@@ -35,24 +40,8 @@ from dpfedsyn.network import base_alone
 from dpfedsyn.progress import Progress, Silent
 from dpfedsyn.released import charged
 from dpfedsyn.settings import Config
-from dpfedsyn.statement import Outcome
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.weights import Mixture
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """How a run ended, and where it lies."""
-
-    status: str  # "complete" | "partial"
-    folder: Path
-    reason: str | None
-    foreseen: bool  # a partial run: whether the plan said that the caps hold no more rounds
-
-
-def default_out(config: Config) -> Path:
-    """Return the first unused folder runs/NAME-1, runs/NAME-2, ..."""
-    return folders.next_free(config)
 
 
 def run(
@@ -95,7 +84,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
             "Nothing was evaluated: it is switched off, or there are too few rows for it."
         )
     folder.state(outcome.status, outcome.reason)
-    return RunResult(outcome.status, out, outcome.reason, _foreseen(plan, outcome))
+    return RunResult(outcome.status, out, outcome.reason, foreseen(plan, outcome))
 
 
 def _collaborated(
@@ -115,11 +104,6 @@ def _collaborated(
     charges = {name: charged(member.silo.ledger) for name, member in members.items()}
     conclude(plan, sites, charges, done, folder)
     return done
-
-
-def _foreseen(plan: planning.Plan, outcome: Outcome) -> bool:
-    """Whether a run took all the rounds that its caps were planned to hold."""
-    return outcome.taken >= min(planning.rounds_that_fit(plan, name) for name in plan.budgets)
 
 
 def _federation(

@@ -37,11 +37,18 @@ def answering(
 
     def reply(request: Request) -> Reply:
         if isinstance(request, Ask):
-            found = answer(messages.decode_query(request.query))
-            return Answered(messages.encode_answer(found), so_far())
+            return answered(request, answer, so_far)
         raise ProtocolMismatch("a silo inside of a run answers questions alone.")
 
     return lambda data: handled(data, reply)
+
+
+def answered(
+    question: Ask, answer: Callable[[ScoreQuery], PrivateAnswer], so_far: Callable[[], Spent]
+) -> Answered:
+    """Answer an encoded question."""
+    found = answer(messages.decode_query(question.query))
+    return Answered(messages.encode_answer(found), so_far())
 
 
 def handled(data: bytes, reply: Callable[[Request], Reply]) -> bytes:

@@ -71,7 +71,7 @@ def exchange(
     replies: dict[str, Reply] = {}
     for name, found in transport.query(step, payloads, timeout).items():
         if isinstance(found, Failure):
-            _LOG.warning("%s: no reply in %s: %s", name, step, found.reason)
+            _LOG.info("%s: no reply in %s: %s", name, step, found.reason)
             continue
         try:
             replies[name] = envelope.reply(found)

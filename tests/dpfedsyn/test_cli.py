@@ -36,7 +36,7 @@ class Fakes:
     loads: list[tuple[str, list[str]]] = field(default_factory=list)
     runs: list[tuple[Path, bool]] = field(default_factory=list)
 
-    def load(self, name: str, overrides: list[str]) -> SimpleNamespace:
+    def load(self, name: str, overrides: list[str], *, records: bool = True) -> SimpleNamespace:
         self.loads.append((name, overrides))
         return SimpleNamespace(name=name, privacy=PRIVACY)
 
@@ -64,9 +64,12 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     modules = {
         "config": {"load": made.load},
         "plan": {"make": made.make},
-        "run": {"run": made.run, "default_out": lambda _: made.folder},
+        "run": {"run": made.run},
     }
     import dpfedsyn
+    from dpfedsyn import folder
+
+    monkeypatch.setattr(folder, "next_free", lambda _: made.folder)
 
     for name, members in modules.items():
         module = ModuleType(f"dpfedsyn.{name}")

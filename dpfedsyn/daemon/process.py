@@ -1,0 +1,135 @@
+"""One silo's process from its configuration to its last reply."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from dpfedsyn import config as configuration
+from dpfedsyn import folder as folders
+from dpfedsyn import plan as planning
+from dpfedsyn.daemon.listener import Listener
+from dpfedsyn.daemon.resident import Resident, Stopped
+from dpfedsyn.errors import ConfigError
+from dpfedsyn.federation import Member, by_itself, pick_device, read_records, training_steps
+from dpfedsyn.folder import RunFolder
+from dpfedsyn.plan import Plan
+from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.threads import one_per_silo
+
+_LOG = logging.getLogger(__name__)
+
+OVERHEAD = 4096  # bytes of a question beside its arrays
+
+
+@dataclass(frozen=True)
+class Home:
+    """A silo's own place: what it is to do, and the folder in which it keeps key and ledger."""
+
+    plan: Plan
+    silo: SiloSettings
+    folder: RunFolder
+
+    @property
+    def most(self) -> int:
+        """Bytes of the largest question that the run's public settings have."""
+        row = 4 * self.plan.dimension + 8
+        return self.plan.config.answers.rows * row + OVERHEAD
+
+    def resident(self) -> Resident:
+        """Return who answers here, before it is trained."""
+        config = self.plan.config
+        agreed = configuration.agreed(config, self.plan.encoder.digest)
+        return Resident(self.silo.name, config.name, agreed, training_steps(config))
+
+
+def open_home(config: Config, name: str, path: Path) -> Home:
+    """Check the plan, and open the silo's folder: a new one, or one of the same configuration.
+
+    Raises:
+        ConfigError: the configuration has no such silo. BudgetExhausted: the plan does not fit.
+        RunError: the folder belongs to another configuration.
+    """
+    known = {silo.name: silo for silo in config.silos}
+    if name not in known:
+        raise ConfigError(
+            f"--name {name}: the configuration has no such silo, so nothing was started; it has "
+            f"{', '.join(known)}."
+        )
+    plan = planning.make(config)
+    plan.require()
+    folder = folders.start(path, config, resume=(path / "config.toml").is_file())
+    return Home(plan, known[name], folder)
+
+
+@contextmanager
+def trained(home: Home, resident: Resident) -> Iterator[Member]:
+    """Train the silo, or read back what it trained, and hold its ledger open."""
+    config, plan = home.plan.config, home.plan
+    records = read_records(config, plan.encoder, silos=[home.silo]).silos[home.silo.name].train
+    device = pick_device(config)
+    with by_itself(plan, home.silo, records, home.folder, device, resident.advance) as member:
+        yield member
+
+
+def train(home: Home, resident: Resident) -> None:
+    """Train the silo and leave."""
+    with one_per_silo(), trained(home, resident) as member:
+        resident.member = member
+
+
+def serve(
+    home: Home, resident: Resident, socket: Path, allowed: Collection[int], group: int | None
+) -> None:
+    """Train in the background and answer until the process is told to end.
+
+    Raises:
+        RunError: the socket cannot be made. Whatever training raised, once the socket is closed.
+    """
+    listener = Listener(socket, resident.handle, most=home.most, allowed=allowed, group=group)
+    faults: list[BaseException] = []
+    with one_per_silo(), ExitStack() as stack:
+
+        def make() -> None:
+            try:
+                resident.member = stack.enter_context(trained(home, resident))
+                _LOG.info("%s: ready", resident.name)
+            except Stopped:
+                return
+            except BaseException as fault:
+                resident.failed = True
+                faults.append(fault)
+                listener.stop()
+
+        with _ended_by_signals(listener, resident):
+            thread = threading.Thread(target=make, name="training")
+            thread.start()
+            _LOG.info("%s: process %d listens at %s", resident.name, os.getpid(), socket)
+            listener.serve()
+            resident.stopping = True
+            thread.join()
+    if faults:
+        raise faults[0]
+
+
+@contextmanager
+def _ended_by_signals(listener: Listener, resident: Resident) -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the process after the reply that is being made."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        resident.stopping = True
+        listener.stop()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,101 @@
+"""A silo inside its process: it trains, then answers; meanwhile it says how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dpfedsyn import __version__, service
+from dpfedsyn.envelope import Ask, Describe, Description, Health, Healthy, Refused, Reply, Request
+from dpfedsyn.federation import Member
+from dpfedsyn.messages import Packed
+from dpfedsyn.released import Site, charged
+
+
+class Stopped(Exception):  # noqa: N818
+    """The process was told to end while it trained."""
+
+
+@dataclass(eq=False)
+class Resident:
+    """The one who answers in a silo's process.
+
+    Attributes:
+        name, run: of the silo and its run. agreed: digest of what all sides must have alike.
+        steps: of training. member: the trained silo, once there is one.
+    """
+
+    name: str
+    run: str
+    agreed: str
+    steps: int
+    member: Member | None = None
+    done: int = 0
+    failed: bool = False
+    stopping: bool = False
+
+    def advance(self) -> None:
+        """One step of training is done; where the process is to end, it ends here.
+
+        Raises:
+            Stopped: training goes on from its last block when the process is started again.
+        """
+        self.done += 1
+        if self.stopping:
+            raise Stopped
+
+    def handle(self, data: bytes) -> bytes:
+        """From a request's bytes to its reply's.
+
+        Guarantee:
+            Health and description hold public facts, released values and the ledger's sums; a
+            question is answered by `Silo.answer` alone. There is no other request.
+        """
+        return service.handled(data, self._reply)
+
+    def _reply(self, request: Request) -> Reply:
+        if isinstance(request, Health):
+            return self._health()
+        member = self.member
+        if member is None:
+            return Refused("not ready", f"{self.name}: is {self._health().state}; ask again later.")
+        if isinstance(request, Describe):
+            return self._description(member)
+        assert isinstance(request, Ask)
+        silo = member.silo
+        return service.answered(request, silo.answer, lambda: service.spent(silo.ledger))
+
+    def _health(self) -> Healthy:
+        state = "failed" if self.failed else "training" if self.member is None else "ready"
+        return Healthy(self.name, self.run, __version__, state, self.done, self.steps)
+
+    def _description(self, member: Member) -> Description:
+        ledger, site = member.silo.ledger, member.site
+        spent = charged(ledger)
+        counts, marginals = _packed(site)
+        return Description(
+            silo=self.name,
+            run=self.run,
+            version=__version__,
+            agreed=self.agreed,
+            counts=counts,
+            counts_std=float(site.counts_std),
+            marginals=marginals,
+            marginals_std=0.0 if site.marginals is None else float(site.marginals[1]),
+            parameters=site.parameters,
+            released=spent.released,
+            inside=spent.inside,
+            answers=spent.answers,
+            spent=service.spent(ledger),
+            ledger_id=spent.ledger_id,
+            ledger_head=spent.head,
+        )
+
+
+def _packed(site: Site) -> tuple[Packed | None, Packed | None]:
+    def pack(values: object) -> Packed:
+        return Packed.of(np.ascontiguousarray(values, dtype=np.float64))
+
+    counts = None if site.counts is None else pack(site.counts)
+    return counts, None if site.marginals is None else pack(site.marginals[0])

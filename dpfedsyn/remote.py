@@ -1,0 +1,168 @@
+"""One run whose silos are processes elsewhere: the server's part, over any transport.
+
+It holds no records and no models. It asks the silos who they are, waits while they train, takes the
+rounds, and states what the silos' ledgers say was charged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from dpfedsyn import __version__
+from dpfedsyn import config as configuration
+from dpfedsyn import folder as folders
+from dpfedsyn import plan as planning
+from dpfedsyn.collaboration import RunResult, collaborate, conclude, foreseen
+from dpfedsyn.engine import Transport
+from dpfedsyn.engine.asking import Asking, exchange
+from dpfedsyn.envelope import Describe, Description, Refused, Reply, Spent
+from dpfedsyn.errors import ProtocolMismatch, SiloUnavailable
+from dpfedsyn.messages import Packed
+from dpfedsyn.plan import Plan
+from dpfedsyn.progress import Progress
+from dpfedsyn.released import Array, Charged, Site
+from dpfedsyn.settings import Config
+
+POLL = 1.0  # seconds between two questions whether a silo has trained
+PATIENCE = 60.0  # seconds in which a silo has to say who it is
+TRIES = 60  # times that a silo which is not there is looked for before it counts as missing
+
+
+def run(
+    config: Config,
+    transport: Transport,
+    out: Path,
+    *,
+    resume: bool,
+    progress: Progress,
+    sleep: Callable[[float], None] = time.sleep,
+) -> RunResult:
+    """Run the collaboration over a transport and leave the server's folder at `out`.
+
+    Raises:
+        BudgetExhausted: the plan does not fit. SiloUnavailable: a silo is not there, or too few
+            answer. ProtocolMismatch: a silo has other settings, another schema or version.
+        RunError: the folder cannot be used.
+    """
+    plan = planning.make(config)
+    plan.require()
+    _require_members(plan, transport)
+    progress.stage("wait until every silo has trained", len(config.silos))
+    found = described(plan, transport, progress.advance, sleep)
+    folder = folders.start(out, config, resume=resume)
+    folder.write_json("plan.json", plan.to_dict())
+    engine = Asking(transport, config.participation.timeout or None)
+
+    def spent() -> Mapping[str, Spent]:
+        return {name: engine.spent.get(name, silo.spent) for name, silo in found.items()}
+
+    sites = {name: _site(silo) for name, silo in found.items()}
+    done = collaborate(plan, sites, engine, spent, folder, progress)
+    found = described(plan, transport, lambda name: None, sleep)
+    conclude(plan, sites, {name: _charged(silo) for name, silo in found.items()}, done, folder)
+    progress.note("Nothing was evaluated: the records are elsewhere.")
+    folder.state(done.outcome.status, done.outcome.reason)
+    return RunResult(done.outcome.status, out, done.outcome.reason, foreseen(plan, done.outcome))
+
+
+def described(
+    plan: Plan,
+    transport: Transport,
+    on_silo: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, Description]:
+    """Ask every silo what it has released, until all of them have trained.
+
+    Raises:
+        SiloUnavailable: a silo did not reply. ProtocolMismatch: it does not fit this run.
+    """
+    found: dict[str, Description] = {}
+    names, silent = [silo.name for silo in plan.config.silos], dict[str, int]()
+    while missing := [name for name in names if name not in found]:
+        replies = exchange(transport, "describe", dict.fromkeys(missing, Describe()), PATIENCE)
+        for name in missing:
+            reply = replies.get(name)
+            silent[name] = 0 if reply is not None else silent.get(name, 0) + 1
+            if isinstance(reply, Description):
+                _require_same(plan, name, reply)
+                found[name] = reply
+                on_silo(name)
+            elif reply is not None:
+                _require_training(name, reply)
+        _require_replies(silent)
+        if len(found) < len(names):
+            sleep(POLL)
+    return {name: found[name] for name in names}
+
+
+def _require_training(name: str, reply: Reply) -> None:
+    if isinstance(reply, Refused) and reply.kind == "not ready":
+        return
+    told = reply.reason if isinstance(reply, Refused) else type(reply).__name__
+    raise ProtocolMismatch(f"{name}: did not say what it has released, but: {told}")
+
+
+def _require_replies(silent: Mapping[str, int]) -> None:
+    gone = [name for name, times in silent.items() if times >= TRIES]
+    if gone:
+        raise SiloUnavailable(
+            f"{', '.join(gone)}: no reply, asked {TRIES} times, so the run does not go on. Start "
+            "the silos with `dpfedsyn silo serve`, and continue with --resume."
+        )
+
+
+def _require_members(plan: Plan, transport: Transport) -> None:
+    wanted, there = [silo.name for silo in plan.config.silos], transport.members()
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise SiloUnavailable(
+            f"{', '.join(missing)}: not connected, so nothing was asked; connected are "
+            f"{', '.join(there) or 'none'}. Start what connects them, each under its silo's name."
+        )
+
+
+def _require_same(plan: Plan, name: str, silo: Description) -> None:
+    """Refuse a silo that means another run; nothing of it is used."""
+    agreed = configuration.agreed(plan.config, plan.encoder.digest)
+    mine = {"silo": name, "run": plan.config.name, "version": __version__, "agreed": agreed}
+    other = [key for key, value in mine.items() if getattr(silo, key) != value]
+    if other:
+        told = "; ".join(f"{key}: {getattr(silo, key)[:64]!r}, here {mine[key]!r}" for key in other)
+        raise ProtocolMismatch(
+            f"{name}: does not take part in this run as the server knows it ({told}). Nothing was "
+            "asked of it. Give both sides the same configuration, schema and version."
+        )
+    classes = plan.classes
+    if silo.counts is not None and silo.counts.array(("<f8",)).shape != (classes,):
+        raise ProtocolMismatch(f"{name}: its counts are not of {classes} labels.")
+
+
+def _site(silo: Description) -> Site:
+    marginals = None
+    if silo.marginals is not None:
+        marginals = (_unpacked(silo.marginals), silo.marginals_std)
+    counts = None if silo.counts is None else _unpacked(silo.counts)
+    return Site(counts, silo.counts_std, marginals, silo.parameters)
+
+
+def _unpacked(packed: Packed) -> Array:
+    values = packed.array(("<f8",))
+    if not np.isfinite(values).all():
+        raise ProtocolMismatch("a silo released numbers that are not finite; nothing was used.")
+    return values
+
+
+def _charged(silo: Description) -> Charged:
+    return Charged(
+        silo.ledger_id,
+        silo.ledger_head,
+        silo.released,
+        silo.inside,
+        silo.answers,
+        silo.spent.answers_mu2,
+        silo.spent.record_mu2,
+    )
