@@ -219,7 +219,7 @@ def test_ctrl_c_before_anything_was_written_says_so(
 ) -> None:
     """Without a folder there is nothing to resume, and no command is offered."""
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules["dpfedsyn.config"], "load", interrupted)

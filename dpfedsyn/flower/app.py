@@ -1,0 +1,88 @@
+"""Write a Flower app: a configuration, and the names of our ServerApp and ClientApp."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dpfedsyn import __version__
+from dpfedsyn.errors import RunError
+
+BOUNDS = "flwr>=1.41,<1.43"
+
+_PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "1.0.0"
+description = "Private synthetic data from silos that keep their records and models"
+license = "Apache-2.0"
+dependencies = ["dpfedsyn[flower]=={version}", "{bounds}"]
+
+[tool.hatch.build.targets.wheel]
+packages = ["."]
+
+[tool.flwr.app]
+publisher = "dpfedsyn"
+
+[tool.flwr.app.components]
+serverapp = "server_app:app"
+clientapp = "client_app:app"
+
+[tool.flwr.app.config]
+config = {config}   # TOML file or example, on the server's machine
+overrides = ""      # SECTION.KEY=VALUE; SECTION.KEY=VALUE
+out = {out}   # run folder on the server's machine; one that holds a run is resumed
+wait = 300.0        # seconds for a SuperNode of every silo to be connected
+"""
+_SERVER = '''\
+"""The server's part of a run: it holds no records and no models."""
+
+from dpfedsyn.flower.server import app
+
+__all__ = ["app"]
+'''
+_CLIENT = '''\
+"""Forwards bytes to the silo of this machine (`dpfedsyn silo serve`), and does nothing else."""
+
+from dpfedsyn.flower.client import app
+
+__all__ = ["app"]
+'''
+
+
+def write(folder: Path, config: str, out: Path) -> list[Path]:
+    """Write the app's files, and return them.
+
+    Args:
+        config: of the run; a file by its absolute path, since Flower starts the app elsewhere.
+        out: the run's folder on the server's machine.
+
+    Raises:
+        RunError: the folder is in use.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: is not empty, so no app was written. Name a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(config)
+    named = str(source.absolute()) if source.is_file() else config
+    pyproject = _PYPROJECT.format(
+        name=_name(folder),
+        version=__version__,
+        bounds=BOUNDS,
+        config=json.dumps(named),
+        out=json.dumps(str(out.absolute())),
+    )
+    files = {"pyproject.toml": pyproject, "server_app.py": _SERVER, "client_app.py": _CLIENT}
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in files]
+
+
+def _name(folder: Path) -> str:
+    """A distribution's name made of the folder's."""
+    letters = "".join(c if c.isalnum() else "-" for c in folder.absolute().name.lower())
+    return letters.strip("-") or "dpfedsyn-app"

@@ -1,0 +1,63 @@
+"""The ClientApp: it hands a message's bytes to this machine's silo, and its reply back.
+
+It runs in a process that Flower starts for every message and whose code the server may choose, so
+it can reach nothing: records, model and ledger belong to the silo's own process and user. Numpy and
+torch are not imported here, for every message would wait for them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from dpfedsyn import reach
+
+ACTION = "dpfedsyn"
+MESSAGE_TYPE = f"query.{ACTION}"
+RECORD, KEY = "bytes", "frame"
+SOCKET = "socket"  # key of the SuperNode's configuration, which is the site's own
+ENVIRONMENT = "DPFEDSYN_SOCKET"
+FAILED = "failed"  # record that says why there is no reply
+
+app = ClientApp()
+
+
+@app.query(ACTION)
+def forward(message: Message, context: Context) -> Message:
+    """Forward one message to the silo that the SuperNode's configuration names."""
+    return Message(replied(message.content, context), reply_to=message)
+
+
+def replied(content: RecordDict, context: Context) -> RecordDict:
+    """Return the silo's reply as a record, or why there is none.
+
+    The reason speaks of sockets only: the silo's own errors are in its replies.
+    """
+    path = context.node_config.get(SOCKET) or os.environ.get(ENVIRONMENT)
+    if not path:
+        return failed(f"this SuperNode names no silo: give --node-config '{SOCKET}=\"PATH\"'")
+    try:
+        return packed(reach.call(str(path), unpacked(content)))
+    except OSError as error:
+        return failed(str(error))
+
+
+def packed(data: bytes) -> RecordDict:
+    """Return bytes as a record; large ones are sent in pieces by Flower."""
+    array = Array(dtype="uint8", shape=(len(data),), stype="raw", data=data)
+    return RecordDict({RECORD: ArrayRecord({KEY: array})})
+
+
+def unpacked(content: RecordDict) -> bytes:
+    """Return the bytes of a record; `ConnectionError` where there are none."""
+    try:
+        return content.array_records[RECORD][KEY].data
+    except KeyError:
+        raise ConnectionError("a message without bytes for a silo") from None
+
+
+def failed(reason: str) -> RecordDict:
+    """Return a record that says why there is no reply."""
+    return RecordDict({FAILED: ConfigRecord({"reason": reason})})

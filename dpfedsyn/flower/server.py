@@ -1,0 +1,42 @@
+"""The ServerApp: the server's part of a run, over a Flower grid."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from dpfedsyn import config as configuration
+from dpfedsyn import remote
+from dpfedsyn.flower.transport import FlowerTransport
+from dpfedsyn.folder import next_free
+from dpfedsyn.progress import RichProgress
+from dpfedsyn.report import write
+from dpfedsyn.report.wording import Terms
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run, or go on with, the run that the app's configuration names.
+
+    Keys of the run configuration: `config` (TOML file or example, on the server's machine),
+    `overrides` (SECTION.KEY=VALUE, separated by ";"), `out` (folder; one that holds a run is
+    resumed), `wait` (seconds for all silos to be connected).
+    """
+    settings = context.run_config
+    overrides = [part.strip() for part in str(settings["overrides"]).split(";") if part.strip()]
+    config = configuration.load(str(settings["config"]), overrides, records=False)
+    out = Path(str(settings["out"])) if settings["out"] else next_free(config)
+    logging.getLogger("dpfedsyn").setLevel(logging.INFO)
+    transport = FlowerTransport(grid, [silo.name for silo in config.silos])
+    transport.wait(float(settings["wait"]))
+    privacy = config.privacy
+    progress = RichProgress(Terms(privacy.delta, privacy.unit, privacy.adjacency))
+    resume = (out / "config.toml").is_file()
+    result = remote.run(config, transport, out, resume=resume, progress=progress)
+    progress.finish()
+    progress.note(f"Run folder: {result.folder.absolute()}   Report: {write(result.folder)}")

@@ -1,0 +1,43 @@
+"""`dpfedsyn init`: write what another program needs to run silos on other machines."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpfedsyn.console import console, one_error
+
+EXAMPLE = "hospitals"
+
+app = typer.Typer(help="Write an app for silos on other machines.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="New folder of the app.")]
+Source = Annotated[
+    str, typer.Option("--config", metavar="CONFIG|EXAMPLE", help="The run; on the server.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Run folder on the server; default DIR/run.")
+]
+Secure = Annotated[
+    bool, typer.Option("--secure", help="Also a test federation's certificates and keys.")
+]
+
+
+@app.command("flower")
+def init_flower(
+    folder: Folder, config: Source = EXAMPLE, out: Out = None, secure: Secure = False
+) -> None:
+    """Write a Flower app that carries a run's bytes; it holds no records and no models."""
+    with one_error():
+        from dpfedsyn.config import load
+        from dpfedsyn.flower import app as flower
+        from dpfedsyn.report import terminal
+
+        silos = [silo.name for silo in load(config, records=False).silos]
+        written = flower.write(folder, config, out or folder / "run")
+        if secure:
+            from dpfedsyn.flower import security
+
+            written += security.write(folder / "federation", silos)
+        for path in written:
+            terminal.say(console(), str(path))

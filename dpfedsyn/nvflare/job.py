@@ -1,0 +1,133 @@
+"""The job of a run: two class names and no code, handed in again where a lost site ended it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dpfedsyn.errors import FederationError, SiloUnavailable
+
+EXECUTOR = "nvflare.collab.runtime.executor.CollabExecutor"
+CONTROLLER = "nvflare.collab.runtime.controller.CollabController"
+FORWARDER = "dpfedsyn.nvflare.site.Forwarder"
+SERVER = "dpfedsyn.nvflare.server.Server"
+AT_SITES = (EXECUTOR, FORWARDER)
+"""The classes that a site has to allow (`class_allow_list`), and the only ones."""
+AT_SERVER = (CONTROLLER, SERVER)
+"""The classes that the server has to allow."""
+
+COMPLETED = "FINISHED:COMPLETED"
+LOST = ("FINISHED:ABORTED", "FINISHED:ABNORMAL")  # how a job ends whose site's process died
+POLL = 1.0  # seconds between two looks at a job
+TRIES = 5
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job of this package says.
+
+    Attributes:
+        name: letters, digits, `.`, `_`, `-`. config: TOML file at the server, or an example's name.
+        out: the run's folder at the server. sites: NVFlare names of the sites that take part, all
+        of which have to be there. overrides: `section.key=value`. silos: by site, which silo it
+        forwards to, where that is not the site's own name. sync: seconds in which sites have to
+        be ready.
+    """
+
+    name: str
+    config: str
+    out: Path
+    sites: Sequence[str]
+    overrides: Sequence[str] = ()
+    silos: Mapping[str, str] = field(default_factory=dict)
+    sync: int = 120
+
+    def write(self, folder: Path) -> Path:
+        """Write the job as NVFlare takes it, below `folder`; returns where it lies.
+
+        Guarantee:
+            There is no `custom` folder in it: sites that grant nobody `byoc` run it all the same,
+            with what is installed there.
+        """
+        path = folder / self.name
+        _json(path / "meta.json", self._meta())
+        _json(path / "server" / "config" / "config_fed_server.json", self._server())
+        _json(path / "site" / "config" / "config_fed_client.json", _site())
+        return path
+
+    def _meta(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "resource_spec": {},
+            "deploy_map": {"server": ["server"], "site": list(self.sites)},
+            "min_clients": len(self.sites),
+            "mandatory_clients": list(self.sites),
+        }
+
+    def _server(self) -> dict[str, Any]:
+        run = {
+            "config": self.config,
+            "out": str(self.out),
+            "overrides": list(self.overrides),
+            "silos": dict(self.silos),
+        }
+        controller = {"server_obj_id": "run", "sync_task_timeout": self.sync}
+        return {
+            "format_version": 2,
+            "workflows": [{"id": "controller", "path": CONTROLLER, "args": controller}],
+            "components": [{"id": "run", "path": SERVER, "args": run}],
+        }
+
+
+def _site() -> dict[str, Any]:
+    executor = {"path": EXECUTOR, "args": {"client_obj_id": "forwarder"}}
+    return {
+        "format_version": 2,
+        "executors": [{"tasks": ["*"], "executor": executor}],
+        "components": [{"id": "forwarder", "path": FORWARDER, "args": {}}],
+    }
+
+
+def run(session: Any, job: Job, tries: int = TRIES) -> list[str]:
+    """Hand a job in until one completes, and return the NVFlare ids of all that were.
+
+    A job whose site's process died ends as a whole. The next one goes on from the server's
+    checkpoint; silos give the answers of a repeated step from their stores, at no further cost.
+
+    Args:
+        session: of `nvflare.fuel.flare_api`. tries: jobs that may be lost, and one.
+
+    Raises:
+        SiloUnavailable: as many jobs were lost. FederationError: a job ended by an error, which
+            the next one would meet too.
+    """
+    ids: list[str] = []
+    for _ in range(tries):
+        with tempfile.TemporaryDirectory() as folder:
+            ids.append(session.submit_job(str(job.write(Path(folder)))))
+        meta = session.wait_for_job(ids[-1], poll_interval=POLL)
+        status = str(meta.get("status"))
+        if status == COMPLETED:
+            return ids
+        if status not in LOST:
+            raise FederationError(
+                f"NVFlare job {ids[-1]} ended as {status}; what was committed is in {job.out}. The "
+                "log of the server's job says why; mend that, and hand the job in again."
+            )
+        _LOG.warning("job %s ended as %s: it is handed in again", ids[-1], status)
+    raise SiloUnavailable(
+        f"{tries} jobs in a row lost a site ({', '.join(ids)}); what was committed is in {job.out}."
+        " See to the sites' NVFlare clients, and hand the job in again."
+    )
+
+
+def _json(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

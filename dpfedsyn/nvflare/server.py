@@ -1,0 +1,59 @@
+"""The server's part of a job: the run itself, resumed where a job before it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nvflare.collab import collab
+
+from dpfedsyn import config as configuration
+from dpfedsyn import remote
+from dpfedsyn.errors import DPError
+from dpfedsyn.nvflare.logged import Logged
+from dpfedsyn.nvflare.transport import NVFlareTransport
+
+_LOG = logging.getLogger(__name__)
+
+
+class Server:
+    """Runs a configuration over the job's sites and leaves the run's folder at the server.
+
+    Args:
+        config: TOML file at the server, or an example's name. out: the run's folder.
+        overrides: `section.key=value`. silos: by site, which silo it forwards to; a site that is
+            not named there forwards to the silo of its own name.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        out: str,
+        overrides: Sequence[str] = (),
+        silos: Mapping[str, str] | None = None,
+    ) -> None:
+        self.config = config
+        self.out = out
+        self.overrides = list(overrides)
+        self.silos = dict(silos or {})
+
+    @collab.main
+    def run(self) -> str:
+        """Run, or go on with, the collaboration; returns how it ended.
+
+        Raises:
+            DPError: as `dpfedsyn.remote.run`; the job ends with an execution exception. RunAborted:
+                a site's process is lost; what was committed is found by the next job.
+        """
+        sites = {self.silos.get(site.name, site.name): site for site in collab.clients}
+        out = Path(self.out)
+        resume = (out / "config.toml").is_file()
+        try:
+            config = configuration.load(self.config, self.overrides, records=False)
+            with NVFlareTransport(sites) as transport:
+                done = remote.run(config, transport, out, resume=resume, progress=Logged())
+        except DPError as error:
+            _LOG.error("the run ended: %s", error)
+            raise
+        return done.status
