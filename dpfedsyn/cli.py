@@ -1,4 +1,4 @@
-"""The command line: run, plan, ledger, audit, report.
+"""The command line: run, plan, status, report, ledger, audit, silo, init.
 
 Exit codes: 0 done (also a run that ended partial, by plan); 1 silos that do not answer, or not as
 agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 5 an audit found a
@@ -52,6 +52,10 @@ Sockets = Annotated[
         help="A silo that is a process on this machine; all of them.",
     ),
 ]
+Port = Annotated[
+    int | None,
+    typer.Option("--metrics", metavar="PORT", help="Serve metrics on this loopback port."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 Epsilon = Annotated[
     float | None,
@@ -98,6 +102,7 @@ def run(
     out: Out = None,
     resume: Resume = False,
     silo: Sockets = None,
+    metrics: Port = None,
 ) -> None:
     """Run the whole collaboration and leave a run folder."""
     with one_error():
@@ -110,7 +115,7 @@ def run(
 
         folder = out or next_free(loaded)
         _check_folder(folder, resume)
-        _run(_over(silo) if silo else _here, loaded, folder, resume)
+        _run(_over(silo) if silo else _here, loaded, folder, resume, metrics)
 
 
 def _here(config: Any, folder: Path, resume: bool, progress: Any) -> Any:
@@ -205,6 +210,16 @@ def _solve(
 
 
 @app.command()
+def status(folder: Folder) -> None:
+    """Say how far a run is, who misses rounds, and how long it will take."""
+    with one_error():
+        from dpfedsyn.report import standing, terminal
+
+        for line in standing.lines(folder):
+            terminal.say(console(), line)
+
+
+@app.command()
 def report(folder: Folder) -> None:
     """Write report.html from the files of a run folder."""
     with one_error():
@@ -213,16 +228,22 @@ def report(folder: Folder) -> None:
         typer.echo(str(write(folder)))
 
 
-def _run(run_it: Any, config: Any, folder: Path, resume: bool) -> None:
+def _run(run_it: Any, config: Any, folder: Path, resume: bool, port: int | None) -> None:
     """Run, write the report, print the tables; Ctrl-C leaves a resumable run."""
-    from dpfedsyn.progress import RichProgress
+    from dpfedsyn.events import EventLog
+    from dpfedsyn.progress import Progress, RichProgress, Several
     from dpfedsyn.report import terminal, wording, write
     from dpfedsyn.report.finished import read
 
     privacy = config.privacy
     screen = console()
     terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    progress = RichProgress(terms, screen)
+    told: list[Progress] = [RichProgress(terms, screen), EventLog(folder)]
+    if port is not None:
+        from dpfedsyn.prometheus import Metrics
+
+        told.append(Metrics(port))
+    progress = Several(*told)
     try:
         result = run_it(config, folder, resume, progress)
         progress.stage("report", None)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from accountants import Bound, Composed, Event, gaussian
+from dpfedsyn import latency
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.marginals import MarginalQuery
@@ -20,6 +21,7 @@ def table(plan: Plan) -> dict[str, Any]:
     privacy = plan.config.privacy
     solved = [silo for silo in plan.config.silos if silo.name in plan.budgets]
     whole = plan.across_silos() if len(solved) == len(plan.config.silos) else None
+    dear = latency.advice(plan.rounds, [part.settings.kernel for part in plan.passes])
     return {
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
@@ -32,8 +34,9 @@ def table(plan: Plan) -> dict[str, Any]:
         "passes": [_pass(plan, part) for part in plan.passes],
         "silos": [_silo(plan, silo) for silo in solved],
         "epsilon_over_rounds": [_after(plan, solved, number) for number in _shown_rounds(plan)],
+        "engines": latency.of(plan.rounds),
         "faults": list(plan.faults),
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *([] if dear is None else [dear])],
     }
 
 

@@ -18,6 +18,8 @@ from rich.text import Text
 from dpfedsyn.report import wording
 from dpfedsyn.report.tables import worst
 
+LEAST_LEFT = 20.0  # seconds to come that are worth a word
+
 
 class Progress(Protocol):
     """What a run reports to whoever watches it. Nothing here may depend on records."""
@@ -55,6 +57,38 @@ class Silent:
 
     def finish(self) -> None:
         """Say nothing."""
+
+
+class Several:
+    """Tells all of these the same."""
+
+    def __init__(self, *told: Progress) -> None:
+        self._told = told
+
+    def stage(self, name: str, total: int | None) -> None:
+        """Tell all."""
+        for one in self._told:
+            one.stage(name, total)
+
+    def advance(self, text: str = "") -> None:
+        """Tell all."""
+        for one in self._told:
+            one.advance(text)
+
+    def round(self, record: dict[str, Any]) -> None:
+        """Tell all."""
+        for one in self._told:
+            one.round(record)
+
+    def note(self, text: str) -> None:
+        """Tell all."""
+        for one in self._told:
+            one.note(text)
+
+    def finish(self) -> None:
+        """Tell all."""
+        for one in self._told:
+            one.finish()
 
 
 class RichProgress:
@@ -119,7 +153,7 @@ def round_line(record: dict[str, Any], terms: wording.Terms) -> str:
         f"{record['pass']} ({record.get('sampler', '')}) {record['round']}/{record['of']}: "
         f"record {_at_most(worst(record, 'record'))}; "
         f"answers alone {_at_most(worst(record, 'answers'))} ({terms}); "
-        f"silo level {_at_most(silo)}{silo_terms}{_missing(record)}"
+        f"silo level {_at_most(silo)}{silo_terms}{_missing(record)}{_left(record)}"
     )
 
 
@@ -127,6 +161,12 @@ def _missing(record: dict[str, Any]) -> str:
     """Name the silos that were asked and gave no answer in time."""
     missing = sorted(set(record.get("asked", {})) - set(record.get("answered", ())))
     return f"; without {', '.join(missing)}" if missing else ""
+
+
+def _left(record: dict[str, Any]) -> str:
+    """Say how long the rounds to come will take, where it is worth saying."""
+    left = record.get("left") or 0.0
+    return f"; {wording.duration(left)} left" if left >= LEAST_LEFT else ""
 
 
 def _at_most(value: float | None) -> str:

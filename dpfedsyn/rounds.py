@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from dpfedsyn.progress import Progress
 from dpfedsyn.sampler import ChainState
 from dpfedsyn.server import PassResult, RoundInfo
 from dpfedsyn.weights import Mixture
+
+RECENT = 10  # rounds from whose seconds the time to come is told
 
 
 def sample(
@@ -78,18 +82,21 @@ def _round_writer(
     progress: Progress,
 ) -> Callable[[int, RoundInfo], None]:
     """Return what happens after a round: epsilon in all three readings, logged and shown."""
-    began = time.perf_counter()
+    began, taken = time.perf_counter(), deque[float](maxlen=RECENT)
+    later = sum(len(p.kernels) for p in plan.passes if p.first_round > part.first_round)
 
     def after(number: int, info: RoundInfo) -> None:
         nonlocal began
         now = time.perf_counter()
         seconds, began = now - began, now
+        taken.append(seconds)
         record = {
             "pass": part.name,
             "sampler": part.settings.kernel,
             "round": number,
             "of": len(part.kernels),
             "seconds": seconds,
+            "left": fmean(taken) * (len(part.kernels) - number + later),
             "injected": info.step.injected,
             "responsibilities": list(info.step.responsibilities),
             "asked": dict(info.asked),

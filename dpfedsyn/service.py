@@ -11,6 +11,9 @@ from dpfedsyn.errors import BudgetExhausted, DPError, ProtocolMismatch, ReplyPru
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.silo import Silo
 
+Handler = Callable[[bytes], bytes]
+"""From the bytes of a request to those of its reply."""
+
 KINDS: tuple[tuple[type[DPError], str], ...] = (
     (BudgetExhausted, "budget"),
     (ProtocolMismatch, "mismatch"),
@@ -19,7 +22,7 @@ KINDS: tuple[tuple[type[DPError], str], ...] = (
 """Errors that depend on public settings and on the ledger alone: they may leave the silo."""
 
 
-def of(silo: Silo) -> Callable[[bytes], bytes]:
+def of(silo: Silo) -> Handler:
     """Return a silo's way from a question's bytes to its answer's."""
     return answering(silo.answer, lambda: spent(silo.ledger))
 
@@ -32,7 +35,7 @@ def spent(ledger: Ledger) -> Spent:
 
 def answering(
     answer: Callable[[ScoreQuery], PrivateAnswer], so_far: Callable[[], Spent]
-) -> Callable[[bytes], bytes]:
+) -> Handler:
     """Return the way from a question's bytes to its answer's; other requests are refused."""
 
     def reply(request: Request) -> Reply:

@@ -53,7 +53,7 @@ def packed(data: bytes) -> RecordDict:
 def unpacked(content: RecordDict) -> bytes:
     """Return the bytes of a record; `ConnectionError` where there are none."""
     try:
-        return content.array_records[RECORD][KEY].data
+        return bytes(content.array_records[RECORD][KEY].data)
     except KeyError:
         raise ConnectionError("a message without bytes for a silo") from None
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn.errors import FederationError, SiloUnavailable
+from dpfedsyn.errors import ConfigError, FederationError, SiloUnavailable
+from dpfedsyn.nvflare.ending import Ending, read
 
 EXECUTOR = "nvflare.collab.runtime.executor.CollabExecutor"
 CONTROLLER = "nvflare.collab.runtime.controller.CollabController"
@@ -21,8 +22,6 @@ AT_SITES = (EXECUTOR, FORWARDER)
 AT_SERVER = (CONTROLLER, SERVER)
 """The classes that the server has to allow."""
 
-COMPLETED = "FINISHED:COMPLETED"
-LOST = ("FINISHED:ABORTED", "FINISHED:ABNORMAL")  # how a job ends whose site's process died
 POLL = 1.0  # seconds between two looks at a job
 TRIES = 5
 
@@ -55,12 +54,26 @@ class Job:
         Guarantee:
             There is no `custom` folder in it: sites that grant nobody `byoc` run it all the same,
             with what is installed there.
+
+        Raises:
+            ConfigError: a path is relative.
         """
+        self._check()
         path = folder / self.name
         _json(path / "meta.json", self._meta())
         _json(path / "server" / "config" / "config_fed_server.json", self._server())
         _json(path / "site" / "config" / "config_fed_client.json", _site())
         return path
+
+    def _check(self) -> None:
+        relative = [str(self.out)] if not self.out.is_absolute() else []
+        if "/" in self.config and not Path(self.config).is_absolute():
+            relative.append(self.config)
+        if relative:
+            raise ConfigError(
+                f"{', '.join(relative)}: relative, and the server's job would look for it in a "
+                "folder of its own; nothing was handed in. Give absolute paths, at the server."
+            )
 
     def _meta(self) -> dict[str, Any]:
         return {
@@ -95,36 +108,38 @@ def _site() -> dict[str, Any]:
     }
 
 
-def run(session: Any, job: Job, tries: int = TRIES) -> list[str]:
-    """Hand a job in until one completes, and return the NVFlare ids of all that were.
+def run(session: Any, job: Job, tries: int = TRIES) -> Ending:
+    """Hand a job in until its run has ended, and return how it did.
 
     A job whose site's process died ends as a whole. The next one goes on from the server's
     checkpoint; silos give the answers of a repeated step from their stores, at no further cost.
 
     Args:
-        session: of `nvflare.fuel.flare_api`. tries: jobs that may be lost, and one.
+        session: of `nvflare.fuel.flare_api`. tries: jobs in all that are handed in.
 
     Raises:
-        SiloUnavailable: as many jobs were lost. FederationError: a job ended by an error, which
-            the next one would meet too.
+        SiloUnavailable: none of the jobs came to its end. FederationError: the run ended by an
+            error, which the next job would meet too.
     """
     ids: list[str] = []
     for _ in range(tries):
         with tempfile.TemporaryDirectory() as folder:
             ids.append(session.submit_job(str(job.write(Path(folder)))))
-        meta = session.wait_for_job(ids[-1], poll_interval=POLL)
-        status = str(meta.get("status"))
-        if status == COMPLETED:
-            return ids
-        if status not in LOST:
+            meta = session.wait_for_job(ids[-1], poll_interval=POLL)
+            session.download_job_result(ids[-1], folder)
+            ending = read(Path(folder))
+        if ending is None:
+            _LOG.warning("job %s was lost (%s)", ids[-1], meta.get("status"))
+        elif ending.status == "failed":
             raise FederationError(
-                f"NVFlare job {ids[-1]} ended as {status}; what was committed is in {job.out}. The "
-                "log of the server's job says why; mend that, and hand the job in again."
+                f"NVFlare job {ids[-1]}: {ending.reason}\n"
+                f"What was committed is in {job.out}, at the server."
             )
-        _LOG.warning("job %s ended as %s: it is handed in again", ids[-1], status)
+        else:
+            return ending
     raise SiloUnavailable(
-        f"{tries} jobs in a row lost a site ({', '.join(ids)}); what was committed is in {job.out}."
-        " See to the sites' NVFlare clients, and hand the job in again."
+        f"No job came to its end ({', '.join(ids)}); what was committed is in {job.out}, at the "
+        "server. See to the sites' NVFlare clients and their logs, and hand the job in again."
     )
 
 

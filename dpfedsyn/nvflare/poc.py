@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -88,13 +89,22 @@ class Poc:
         """The startup kit, and working folder, of a participant."""
         return self.workspace / PROJECT / "prod_00" / name
 
-    def session(self) -> Any:
-        """Return a new session of the administrator."""
-        return new_secure_session(ADMIN, str(self.kit(ADMIN)), timeout=START)
+    @contextmanager
+    def session(self) -> Iterator[Any]:
+        """A session of the administrator, for the time of a context."""
+        session = new_secure_session(ADMIN, str(self.kit(ADMIN)), timeout=START)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def process(self, name: str) -> int:
+        """Number of a participant's process."""
+        return self._processes[name].pid
 
     def children(self, name: str) -> list[int]:
         """Numbers of the job processes of a participant."""
-        return [child.pid for child in psutil.Process(self._processes[name].pid).children()]
+        return [child.pid for child in psutil.Process(self.process(name)).children()]
 
     def _provision(self) -> None:
         self.workspace.mkdir(parents=True, exist_ok=True)
@@ -120,15 +130,12 @@ class Poc:
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START
-        session = self.session()
-        try:
+        with self.session() as session:
             while time.monotonic() < deadline:
                 there = {client.name for client in session.get_connected_client_list()}
                 if set(self._sockets) <= there:
                     return
                 time.sleep(0.5)
-        finally:
-            session.close()
         raise FederationError(
             f"not all sites were connected within {START:g} s, so no job was handed in; the logs "
             f"in {self.workspace} say why."
@@ -151,13 +158,19 @@ class Poc:
 def _project(sites: list[str], port: int) -> dict[str, Any]:
     builders = "nvflare.lighter.impl"
     templates = {"template_file": ["master_template.yml"]}
-    server = {"name": "server", "type": "server", "fed_learn_port": port, "default_host": HOST}
+    server: dict[str, Any] = {
+        "name": "server",
+        "type": "server",
+        "fed_learn_port": port,
+        "default_host": HOST,
+    }
     admin = {"name": ADMIN, "type": "admin", "role": "project_admin"}
     clients = [{"name": site, "type": "client"} for site in sites]
+    participants: list[dict[str, Any]] = [server, admin, *clients]
     return {
         "api_version": 3,
         "name": PROJECT,
-        "participants": [{**p, "org": ORGANISATION} for p in (server, admin, *clients)],
+        "participants": [{**p, "org": ORGANISATION} for p in participants],
         "builders": [
             {"path": f"{builders}.workspace.WorkspaceBuilder", "args": templates},
             {"path": f"{builders}.static_file.StaticFileBuilder", "args": {}},
@@ -176,12 +189,13 @@ def _listen_on_loopback(kit: Path, port: int) -> None:
 
 
 def _harden(kit: Path, classes: tuple[str, ...]) -> None:
-    """Let jobs build these classes only, and let nobody bring code."""
+    """Let jobs build these classes only, nobody bring code, and no site's log leave it."""
     local = kit / "local"
     resources = local / "resources.json"
     source = resources if resources.exists() else local / "resources.json.default"
     content = json.loads(source.read_text(encoding="utf-8"))
     content |= {"class_allow_list": list(classes), "class_list_enforcement_mode": "enforce"}
+    content["allow_log_streaming"] = False  # else a job's error log is sent to the server
     resources.write_text(json.dumps(content, indent=2), encoding="utf-8")
     rights = {"format_version": "1.0", "permissions": {"project_admin": RIGHTS}}
     (local / "authorization.json").write_text(json.dumps(rights, indent=2), encoding="utf-8")

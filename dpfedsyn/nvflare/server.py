@@ -10,7 +10,9 @@ from nvflare.collab import collab
 
 from dpfedsyn import config as configuration
 from dpfedsyn import remote
+from dpfedsyn.collaboration import RunResult
 from dpfedsyn.errors import DPError
+from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.logged import Logged
 from dpfedsyn.nvflare.transport import NVFlareTransport
 
@@ -43,17 +45,23 @@ class Server:
         """Run, or go on with, the collaboration; returns how it ended.
 
         Raises:
-            DPError: as `dpfedsyn.remote.run`; the job ends with an execution exception. RunAborted:
-                a site's process is lost; what was committed is found by the next job.
+            DPError: as `dpfedsyn.remote.run`. RunAborted: a site's process is lost; the next job
+                goes on from what was committed.
         """
+        folder = Path(collab.workspace.get_run_dir(collab.fl_ctx.get_job_id()))
+        try:
+            done = self._run()
+        except DPError as error:
+            _LOG.error("the run ended: %s", error)
+            Ending("failed", str(error)).write(folder)
+            raise
+        Ending(done.status, done.reason).write(folder)
+        return done.status
+
+    def _run(self) -> RunResult:
         sites = {self.silos.get(site.name, site.name): site for site in collab.clients}
         out = Path(self.out)
         resume = (out / "config.toml").is_file()
-        try:
-            config = configuration.load(self.config, self.overrides, records=False)
-            with NVFlareTransport(sites) as transport:
-                done = remote.run(config, transport, out, resume=resume, progress=Logged())
-        except DPError as error:
-            _LOG.error("the run ended: %s", error)
-            raise
-        return done.status
+        config = configuration.load(self.config, self.overrides, records=False)
+        with NVFlareTransport(sites, collab.context.is_aborted) as transport:
+            return remote.run(config, transport, out, resume=resume, progress=Logged())

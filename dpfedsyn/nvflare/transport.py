@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
 from nvflare.collab import CollabCallError
+from nvflare.collab.api.exceptions import RunAborted
 
 from dpfedsyn.engine import Failure
 
 LONGEST = 7 * 86400.0  # seconds of a call that may take as long as it takes
+NOTICE = 10.0  # seconds after a lost call in which NVFlare says whether the job ends
 
 
 class NVFlareTransport:
     """Deliver to the silos behind the sites of a job.
 
     Args:
-        sites: by silo, the Collab proxy of the site that forwards to it.
+        sites: by silo, the Collab proxy of the site that forwards to it. aborted: whether the job
+            is being ended.
 
     Use it as a context: leaving it ends its threads.
     """
 
-    def __init__(self, sites: Mapping[str, Any]) -> None:
+    def __init__(self, sites: Mapping[str, Any], aborted: Callable[[], bool]) -> None:
         self._sites = dict(sites)
+        self._aborted = aborted
         self._threads = ThreadPoolExecutor(max(1, len(self._sites)), "site")
 
     def members(self) -> tuple[str, ...]:
@@ -40,8 +45,8 @@ class NVFlareTransport:
         the same payload asked again finds its stored reply.
 
         Raises:
-            nvflare.collab.api.exceptions.RunAborted: the job has ended; the run is to be resumed
-                in another one.
+            nvflare.collab.api.exceptions.RunAborted: a site's process is lost, and the job ends
+                with it; the run is to be resumed in another one.
         """
         seconds = LONGEST if timeout is None else timeout
         futures = {
@@ -51,13 +56,27 @@ class NVFlareTransport:
         return {name: future.result() for name, future in futures.items()}
 
     def _call(self, name: str, payload: bytes, seconds: float) -> bytes | Failure:
+        began = time.monotonic()
         try:
             reply = self._sites[name](timeout=seconds).forward(payload, seconds)
         except CollabCallError as error:
-            return Failure(f"its site did not reply ({error.cause_type}: {error.cause})")
+            if time.monotonic() - began < seconds:
+                self._require_job(name)
+            return Failure(f"its site did not reply ({error.cause_type})")
         if isinstance(reply, bytes):
             return reply
         return Failure(f"its site has no reply of it: {reply}")
+
+    def _require_job(self, name: str) -> None:
+        """A call that ended before its time: its site may be lost, and with it the job.
+
+        Who went on without that site would take a step that no job after this one repeats.
+        """
+        deadline = time.monotonic() + NOTICE
+        while time.monotonic() < deadline:
+            if self._aborted():
+                raise RunAborted(f"{name}: its site is lost, and the job ends")
+            time.sleep(0.1)
 
     def __enter__(self) -> Self:
         return self

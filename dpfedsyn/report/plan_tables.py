@@ -8,8 +8,9 @@ from dpfedsyn.report.wording import Json
 def of(plan: Json) -> tuple[Table, ...]:
     """All tables of `Plan.to_dict()`, in reading order."""
     readings = tables.readings(plan["silos"], wording.terms(plan))
-    own = (_targets(plan), readings, _mechanisms(plan), _passes(plan), _over_rounds(plan))
-    return (*own, _after(plan)) if plan.get("after") else own
+    own = [_targets(plan), readings, _mechanisms(plan), _passes(plan), _over_rounds(plan)]
+    own += [_engines(plan)] if plan.get("engines") else []
+    return tuple([*own, _after(plan)] if plan.get("after") else own)
 
 
 def summary(plan: Json) -> str:
@@ -129,6 +130,19 @@ def _over_rounds(plan: Json) -> Table:
         "spent by then, not a guarantee; a silo without a line has refused."
     )
     return Table("Epsilon over the rounds", head, tuple(rows), note)
+
+
+def _engines(plan: Json) -> Table:
+    """What carrying the messages of all rounds takes."""
+    rows = tuple(
+        (entry["engine"], f"{entry['seconds_per_round']:.3g}", wording.duration(entry["seconds"]))
+        for entry in plan["engines"]
+    )
+    note = (
+        "Measured between processes of one machine: a network adds to it, and so does computing "
+        "the answers."
+    )
+    return Table("Carrying the rounds", ("engine", "seconds a round", "all rounds"), rows, note)
 
 
 def _brief(value: object) -> str:

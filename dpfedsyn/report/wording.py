@@ -57,6 +57,13 @@ def plain(text: object) -> str:
     return "".join(c for c in str(text) if c.isprintable() or c == "\n")
 
 
+def duration(seconds: float) -> str:
+    """Write a time as people do: 40 s, 12 min, 3.5 h."""
+    if seconds < 100.0:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.0f} min" if seconds < 6000.0 else f"{seconds / 3600.0:.1f} h"
+
+
 def number(value: float | None, *, upward: bool = True) -> str:
     """Print an epsilon so that rounding never flatters it by more than one part in 1e9.
 

@@ -1,0 +1,105 @@
+"""What engines cost beside bare ones, and what a silo does when questions repeat or are foul."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.engines import local, malicious, stub
+from benchmarks.engines.processes import Processes, ready, until
+from benchmarks.record import Figures, Row, Target, say
+
+FLOWER_ROUNDS, NVFLARE_ROUNDS, LOCAL_ROUNDS = 6, 100, 200
+RATIO, OVER_DEFAULTS, NVFLARE_RATIO, STEP = 0.95, 1.4, 0.9, 1e-3
+SMOKE = "smoke: starting this engine does not fit into its minute"
+ABSENT = "{}: not installed"
+
+
+def measure(*, smoke: bool) -> Figures:
+    """Return the figures; an engine that is not installed has none."""
+    say("carrying inside one process, and between processes")
+    rounds = 20 if smoke else LOCAL_ROUNDS
+    seconds = local.carrying(rounds)
+    over = seconds["one process"] - seconds["plain calls"]
+    reason = "seconds over plain calls, 2 silos that do nothing, 64 x 64; medians"
+    targets = {"local_step_seconds": Target(over, STEP, at_least=False, reason=reason)}
+    seconds["processes on one machine, with ledgers"] = local.between_processes(rounds)
+    rows: list[Row] = [
+        {"engine": name, "seconds a round": each, "rounds": rounds}
+        for name, each in seconds.items()
+    ]
+    say("a server that plays foul, and questions that come twice")
+    foul, twice = _foul()
+    targets |= foul | twice
+    flower, flower_rows = _flower(smoke)
+    targets |= flower
+    targets |= _nvflare(smoke, rows)
+    versions = {name: version(name) for name in ("flwr", "nvflare") if _there(name)}
+    return Figures(targets, {"seconds a round": [*rows, *flower_rows]}, versions=versions)
+
+
+def _there(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _foul() -> tuple[dict[str, Target], dict[str, Target]]:
+    """Attack a silo's process, then ask it one question many times at once."""
+    with tempfile.TemporaryDirectory(prefix="en-", dir="/tmp") as name, ExitStack() as stack:
+        folder = Path(name)
+        processes, path = stack.enter_context(Processes(folder)), folder / "a.socket"
+        command = ("python", "-m", "benchmarks.engines.stub", "a", str(path), str(malicious.D))
+        processes.start("a", *command, "1e4")
+        until(lambda: ready(path), "the stub")
+        tried = {what: attack() for what, attack in malicious.attacks(path).items()}
+        query = stub.query(5, 4, malicious.D)
+        with ThreadPoolExecutor(8) as threads:
+            replies = list(threads.map(lambda _: malicious.answered(path, query), range(16)))
+    leaked = sorted(what for what, refused in tried.items() if not refused)
+    reason = f"{len(tried)} attacks through the socket; not refused: {', '.join(leaked) or 'none'}"
+    share = sum(tried.values()) / len(tried)
+    different = float(len(set(replies)))
+    alike = "different replies to one question that came 16 times, eight at once"
+    return (
+        {"foul_refused": Target(share, 1.0, at_least=True, reason=reason)},
+        {"different_replies": Target(different, 1.0, at_least=False, reason=alike)},
+    )
+
+
+def _flower(smoke: bool) -> tuple[dict[str, Target], list[Row]]:
+    names = {"flower_ratio": RATIO, "flower_over_defaults": OVER_DEFAULTS}
+    missing = SMOKE if smoke else None if _there("flwr") else ABSENT.format("flwr")
+    if missing:
+        none = {name: Target(None, least, True, missing) for name, least in names.items()}
+        return none | {"lookups": Target(None, 0.0, at_least=False, reason=missing)}, []
+    from benchmarks.engines import flower_rounds
+
+    seconds, lookups = {}, 0
+    for mode in ("bare", "ours", "defaults"):
+        say(f"Flower: {mode}")
+        seconds[mode], found = flower_rounds.seconds_a_round(mode, FLOWER_ROUNDS)
+        lookups += len(found)
+    reason = f"rounds a second, 2 silos, 64 x 64, mean of {FLOWER_ROUNDS} rounds"
+    targets = {
+        "flower_ratio": Target(seconds["bare"] / seconds["ours"], RATIO, True, reason),
+        "flower_over_defaults": Target(
+            seconds["defaults"] / seconds["ours"], OVER_DEFAULTS, True, reason
+        ),
+        "lookups": Target(
+            float(lookups), 0.0, at_least=False,
+            reason="outside addresses that Python's audit hook saw in every process started",
+        ),
+    }  # fmt: skip
+    rows: list[Row] = [
+        {"engine": f"Flower, {mode}", "seconds a round": each, "rounds": FLOWER_ROUNDS}
+        for mode, each in seconds.items()
+    ]
+    return targets, rows
+
+
+def _nvflare(smoke: bool, rows: list[Row]) -> dict[str, Target]:
+    missing = SMOKE if smoke else None if _there("nvflare") else ABSENT.format("nvflare")
+    return {"nvflare_ratio": Target(None, NVFLARE_RATIO, True, missing)}

@@ -1,0 +1,316 @@
+"""A run over NVFlare: what its transport, forwarder and job do, and one run in its processes."""
+
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dpfedsyn import config as configuration
+from dpfedsyn import frames
+from dpfedsyn.engine import Failure
+from dpfedsyn.errors import ConfigError, FederationError, SiloUnavailable
+
+pytest.importorskip("nvflare")
+import psutil
+from nvflare.collab import CollabCallError
+from nvflare.collab.api.exceptions import RunAborted
+
+from dpfedsyn.nvflare import job, transport
+from dpfedsyn.nvflare.ending import Ending
+from dpfedsyn.nvflare.job import Job
+from dpfedsyn.nvflare.poc import Poc
+from dpfedsyn.nvflare.site import SOCKET, Forwarder
+from dpfedsyn.nvflare.transport import NVFlareTransport
+
+pytestmark = pytest.mark.nvflare
+
+NAMES = ("cleveland", "hungarian")
+
+
+class Site:
+    """A proxy whose site answers as it is told."""
+
+    def __init__(self, reply: Callable[[bytes, float], Any]) -> None:
+        self._reply = reply
+
+    def __call__(self, timeout: float) -> "Site":
+        return self
+
+    def forward(self, request: bytes, seconds: float) -> Any:
+        return self._reply(request, seconds)
+
+
+def lost(request: bytes, seconds: float) -> Any:
+    raise CollabCallError("a", "forward", "no path")
+
+
+def late(request: bytes, seconds: float) -> Any:
+    time.sleep(seconds)
+    raise CollabCallError("a", "forward", TimeoutError("late"))
+
+
+def never() -> bool:
+    return False
+
+
+def test_every_silo_gets_its_own_payload_at_the_same_time() -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def reply(request: bytes, seconds: float) -> bytes:
+        together.wait()
+        return request * 2
+
+    with NVFlareTransport({"a": Site(reply), "b": Site(reply)}, never) as over:
+        assert over.members() == ("a", "b")
+        assert over.query("x", {"a": b"1", "b": b"2"}, None) == {"a": b"11", "b": b"22"}
+
+
+def test_late_and_refusing_sites_are_failures_and_the_others_reply() -> None:
+    sites = {"a": Site(late), "b": Site(lambda r, s: "the silo is away"), "c": Site(lambda r, s: r)}
+    with NVFlareTransport(sites, never) as over:
+        found = over.query("x", dict.fromkeys(sites, b"1"), 0.1)
+    assert isinstance(found["a"], Failure)
+    assert "TimeoutError" in found["a"].reason
+    assert found["b"] == Failure("its site has no reply of it: the silo is away")
+    assert found["c"] == b"1"
+
+
+def test_a_lost_site_ends_the_round_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NVFlare reports the call of a killed site as late, and only then that the job ends."""
+    ends = iter([False, False])
+    over = NVFlareTransport({"a": Site(lost)}, lambda: next(ends, True))
+    with over, pytest.raises(RunAborted):
+        over.query("x", {"a": b"1"}, 60.0)
+    monkeypatch.setattr(transport, "NOTICE", 0.2)
+    with NVFlareTransport({"a": Site(lost)}, never) as over:
+        assert isinstance(over.query("x", {"a": b"1"}, 60.0)["a"], Failure)
+
+
+@contextmanager
+def silo(path: Path, replies: bool = True) -> Iterator[None]:
+    """Listen for one request, and send it back."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                request = frames.receive(connection, 1000)
+                if replies and request is not None:
+                    frames.send(connection, request)
+                connection.recv(1)  # until the other side leaves
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join(10)
+
+
+def test_the_forwarder_passes_bytes_and_tells_nothing_of_its_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwarder = Forwarder()
+    monkeypatch.delenv(SOCKET, raising=False)
+    with pytest.raises(RuntimeError, match=SOCKET):
+        forwarder.ready()
+    monkeypatch.setenv(SOCKET, str(tmp_path / "s"))
+    forwarder.ready()
+    assert forwarder.forward(b"1", 5.0) == "the silo cannot be reached from its site"
+    with silo(tmp_path / "s"):
+        assert forwarder.forward(b"1", 5.0) == b"1"
+    monkeypatch.setenv(SOCKET, str(tmp_path / "t"))
+    with silo(tmp_path / "t", replies=False):
+        assert forwarder.forward(b"1", 0.1) == "the silo did not reply in time"
+    for request, seconds in ((b"1", 0.0), (b"1", float("nan")), ("1", 1.0)):
+        assert isinstance(forwarder.forward(request, seconds), str)
+
+
+def test_the_forwarder_needs_nothing_of_dpfedsyn_but_the_way_to_a_silo() -> None:
+    code = "import dpfedsyn.nvflare.site, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    ours = {name for name in loaded.stdout.split() if name.partition(".")[0] == "dpfedsyn"}
+    needed = {"", ".nvflare", ".nvflare.site", ".reach", ".frames"}
+    assert ours == {f"dpfedsyn{name}" for name in needed}
+
+
+def test_a_job_names_classes_and_holds_no_code(tmp_path: Path) -> None:
+    path = Job("j", "hospitals", tmp_path, NAMES).write(tmp_path)
+    written = {str(p.relative_to(path)): json.loads(p.read_text()) for p in path.rglob("*.json")}
+    assert {p for p in path.rglob("*") if p.is_file()} == {path / name for name in written}
+    assert written["meta.json"]["mandatory_clients"] == list(NAMES)
+    at_site = written["site/config/config_fed_client.json"]
+    paths = [at_site["executors"][0]["executor"]["path"], at_site["components"][0]["path"]]
+    assert paths == list(job.AT_SITES)
+    assert at_site["components"][0]["args"] == {}
+    with pytest.raises(ConfigError, match="relative"):
+        Job("j", "hospitals", Path("out"), NAMES).write(tmp_path)
+
+
+class Session:
+    """An administrator's session whose jobs end as it is told; None: lost."""
+
+    def __init__(self, *endings: Ending | None) -> None:
+        self._endings = list(endings)
+
+    def submit_job(self, path: str) -> str:
+        assert (Path(path) / "meta.json").is_file()
+        return str(len(self._endings))
+
+    def wait_for_job(self, job_id: str, poll_interval: float) -> dict[str, str]:
+        return {"status": "FINISHED:EXECUTION_EXCEPTION"}
+
+    def download_job_result(self, job_id: str, folder: str) -> None:
+        ending = self._endings.pop(0)
+        if ending is not None:
+            (Path(folder) / "workspace").mkdir()
+            ending.write(Path(folder) / "workspace")
+
+
+def test_lost_jobs_are_handed_in_again_and_failed_runs_are_not(tmp_path: Path) -> None:
+    mine, done, failed = (
+        Job("j", "hospitals", tmp_path, NAMES),
+        Ending("complete"),
+        Ending("failed"),
+    )
+    assert job.run(Session(None, None, done), mine, tries=3) == done
+    with pytest.raises(SiloUnavailable, match="3, 2"):
+        job.run(Session(None, None, done), mine, tries=2)
+    with pytest.raises(FederationError, match="NVFlare job 2"):
+        job.run(Session(failed, done), mine)
+
+
+DOUBLED = """
+from concurrent.futures import ThreadPoolExecutor
+from dpfedsyn.nvflare import server, transport
+
+
+class Doubled(transport.NVFlareTransport):
+    def query(self, step, payloads, timeout):
+        with ThreadPoolExecutor(2) as two:
+            asked = [two.submit(super().query, step, payloads, timeout) for _ in range(2)]
+            first, second = (one.result() for one in asked)
+        assert first == second or step == "describe", step
+        return first
+
+
+server.NVFlareTransport = Doubled
+
+
+class Server(server.Server):
+    pass
+"""
+AUDIT = """
+import os, sys
+
+
+def hook(event, args):
+    if event == "socket.getaddrinfo":
+        host = args[0]
+    elif event == "socket.connect" and isinstance(args[1], tuple):
+        host = args[1][0]
+    else:
+        return
+    if host not in (None, "", "localhost", "127.0.0.1", "0.0.0.0"):
+        with open(os.environ["LOOK_UPS"], "a") as log:
+            log.write(f"{event} {host}\\n")
+
+
+sys.addaudithook(hook)
+"""
+
+
+@contextmanager
+def daemon(config: Path, home: Path, name: str) -> Iterator[Path]:
+    """A silo's process, for the time of a context."""
+    serve = [sys.executable, "-m", "dpfedsyn", "silo", "serve", str(config), "--name", name]
+    path = home / f"{name}.sock"
+    with (home / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*serve, "--home", str(home / name), "--socket", str(path)], stderr=log, stdout=log
+        )
+        try:
+            yield path
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def rounds(out: Path) -> int:
+    path = out / "rounds.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def kill(poc: Poc, name: str, out: Path, after: int) -> None:
+    """Kill a site's job process once so many rounds are over."""
+    while rounds(out) < after:
+        time.sleep(0.02)
+    for number in poc.children(name):
+        os.kill(number, signal.SIGKILL)
+
+
+def require_loopback(poc: Poc) -> None:
+    """Nothing of a server listens where other machines could reach it."""
+    for number in (poc.process("server"), *poc.children("server")):
+        for connection in psutil.Process(number).net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                assert connection.laddr.ip == "127.0.0.1"
+
+
+@pytest.mark.filterwarnings("ignore")  # NVFlare's threads call what aiohttp has deprecated
+def test_a_run_survives_a_killed_site_and_pays_every_step_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step is asked twice at once, and a site's job process is killed in the middle.
+
+    No look-up leaves the loopback interface meanwhile, in any of the processes.
+    """
+    code, out, look_ups = tmp_path / "code", tmp_path / "out", tmp_path / "look-ups"
+    code.mkdir()
+    (code / "doubled.py").write_text(DOUBLED)
+    (code / "sitecustomize.py").write_text(AUDIT)
+    monkeypatch.setenv("PYTHONPATH", str(code))
+    monkeypatch.setenv("LOOK_UPS", str(look_ups))
+    monkeypatch.setattr(job, "SERVER", "doubled.Server")
+    monkeypatch.setattr(job, "AT_SERVER", (job.CONTROLLER, "doubled.Server"))
+    short = ["network.kind=none", "answers.rows=50", "sampler.levels=15", "best.levels=3"]
+    loaded = configuration.absolute(configuration.load("hospitals", short))
+    config = tmp_path / "config.toml"
+    config.write_text(configuration.dump(dataclasses.replace(loaded, silos=loaded.silos[:2])))
+    with ExitStack() as stack:
+        sockets = {n: stack.enter_context(daemon(config, tmp_path, n)) for n in NAMES}
+        poc = stack.enter_context(Poc(tmp_path / "poc", sockets, free_port()))
+        session = stack.enter_context(poc.session())
+        killer = threading.Thread(target=kill, args=(poc, NAMES[0], out, 5), daemon=True)
+        killer.start()
+        mine = Job("hospitals", str(config), out, NAMES)
+        assert job.run(session, mine) == Ending("complete")
+        assert not killer.is_alive()
+        require_loopback(poc)
+    stated = json.loads((out / "statement.json").read_text())
+    taken = stated["rounds"]["taken"]
+    assert taken == stated["rounds"]["planned"] == rounds(out)
+    assert {s["name"]: s["charged"]["B"]["answers"] - taken <= 1 for s in stated["silos"]} == (
+        dict.fromkeys(NAMES, True)
+    )
+    assert (out / "synthetic.csv").is_file()
+    assert not look_ups.exists(), look_ups.read_text()
