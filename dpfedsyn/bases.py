@@ -22,7 +22,7 @@ from dpfedsyn.mixture import clustered, first_centres, moved
 from dpfedsyn.moments import MomentQuery
 from dpfedsyn.pooling import pool, pooled_means, pooled_origin
 from dpfedsyn.releases import SiloSums, Sum
-from dpfedsyn.settings import BaseSettings, Config
+from dpfedsyn.settings import BaseSettings
 
 Array = NDArray[np.float64]
 
@@ -131,13 +131,6 @@ def bases(
     if settings.clusters > 1:
         found = (_mixture(answers, held(apart), found[0], settings),)
     return found * len(apart) if whole else found
-
-
-def rounds_asked(config: Config) -> int:
-    """Return how often every silo is asked for sums."""
-    base = config.base
-    cells = base.cluster_rounds + 1 if base.clusters > 1 else 0
-    return 2 + (base.residual_radius > 0.0) + (base.origin_share > 0.0) + cells
 
 
 def _origin(

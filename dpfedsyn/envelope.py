@@ -1,8 +1,9 @@
 """What a silo's process is asked and what it replies: requests and replies, each with its tag.
 
-There are three requests, and a silo does nothing else: how it is (`Health`), what it has released
-and spent (`Describe`), and a question about samples (`Ask`). Every field is public: it depends on
-settings, on released values and on the ledger's sums, never on records.
+A silo is asked how it is (`Health`), what it has released and spent (`Describe`), about samples
+(`Ask`), and, where all silos' sums make the base, for its own (`Combine`). It does nothing else.
+Every field is public: it depends on settings, on released values and on the ledger's sums, never on
+records.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import msgspec
 
 from dpfedsyn.messages import Packed, decoded
 
-STATES = ("training", "ready", "failed")
+STATES = ("waiting", "training", "ready", "failed")
 MOST_REASON = 2000  # characters of a refusal
 
 
@@ -27,6 +28,19 @@ class Ask(msgspec.Struct, frozen=True, tag="ask/1", forbid_unknown_fields=True):
     """A question about samples: an encoded `ScoreQuery`."""
 
     query: bytes
+
+
+class Released(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Released sums (float64), and the std of their noise."""
+
+    values: Packed
+    std: float
+
+
+class Combine(msgspec.Struct, frozen=True, tag="combine/1", forbid_unknown_fields=True):
+    """What all silos have answered so far: by question, then by silo in the run's order."""
+
+    transcript: tuple[tuple[Released, ...], ...]
 
 
 class Healthy(msgspec.Struct, frozen=True, tag="healthy/1", forbid_unknown_fields=True):
@@ -87,6 +101,13 @@ class Answered(msgspec.Struct, frozen=True, tag="answered/1", forbid_unknown_fie
     spent: Spent
 
 
+class Summed(msgspec.Struct, frozen=True, tag="summed/1", forbid_unknown_fields=True):
+    """A silo's sums for the next question, and the std of their noise."""
+
+    values: Packed
+    std: float
+
+
 class Refused(msgspec.Struct, frozen=True, tag="refused/1", forbid_unknown_fields=True):
     """Why there is no answer.
 
@@ -99,8 +120,8 @@ class Refused(msgspec.Struct, frozen=True, tag="refused/1", forbid_unknown_field
     reason: str
 
 
-Request = Health | Describe | Ask
-Reply = Healthy | Description | Answered | Refused
+Request = Health | Describe | Ask | Combine
+Reply = Healthy | Description | Answered | Summed | Refused
 
 _ENCODER = msgspec.msgpack.Encoder()
 _REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

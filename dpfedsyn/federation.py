@@ -16,7 +16,7 @@ from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import __version__, keys, partition
 from dpfedsyn import plan as planning
 from dpfedsyn.base import Base
-from dpfedsyn.bases import Asked, bases, rounds_asked
+from dpfedsyn.bases import Asked, bases
 from dpfedsyn.budget import Budget
 from dpfedsyn.config import absolute, digest
 from dpfedsyn.data import Records, split
@@ -135,11 +135,12 @@ def federation(
         ]
         together: Sequence[Base | None] = [None] * len(preparations)
         if config.base.combine != "none":
-            progress.stage("add up the silos' sums", rounds_asked(config))
+            progress.stage("add up the silos' sums", config.base.questions)
             asked = Asked([sums_of(silo) for silo in preparations], progress.advance)
             together = bases(asked, preparations[0].query, encoder, config.base)
         if config.pretrain.steps:
-            preparations = _started(preparations, together[0], folder, progress)
+            progress.stage("pretrain on released samples", config.pretrain.steps)
+            preparations = _started(preparations, together[0], folder, progress.advance)
         for preparation, base in zip(preparations, together, strict=True):
             name = preparation.silo.name
             progress.stage(f"train {name}", training_steps(config))
@@ -148,48 +149,50 @@ def federation(
 
 
 @contextmanager
-def by_itself(
-    plan: Plan,
-    silo: SiloSettings,
-    records: Records,
-    folder: RunFolder,
-    device: torch.device,
-    on_step: Callable[[], None],
-) -> Iterator[Member]:
-    """Train one silo that has the others elsewhere, and hold its ledger open.
-
-    Raises:
-        ConfigError: its base is to be made of all silos' sums.
-    """
-    config = plan.config
-    if config.base.combine != "none" or config.pretrain.steps:
-        raise ConfigError(
-            f"base.combine = {config.base.combine!r}: silos that are processes of their own make "
-            "their bases alone; nothing was charged. Set base.combine = 'none' and "
-            "pretrain.steps = 0, or run all silos in one process."
-        )
+def opened(
+    plan: Plan, silo: SiloSettings, records: Records, folder: RunFolder, device: torch.device
+) -> Iterator[Preparation]:
+    """Hold open the ledger of one silo that has the others elsewhere, before it is trained."""
     with ExitStack() as stack:
-        preparation = _preparation(plan, plan.encoder, silo, records, folder, device, stack)
-        yield _member(plan, preparation, None, on_step)
+        yield _preparation(plan, plan.encoder, silo, records, folder, device, stack)
+
+
+def trained(
+    plan: Plan,
+    preparation: Preparation,
+    base: Base | None,
+    folder: RunFolder,
+    on_step: Callable[[], None],
+) -> Member:
+    """Train one silo, or read back what it trained.
+
+    Args:
+        base: that all silos' sums made; None: the silo makes its own.
+    """
+    if preparation.config.pretrain.steps:
+        (preparation,) = _started([preparation], base, folder, on_step)
+    return _member(plan, preparation, base, on_step)
 
 
 def _member(
     plan: Plan, preparation: Preparation, base: Base | None, on_step: Callable[[], None]
 ) -> Member:
-    trained = prepare(preparation, on_step, base)
+    found = prepare(preparation, on_step, base)
     public = _public(plan, preparation.encoder, preparation.silo)
-    silo = Silo(public, trained.models, preparation.ledger, preparation.key)
-    return Member(silo, trained)
+    silo = Silo(public, found.models, preparation.ledger, preparation.key)
+    return Member(silo, found)
 
 
 def _started(
-    preparations: Sequence[Preparation], base: Base | None, folder: RunFolder, progress: Progress
+    preparations: Sequence[Preparation],
+    base: Base | None,
+    folder: RunFolder,
+    on_step: Callable[[], None],
 ) -> list[Preparation]:
     """Let every silo start from the network that the released base pretrains."""
     first = preparations[0]
     assert base is not None
-    progress.stage("pretrain on released samples", first.config.pretrain.steps)
-    make = partial(pretrained, first.config, first.encoder, base, first.device, progress.advance)
+    make = partial(pretrained, first.config, first.encoder, base, first.device, on_step)
     weights = kept(folder.path, make)
     return [replace(preparation, start=weights) for preparation in preparations]
 

@@ -18,6 +18,10 @@ Source = Annotated[
 Out = Annotated[
     Path | None, typer.Option("--out", help="Run folder on the server; default DIR/run.")
 ]
+Sites = Annotated[
+    list[str] | None,
+    typer.Option("--site", metavar="NAME", help="NVFlare site, named as its silo; default all."),
+]
 Secure = Annotated[
     bool, typer.Option("--secure", help="Also a test federation's certificates and keys.")
 ]
@@ -41,3 +45,22 @@ def init_flower(
             written += security.write(folder / "federation", silos)
         for path in written:
             terminal.say(console(), str(path))
+
+
+@app.command("nvflare")
+def init_nvflare(
+    folder: Folder, config: Source = EXAMPLE, out: Out = None, sites: Sites = None
+) -> None:
+    """Write an NVFlare job that carries a run's bytes; it holds two class names and no code."""
+    with one_error():
+        from dpfedsyn.config import load
+        from dpfedsyn.nvflare.job import Job
+        from dpfedsyn.report import terminal
+
+        loaded = load(config, records=False)
+        source = Path(config)
+        named = str(source.absolute()) if source.is_file() else config
+        chosen = sites or [silo.name for silo in loaded.silos]
+        run = (out or folder / "run").absolute()
+        written = Job(loaded.name, named, run, chosen).write(folder)
+        terminal.say(console(), f"{written}\n`submit_job {written.absolute()}` hands it in.")

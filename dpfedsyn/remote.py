@@ -19,7 +19,17 @@ from dpfedsyn import plan as planning
 from dpfedsyn.collaboration import RunResult, collaborate, conclude, foreseen
 from dpfedsyn.engine import Transport
 from dpfedsyn.engine.asking import Asking, exchange
-from dpfedsyn.envelope import Describe, Description, Refused, Reply, Spent
+from dpfedsyn.envelope import (
+    Combine,
+    Describe,
+    Description,
+    Healthy,
+    Refused,
+    Released,
+    Reply,
+    Spent,
+    Summed,
+)
 from dpfedsyn.errors import ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import Packed
 from dpfedsyn.plan import Plan
@@ -51,6 +61,9 @@ def run(
     plan = planning.make(config)
     plan.require()
     _require_members(plan, transport)
+    if config.base.combine != "none":
+        progress.stage("add up the silos' sums", config.base.questions)
+        combined(plan, transport, progress.advance, sleep)
     progress.stage("wait until every silo has trained", len(config.silos))
     found = described(plan, transport, progress.advance, sleep)
     folder = folders.start(out, config, resume=resume)
@@ -67,6 +80,42 @@ def run(
     progress.note("Nothing was evaluated: the records are elsewhere.")
     folder.state(done.outcome.status, done.outcome.reason)
     return RunResult(done.outcome.status, out, done.outcome.reason, foreseen(plan, done.outcome))
+
+
+def combined(
+    plan: Plan,
+    transport: Transport,
+    on_question: Callable[[], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Show every silo what all have answered, question by question, until all have their base.
+
+    Raises:
+        SiloUnavailable: a silo did not reply. ProtocolMismatch: it does not fit this run.
+    """
+    transcript: list[tuple[Released, ...]] = []
+    names = [silo.name for silo in plan.config.silos]
+    for last in [False] * plan.config.base.questions + [True]:
+        found: dict[str, Summed | Healthy] = {}
+        silent: dict[str, int] = {}
+        while missing := [name for name in names if name not in found]:
+            asked = dict.fromkeys(missing, Combine(tuple(transcript)))
+            replies = exchange(transport, "combine", asked, PATIENCE)
+            for name in missing:
+                reply = replies.get(name)
+                silent[name] = 0 if reply is not None else silent.get(name, 0) + 1
+                if isinstance(reply, Healthy if last else Summed):
+                    found[name] = reply
+                elif reply is not None:
+                    _require_training(name, reply)
+            _require_replies(silent)
+            if len(found) < len(names):
+                sleep(POLL)
+        sums = [reply for reply in found.values() if isinstance(reply, Summed)]
+        if not last:
+            by_name = dict(zip(found, sums, strict=True))
+            transcript.append(tuple(Released(by_name[n].values, by_name[n].std) for n in names))
+            on_question()
 
 
 def described(

@@ -143,6 +143,12 @@ class BaseSettings:
     clusters_share: float = _setting(0.25, _SHARE)  # of the moments' mu^2, where there are several
     marginals_share: float = _setting(0.0, _in(0, 1, open_high=True))  # of it: histograms
 
+    @property
+    def questions(self) -> int:
+        """How often every silo is asked for sums."""
+        cells = self.cluster_rounds + 1 if self.clusters > 1 else 0
+        return 2 + (self.residual_radius > 0.0) + (self.origin_share > 0.0) + cells
+
 
 @dataclass(frozen=True)
 class NetworkSettings:

@@ -15,10 +15,18 @@ from types import FrameType
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
+from dpfedsyn.daemon.combining import FILE, Combining
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.daemon.resident import Resident, Stopped
 from dpfedsyn.errors import ConfigError
-from dpfedsyn.federation import Member, by_itself, pick_device, read_records, training_steps
+from dpfedsyn.federation import (
+    Member,
+    opened,
+    pick_device,
+    read_records,
+    trained,
+    training_steps,
+)
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.plan import Plan
 from dpfedsyn.settings import Config, SiloSettings
@@ -39,9 +47,14 @@ class Home:
 
     @property
     def most(self) -> int:
-        """Bytes of the largest question that the run's public settings have."""
-        row = 4 * self.plan.dimension + 8
-        return self.plan.config.answers.rows * row + OVERHEAD
+        """Bytes of the largest request that the run's public settings have."""
+        config, d = self.plan.config, self.plan.dimension
+        question = config.answers.rows * (4 * d + 8)
+        if config.base.combine == "none":
+            return question + OVERHEAD
+        axes, labels = min(config.base.cluster_axes, d) + 2, self.plan.classes + 1
+        sums = labels * (d + 2) ** 2 + labels * config.base.clusters * axes**2
+        return max(question, 8 * len(config.silos) * config.base.questions * sums) + OVERHEAD
 
     def resident(self) -> Resident:
         """Return who answers here, before it is trained."""
@@ -70,18 +83,39 @@ def open_home(config: Config, name: str, path: Path) -> Home:
 
 
 @contextmanager
-def trained(home: Home, resident: Resident) -> Iterator[Member]:
-    """Train the silo, or read back what it trained, and hold its ledger open."""
+def _made(home: Home, resident: Resident) -> Iterator[Member]:
+    """Train the silo, or read back what it trained, and hold its ledger open.
+
+    Where all silos' sums make the base, it is waited for.
+    """
     config, plan = home.plan.config, home.plan
     records = read_records(config, plan.encoder, silos=[home.silo]).silos[home.silo.name].train
-    device = pick_device(config)
-    with by_itself(plan, home.silo, records, home.folder, device, resident.advance) as member:
-        yield member
+    with opened(plan, home.silo, records, home.folder, pick_device(config)) as preparation:
+        base = None
+        if config.base.combine != "none":
+            place, silos = config.silos.index(home.silo), len(config.silos)
+            combining = Combining(preparation, place, silos, home.folder.path)
+            resident.combining = combining
+            base = combining.base(lambda: resident.stopping)
+            if base is None:
+                raise Stopped
+        resident.waiting = False
+        yield trained(plan, preparation, base, home.folder, resident.advance)
 
 
 def train(home: Home, resident: Resident) -> None:
-    """Train the silo and leave."""
-    with one_per_silo(), trained(home, resident) as member:
+    """Train the silo and leave.
+
+    Raises:
+        ConfigError: its base waits for all silos' sums, which only `serve` can be shown.
+    """
+    config = home.plan.config
+    if config.base.combine != "none" and not (home.folder.path / FILE).exists():
+        raise ConfigError(
+            f"base.combine = {config.base.combine!r}: the base is made of all silos' sums, so "
+            "nothing was trained. Start `dpfedsyn silo serve` on every side, and the run."
+        )
+    with one_per_silo(), _made(home, resident) as member:
         resident.member = member
 
 
@@ -99,7 +133,7 @@ def serve(
 
         def make() -> None:
             try:
-                resident.member = stack.enter_context(trained(home, resident))
+                resident.member = stack.enter_context(_made(home, resident))
                 _LOG.info("%s: ready", resident.name)
             except Stopped:
                 return

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from dpfedsyn import __version__, service
-from dpfedsyn.envelope import Ask, Describe, Description, Health, Healthy, Refused, Reply, Request
+from dpfedsyn.daemon.combining import Combining
+from dpfedsyn.envelope import (
+    Ask,
+    Combine,
+    Describe,
+    Description,
+    Health,
+    Healthy,
+    Refused,
+    Reply,
+    Request,
+)
 from dpfedsyn.federation import Member
 from dpfedsyn.messages import Packed
 from dpfedsyn.released import Site, charged
@@ -23,7 +34,8 @@ class Resident:
 
     Attributes:
         name, run: of the silo and its run. agreed: digest of what all sides must have alike.
-        steps: of training. member: the trained silo, once there is one.
+        steps: of training. member: the trained silo, once there is one. combining: what it adds to
+            a base that all silos' sums make. waiting: whether training has not begun.
     """
 
     name: str
@@ -31,6 +43,8 @@ class Resident:
     agreed: str
     steps: int
     member: Member | None = None
+    combining: Combining | None = None
+    waiting: bool = True
     done: int = 0
     failed: bool = False
     stopping: bool = False
@@ -50,13 +64,16 @@ class Resident:
 
         Guarantee:
             Health and description hold public facts, released values and the ledger's sums; a
-            question is answered by `Silo.answer` alone. There is no other request.
+            question is answered by `Silo.answer` alone. Sums are those of the budget's mechanisms.
+            There is no other request.
         """
         return service.handled(data, self._reply)
 
     def _reply(self, request: Request) -> Reply:
         if isinstance(request, Health):
             return self._health()
+        if isinstance(request, Combine):
+            return self._combined(request)
         member = self.member
         if member is None:
             return Refused("not ready", f"{self.name}: is {self._health().state}; ask again later.")
@@ -66,8 +83,14 @@ class Resident:
         silo = member.silo
         return service.answered(request, silo.answer, lambda: service.spent(silo.ledger))
 
+    def _combined(self, request: Combine) -> Reply:
+        if self.combining is None:
+            return Refused("not ready", f"{self.name}: makes no sums now; ask again later.")
+        return self.combining.reply(request) or self._health()
+
     def _health(self) -> Healthy:
-        state = "failed" if self.failed else "training" if self.member is None else "ready"
+        making = "waiting" if self.waiting else "training"
+        state = "failed" if self.failed else making if self.member is None else "ready"
         return Healthy(self.name, self.run, __version__, state, self.done, self.steps)
 
     def _description(self, member: Member) -> Description:

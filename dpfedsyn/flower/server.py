@@ -10,9 +10,10 @@ from flwr.serverapp import Grid, ServerApp
 
 from dpfedsyn import config as configuration
 from dpfedsyn import remote
+from dpfedsyn.events import EventLog
 from dpfedsyn.flower.transport import FlowerTransport
 from dpfedsyn.folder import next_free
-from dpfedsyn.progress import RichProgress
+from dpfedsyn.progress import RichProgress, Several
 from dpfedsyn.report import write
 from dpfedsyn.report.wording import Terms
 
@@ -35,7 +36,8 @@ def main(grid: Grid, context: Context) -> None:
     transport = FlowerTransport(grid, [silo.name for silo in config.silos])
     transport.wait(float(settings["wait"]))
     privacy = config.privacy
-    progress = RichProgress(Terms(privacy.delta, privacy.unit, privacy.adjacency))
+    terms = Terms(privacy.delta, privacy.unit, privacy.adjacency)
+    progress = Several(RichProgress(terms), EventLog(out))
     resume = (out / "config.toml").is_file()
     result = remote.run(config, transport, out, resume=resume, progress=progress)
     progress.finish()

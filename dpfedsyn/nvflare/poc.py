@@ -1,7 +1,7 @@
 """Server and sites as processes of this machine: mutual TLS, loopback only, code of nobody.
 
 For trying out and for tests. On several machines NVFlare's own provisioning takes this place: what
-`_harden` writes into a site's folder is what a site's owner has to write.
+`kits.harden` writes into a site's folder is what a site's owner has to write.
 """
 
 from __future__ import annotations
@@ -22,25 +22,12 @@ from nvflare.fuel.flare_api.flare_api import new_secure_session
 from nvflare.tool.poc.poc_commands import prepare_poc_provision
 
 from dpfedsyn.errors import FederationError, RunError
-from dpfedsyn.nvflare import job
+from dpfedsyn.nvflare import job, kits
+from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.site import SOCKET
 
-PROJECT, ORGANISATION, ADMIN = "dpfedsyn", "dpfedsyn", "admin@localhost.org"
-HOST = "127.0.0.1"
 START = 120.0  # seconds for the server to listen and all sites to be connected
 STOP = 20.0  # seconds for processes to end by themselves
-
-RIGHTS = {
-    "submit_job": "any",
-    "clone_job": "none",
-    "manage_job": "any",
-    "download_job": "any",
-    "view": "any",
-    "operate": "any",
-    "shell_commands": "none",
-    "byoc": "none",
-}
-"""What the administrator may do at server and sites: no code of theirs runs there, no shell."""
 
 
 class Poc:
@@ -87,12 +74,12 @@ class Poc:
 
     def kit(self, name: str) -> Path:
         """The startup kit, and working folder, of a participant."""
-        return self.workspace / PROJECT / "prod_00" / name
+        return self.workspace / kits.PROJECT / "prod_00" / name
 
     @contextmanager
     def session(self) -> Iterator[Any]:
         """A session of the administrator, for the time of a context."""
-        session = new_secure_session(ADMIN, str(self.kit(ADMIN)), timeout=START)
+        session = new_secure_session(kits.ADMIN, str(self.kit(kits.ADMIN)), timeout=START)
         try:
             yield session
         finally:
@@ -107,15 +94,17 @@ class Poc:
         return [child.pid for child in psutil.Process(self.process(name)).children()]
 
     def _provision(self) -> None:
-        self.workspace.mkdir(parents=True, exist_ok=True)
+        self.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
         project = self.workspace.parent / f"{self.workspace.name}-project.json"
-        project.write_text(json.dumps(_project(list(self._sockets), self._port)), encoding="utf-8")
+        project.write_text(
+            json.dumps(kits.project(list(self._sockets), self._port)), encoding="utf-8"
+        )
         prepare_poc_provision([], 0, str(self.workspace), "", project_conf_path=str(project))
         project.unlink()
-        _listen_on_loopback(self.kit("server"), self._port)
-        _harden(self.kit("server"), job.AT_SERVER)
+        kits.listen_on_loopback(self.kit("server"), self._port)
+        kits.harden(self.kit("server"), job.AT_SERVER)
         for site in self._sockets:
-            _harden(self.kit(site), job.AT_SITES)
+            kits.harden(self.kit(site), job.AT_SITES)
 
     def _start(self, name: str, environment: Mapping[str, str]) -> None:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -155,47 +144,7 @@ class Poc:
         self._processes.clear()
 
 
-def _project(sites: list[str], port: int) -> dict[str, Any]:
-    builders = "nvflare.lighter.impl"
-    templates = {"template_file": ["master_template.yml"]}
-    server: dict[str, Any] = {
-        "name": "server",
-        "type": "server",
-        "fed_learn_port": port,
-        "default_host": HOST,
-    }
-    admin = {"name": ADMIN, "type": "admin", "role": "project_admin"}
-    clients = [{"name": site, "type": "client"} for site in sites]
-    participants: list[dict[str, Any]] = [server, admin, *clients]
-    return {
-        "api_version": 3,
-        "name": PROJECT,
-        "participants": [{**p, "org": ORGANISATION} for p in participants],
-        "builders": [
-            {"path": f"{builders}.workspace.WorkspaceBuilder", "args": templates},
-            {"path": f"{builders}.static_file.StaticFileBuilder", "args": {}},
-            {"path": f"{builders}.cert.CertBuilder"},
-            {"path": f"{builders}.signature.SignatureBuilder"},
-        ],
-    }
-
-
-def _listen_on_loopback(kit: Path, port: int) -> None:
-    path = kit / "startup" / "fed_server.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    for server in content["servers"]:
-        server["service"]["target"] = f"{HOST}:{port}"  # as provisioned, on every interface
-    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
-
-
-def _harden(kit: Path, classes: tuple[str, ...]) -> None:
-    """Let jobs build these classes only, nobody bring code, and no site's log leave it."""
-    local = kit / "local"
-    resources = local / "resources.json"
-    source = resources if resources.exists() else local / "resources.json.default"
-    content = json.loads(source.read_text(encoding="utf-8"))
-    content |= {"class_allow_list": list(classes), "class_list_enforcement_mode": "enforce"}
-    content["allow_log_streaming"] = False  # else a job's error log is sent to the server
-    resources.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    rights = {"format_version": "1.0", "permissions": {"project_admin": RIGHTS}}
-    (local / "authorization.json").write_text(json.dumps(rights, indent=2), encoding="utf-8")
+def run(wanted: job.Job, sockets: Mapping[str, Path], workspace: Path, port: int = 8002) -> Ending:
+    """Run one job in an NVFlare of this machine; arguments and errors as of `Poc` and `job.run`."""
+    with Poc(workspace, sockets, port) as poc, poc.session() as session:
+        return job.run(session, wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from nvflare.collab import collab
@@ -12,9 +12,12 @@ from dpfedsyn import config as configuration
 from dpfedsyn import remote
 from dpfedsyn.collaboration import RunResult
 from dpfedsyn.errors import DPError
+from dpfedsyn.events import EventLog
 from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.logged import Logged
 from dpfedsyn.nvflare.transport import NVFlareTransport
+from dpfedsyn.progress import Several
+from dpfedsyn.report import write
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,19 +52,31 @@ class Server:
                 goes on from what was committed.
         """
         folder = Path(collab.workspace.get_run_dir(collab.fl_ctx.get_job_id()))
+        aborted = collab.context.is_aborted
         try:
-            done = self._run()
-        except DPError as error:
-            _LOG.error("the run ended: %s", error)
-            Ending("failed", str(error)).write(folder)
+            done = self._run(aborted)
+        except Exception as error:
+            if not aborted():  # whatever a job meets while it ends is no end of the run
+                _LOG.error("the run ended: %s", error)
+                Ending("failed", _told(error)).write(folder)
             raise
         Ending(done.status, done.reason).write(folder)
         return done.status
 
-    def _run(self) -> RunResult:
+    def _run(self, aborted: Callable[[], bool]) -> RunResult:
         sites = {self.silos.get(site.name, site.name): site for site in collab.clients}
         out = Path(self.out)
         resume = (out / "config.toml").is_file()
         config = configuration.load(self.config, self.overrides, records=False)
-        with NVFlareTransport(sites, collab.context.is_aborted) as transport:
-            return remote.run(config, transport, out, resume=resume, progress=Logged())
+        progress = Several(Logged(), EventLog(out))
+        with NVFlareTransport(sites, aborted) as transport:
+            done = remote.run(config, transport, out, resume=resume, progress=progress)
+        progress.finish()
+        write(done.folder)
+        return done
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, DPError):
+        return str(error)
+    return f"a fault of the server's part ({type(error).__name__}); the log of its job says more."

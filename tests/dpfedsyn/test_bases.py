@@ -18,7 +18,7 @@ from accountants import Gaussian
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import preparation as mechanisms
 from dpfedsyn.base import AnalyticBase, Array, NoisyStatistics
-from dpfedsyn.bases import Asked, bases, held, rounds_asked, together
+from dpfedsyn.bases import Asked, bases, held, together
 from dpfedsyn.budget import Budget
 from dpfedsyn.clusters import ClusterQuery
 from dpfedsyn.data import Records
@@ -166,11 +166,10 @@ def test_rounds_are_asked_as_often_as_progress_is_told() -> None:
     """Counts, origin, means, moments, two rounds that move centres, and the last."""
     silos = Silos([part(0, 50)])
     assert isinstance(bases(silos, QUERY, ENCODER, SETTINGS)[0], MixtureBase)
-    config = Config("run", SETTINGS, (SiloSettings("a", ""),), base=SETTINGS)  # type: ignore[arg-type]
-    assert len(silos.asked) == rounds_asked(config) == 7
+    assert len(silos.asked) == SETTINGS.questions == 7
     one = replace(SETTINGS, clusters=1)
-    assert rounds_asked(replace(config, base=one)) == 4
-    assert rounds_asked(replace(config, base=replace(one, origin_share=0.0))) == 3
+    assert one.questions == 4
+    assert replace(one, origin_share=0.0).questions == 3
 
 
 def statistics(silos: Silos) -> list[NoisyStatistics]:
