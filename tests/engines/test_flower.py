@@ -1,19 +1,156 @@
 """A run over Flower on the loopback: SuperLink, two SuperNodes, two daemons."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from benchmarks.engines import flower
 from benchmarks.engines.processes import silos, two_hospitals, until
-from dpfedsyn import config, run
+from dpfedsyn import config, envelope, run
+from dpfedsyn.daemon.listener import Listener
+from dpfedsyn.engine import Failure
+from dpfedsyn.envelope import Health, Healthy
+from dpfedsyn.errors import ProtocolMismatch, SiloUnavailable
 from dpfedsyn.flower import app as flower_app
 
 pytest.importorskip("flwr")
+from flwr.app import Message
+from flwr.supercore.task_identity import TaskIdentity
+
+from dpfedsyn.flower import client
+from dpfedsyn.flower.transport import FlowerTransport
+
 pytestmark = pytest.mark.flower
+
+
+@pytest.fixture
+def inside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages can be made inside of a task of Flower's only; this stands for one."""
+    for name in ("_run_id", "_node_id", "_task_id"):
+        monkeypatch.setattr(TaskIdentity, name, 1, raising=False)
+
+
+class Grid:
+    """A grid of nodes that stand for silos; each reply is what `answer` makes of a payload."""
+
+    def __init__(self, nodes: dict[int, Callable[[bytes], bytes | str | None]]) -> None:
+        self.nodes = nodes
+        self.sent: list[Message] = []
+        self.waiting: dict[str, Message] = {}
+
+    def get_node_ids(self) -> list[int]:
+        return list(self.nodes)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        ids = []
+        for message in messages:
+            self.sent.append(message)
+            name = f"m{len(self.sent)}"
+            message.metadata.__dict__["_message_id"] = name
+            self.waiting[name] = message
+            ids.append(name)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        found = []
+        for name in message_ids:
+            message = self.waiting[name]
+            made = self.nodes[message.metadata.dst_node_id](client.unpacked(message.content))
+            if made is None:
+                continue  # nothing yet
+            content = client.packed(made) if isinstance(made, bytes) else client.failed(made)
+            found.append(Message(content, reply_to=message))
+        return found
+
+
+def standing_for(name: str, then: Callable[[bytes], bytes | str | None]) -> Any:
+    """A node that says which silo it stands for, and answers other payloads as told."""
+    hello = envelope.encode(Healthy(name, "run", "1", "ready", 0, 0))
+    return lambda data: hello if data == envelope.encode(Health()) else then(data)
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_every_silo_gets_its_own_payload_over_the_node_that_stands_for_it() -> None:
+    """Whatever the order of nodes; one that stands for another run's silo gets nothing."""
+    grid = Grid(
+        {
+            7: standing_for("b", lambda data: b"from b " + data),
+            3: standing_for("stranger", lambda data: b"never"),
+            9: standing_for("a", lambda data: b"from a " + data),
+        }
+    )
+    carrier = FlowerTransport(grid, ["a", "b"])
+    assert carrier.members() == ("a", "b")
+    found = carrier.query("round 1", {"a": b"1", "b": b"2"}, None)
+    assert found == {"a": b"from a 1", "b": b"from b 2"}
+    carrier.query("round 2", {"a": b"3"}, None)
+    assert len(grid.sent) == 3 + 2 + 1  # hello once each, then payloads alone
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_failures_come_as_such_and_the_node_is_looked_for_again() -> None:
+    """A reason of the site, a late reply, a node that has gone and came back as another."""
+    grid = Grid({1: standing_for("a", lambda data: "no silo there")})
+    carrier = FlowerTransport(grid, ["a"])
+    assert carrier.query("round", {"a": b"1"}, None) == {"a": Failure("no silo there")}
+    grid.nodes = {1: standing_for("a", lambda data: None)}
+    (late,) = carrier.query("round", {"a": b"1"}, 0.2).values()
+    assert isinstance(late, Failure)
+    assert "no reply within 0.2 s" in late.reason
+    grid.nodes = {}
+    (gone,) = carrier.query("round", {"a": b"1"}, None).values()
+    assert isinstance(gone, Failure)
+    assert "no connected node" in gone.reason
+    grid.nodes = {5: standing_for("a", lambda data: b"back")}
+    assert carrier.query("round", {"a": b"1"}, None) == {"a": b"back"}
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_two_nodes_for_one_silo_are_refused_and_a_missing_one_is_named() -> None:
+    """Neither is asked: which of them is the silo nobody can tell here."""
+    twice = Grid({k: standing_for("a", lambda data: b"") for k in (1, 2)})
+    with pytest.raises(ProtocolMismatch, match="two nodes stand for this silo"):
+        FlowerTransport(twice, ["a"]).query("round", {"a": b"1"}, None)
+    with pytest.raises(SiloUnavailable, match=r"^b: no connected node"):
+        FlowerTransport(Grid({1: standing_for("a", lambda data: b"")}), ["a", "b"]).wait(0.0)
+
+
+def test_the_forwarder_reaches_its_own_socket_only_and_imports_no_more(tmp_path: Path) -> None:
+    """Bytes go through as they are; where nobody listens the reason names the socket alone."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        path = Path(name) / "s"
+        heard: list[bytes] = []
+
+        def handle(data: bytes) -> bytes:
+            heard.append(data)
+            return b"reply"
+
+        listener = Listener(path, handle, most=100, allowed={os.getuid()})
+        thread = threading.Thread(target=listener.serve)
+        thread.start()
+        context: Any = SimpleNamespace(node_config={"socket": str(path)})
+        assert client.unpacked(client.replied(client.packed(b"\x00any"), context)) == b"reply"
+        assert heard == [b"\x00any"]
+        listener.stop()
+        thread.join()
+        reason = client.replied(client.packed(b"x"), context).config_records[client.FAILED]
+        assert "no silo can be reached" in str(reason["reason"])
+    code = (
+        "import sys, dpfedsyn.flower.client\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'msgspec', 'accountants')])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def rounds(out: Path) -> int:
