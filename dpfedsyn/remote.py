@@ -38,6 +38,7 @@ from dpfedsyn.released import Array, Charged, Site
 from dpfedsyn.settings import Config
 
 POLL = 1.0  # seconds between two questions whether a silo has trained
+PAUSE = 5.0  # seconds before a round is asked again
 PATIENCE = 60.0  # seconds in which a silo has to say who it is
 TRIES = 60  # times that a silo which is not there is looked for before it counts as missing
 
@@ -68,7 +69,8 @@ def run(
     found = described(plan, transport, progress.advance, sleep)
     folder = folders.start(out, config, resume=resume)
     folder.write_json("plan.json", plan.to_dict())
-    engine = Asking(transport, config.participation.timeout or None)
+    timeout = config.participation.timeout or None
+    engine = Asking(transport, timeout, pause=PAUSE, sleep=sleep)
 
     def spent() -> Mapping[str, Spent]:
         return {name: engine.spent.get(name, silo.spent) for name, silo in found.items()}

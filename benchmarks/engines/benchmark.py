@@ -6,10 +6,11 @@ import importlib.util
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.engines import local, malicious, stub
+from benchmarks.engines import kills, local, malicious, stub
 from benchmarks.engines.processes import Processes, ready, until
 from benchmarks.record import Figures, Row, Target, say
 
@@ -38,10 +39,31 @@ def measure(*, smoke: bool) -> Figures:
     flower, flower_rows, outside = _flower(smoke)
     nvflare, nvflare_rows, more = _nvflare(smoke)
     targets |= flower | nvflare | _lookups(outside, more)
+    killed, kill_rows = _kills(smoke)
+    targets |= killed
     versions = {name: version(name) for name in ("flwr", "nvflare") if _there(name)}
-    return Figures(
-        targets, {"seconds a round": [*rows, *flower_rows, *nvflare_rows]}, versions=versions
-    )
+    tables = {"seconds a round": [*rows, *flower_rows, *nvflare_rows], "kill -9": kill_rows}
+    shown = {name: found for name, found in tables.items() if found}
+    return Figures(targets, shown, versions=versions)
+
+
+def _kills(smoke: bool) -> tuple[dict[str, Target], list[Row]]:
+    """Kill everybody once; NVFlare's sites are killed by its own test."""
+    if smoke:
+        none = Target(None, 1.0, at_least=True, reason=SMOKE)
+        return {"kills_resumed": none, "kills_wasted": replace(none, at_least=False)}, []
+    engines = ["processes on one machine", *(["Flower"] if _there("flwr") else [])]
+    say(f"kill -9: {', '.join(engines)}")
+    rows = kills.measure(tuple(engines))
+    whole = [row["rows as without a kill"] and not row["under-counted"] for row in rows]
+    wasted = max(row["answers charged beyond the rounds"] for row in rows)
+    reason = f"share of {len(rows)} kills after which rows are those of an undisturbed run"
+    return {
+        "kills_resumed": Target(sum(whole) / len(whole), 1.0, at_least=True, reason=reason),
+        "kills_wasted": Target(
+            float(wasted), 1.0, at_least=False, reason="answers that a silo charged beyond rounds"
+        ),
+    }, rows
 
 
 def _lookups(flower: int | None, nvflare: int) -> dict[str, Target]:

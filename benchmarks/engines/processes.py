@@ -69,15 +69,22 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {}
 
     def start(self, name: str, *command: str, **environment: str) -> None:
         """Start a process in a group of its own."""
+        self._started[name] = (command, environment)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 [f"{sys.prefix}/bin/{command[0]}", *command[1:]],
                 stdout=log, stderr=log, start_new_session=True, cwd=self.folder,
                 env={**os.environ, **SETTINGS, **environment},
             )  # fmt: skip
+
+    def again(self, name: str) -> None:
+        """Start a process as it was started before."""
+        command, environment = self._started[name]
+        self.start(name, *command, **environment)
 
     def kill(self, name: str) -> None:
         """Kill a process and its children at once."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from dpfedsyn import envelope, messages
 from dpfedsyn.engine import Failure, Transport
@@ -18,12 +19,22 @@ class Asking:
     """An engine over any transport.
 
     Args:
-        timeout: seconds that a round's answers may take; None: as long as they take.
+        timeout: seconds that a round's answers may take; None: as long as they take. pause: seconds
+            before a round is asked again: a silo that was killed needs some to come back.
     """
 
-    def __init__(self, transport: Transport, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        timeout: float | None = None,
+        *,
+        pause: float = 0.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._transport = transport
         self._timeout = timeout
+        self._pause, self._sleep = pause, sleep
+        self._asked = -1
         self.spent: dict[str, Spent] = {}
         """What each silo's ledger added up to with its last answer."""
 
@@ -41,6 +52,9 @@ class Asking:
             BudgetExhausted, ProtocolMismatch, ReplyPruned: a silo refused.
         """
         number = max((query.round_number for query in queries.values()), default=0)
+        if number == self._asked and self._pause:
+            self._sleep(self._pause)
+        self._asked = number
         asked: dict[str, Request] = {
             name: Ask(messages.encode_query(query)) for name, query in queries.items()
         }

@@ -14,14 +14,17 @@ from dpfedsyn import envelope
 from dpfedsyn.envelope import (
     Answered,
     Ask,
+    Combine,
     Describe,
     Description,
     Health,
     Healthy,
     Refused,
+    Released,
     Reply,
     Request,
     Spent,
+    Summed,
 )
 from dpfedsyn.errors import ProtocolMismatch
 from dpfedsyn.messages import Packed
@@ -41,6 +44,9 @@ REQUESTS: dict[type[Request], st.SearchStrategy[Any]] = {
     Health: st.just(Health()),
     Describe: st.just(Describe()),
     Ask: st.builds(Ask, BYTES),
+    Combine: st.lists(
+        st.lists(st.builds(Released, PACKED, FLOATS), max_size=2).map(tuple), max_size=2
+    ).map(lambda questions: Combine(tuple(questions))),
 }
 REPLIES: dict[type[Reply], st.SearchStrategy[Any]] = {
     Healthy: st.builds(Healthy, TEXTS, TEXTS, TEXTS, TEXTS, WHOLE, WHOLE),
@@ -63,15 +69,18 @@ REPLIES: dict[type[Reply], st.SearchStrategy[Any]] = {
         ledger_head=TEXTS,
     ),
     Answered: st.builds(Answered, BYTES, SPENT),
+    Summed: st.builds(Summed, PACKED, FLOATS),
     Refused: st.builds(Refused, TEXTS, TEXTS),
 }
 TAGS = {
     Health: "health/1",
     Describe: "describe/1",
     Ask: "ask/1",
+    Combine: "combine/1",
     Healthy: "healthy/1",
     Description: "description/1",
     Answered: "answered/1",
+    Summed: "summed/1",
     Refused: "refused/1",
 }
 Read = Callable[[bytes], Any]
@@ -111,7 +120,7 @@ def test_every_message_comes_back_as_it_was(kind: Any, data: st.DataObject) -> N
 
 
 def test_there_are_no_other_requests_and_replies() -> None:
-    """Three requests; whoever adds one looks here, and at what a silo does for it."""
+    """Four requests; whoever adds one looks here, and at what a silo does for it."""
     assert set(Request.__args__) == set(REQUESTS)
     assert set(Reply.__args__) == set(REPLIES)
 

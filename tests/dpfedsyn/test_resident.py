@@ -18,11 +18,13 @@ from dpfedsyn.daemon.resident import Resident, Stopped
 from dpfedsyn.envelope import (
     Answered,
     Ask,
+    Combine,
     Describe,
     Description,
     Health,
     Healthy,
     Refused,
+    Released,
     Reply,
     Request,
     Spent,
@@ -38,8 +40,8 @@ MARGINALS = (np.array([1.0, -2.5, 3.0]), 0.75)
 AGREED = "ab" * 32
 
 
-def untrained(steps: int = 7) -> Resident:
-    return Resident("north", "run", AGREED, steps)
+def untrained() -> Resident:
+    return Resident("north", "run", AGREED, 7, waiting=False)
 
 
 def member(one: Silo, **released: Any) -> Member:
@@ -73,8 +75,10 @@ def ledger(who: Resident) -> Any:
 
 
 def test_health_says_how_far_training_is(tmp_path: Path) -> None:
-    """Training, ready or failed; who it is, and in which version."""
-    who = untrained()
+    """Waiting, training, ready or failed; who it is, and in which version."""
+    who = Resident("north", "run", AGREED, 7)
+    assert asked(who, Health()) == Healthy("north", "run", __version__, "waiting", 0, 7)
+    who.waiting = False
     assert asked(who, Health()) == Healthy("north", "run", __version__, "training", 0, 7)
     for _ in range(3):
         who.advance()
@@ -83,7 +87,7 @@ def test_health_says_how_far_training_is(tmp_path: Path) -> None:
     assert asked(who, Health()) == Healthy("north", "run", __version__, "failed", 3, 7)
     with resident(tmp_path) as trained:
         assert asked(trained, Health()) == Healthy("north", "run", __version__, "ready", 7, 7)
-    assert {"training", "ready", "failed"} == set(envelope.STATES)
+    assert {"waiting", "training", "ready", "failed"} == set(envelope.STATES)
 
 
 @pytest.mark.parametrize("request_", [Describe(), Ask(messages.encode_query(query())), Ask(b"")])
@@ -98,6 +102,17 @@ def test_before_it_has_trained_nothing_is_answered_or_described(
     assert isinstance(refused, Refused)
     assert refused.kind == "not ready"
     assert refused.reason.startswith(f"north: is {'failed' if failed else 'training'};")
+
+
+def test_a_silo_that_makes_no_base_with_others_gives_no_sums(tmp_path: Path) -> None:
+    """Asked before it has trained and afterwards: refused, and nothing is charged."""
+    request = Combine(((Released(messages.Packed.of(COUNTS), 1.5),),))
+    with resident(tmp_path) as trained:
+        for who in (untrained(), trained):
+            refused = asked(who, request)
+            assert isinstance(refused, Refused)
+            assert (refused.kind, refused.reason[:7]) == ("not ready", "north: ")
+        assert ledger(trained).charges() == []
 
 
 def test_a_process_that_is_to_end_stops_training_at_its_next_step() -> None:
@@ -265,7 +280,7 @@ def test_different_questions_at_once_are_answered_one_at_a_time(tmp_path: Path) 
     with resident(tmp_path, model, cap=3.5 * COST) as who:
 
         def call(number: int) -> bytes:
-            raw = messages.encode_query(query(round_number=1 + number % 6))
+            raw = messages.encode_query(query(t=100 + number % 6))
             return who.handle(envelope.encode(Ask(raw)))
 
         replies = [envelope.reply(data) for data in at_once(12, call)]
