@@ -19,6 +19,8 @@ MESSAGE_TYPE = f"query.{ACTION}"
 RECORD, KEY = "bytes", "frame"
 SOCKET = "socket"  # key of the SuperNode's configuration, which is the site's own
 ENVIRONMENT = "DPFEDSYN_SOCKET"
+UNNAMED = "this site names no silo: give its SuperNode --node-config 'socket=\"PATH\"'"
+UNREACHED = "the silo cannot be reached from its site, or did not take the message"
 FAILED = "failed"  # record that says why there is no reply
 
 app = ClientApp()
@@ -33,15 +35,17 @@ def forward(message: Message, context: Context) -> Message:
 def replied(content: RecordDict, context: Context) -> RecordDict:
     """Return the silo's reply as a record, or why there is none.
 
-    The reason speaks of sockets only: the silo's own errors are in its replies.
+    Guarantee:
+        What goes back to the server is a reply of the silo's process, or a fixed sentence; no path
+        and no error text of the site is.
     """
     path = context.node_config.get(SOCKET) or os.environ.get(ENVIRONMENT)
     if not path:
-        return failed(f"this SuperNode names no silo: give --node-config '{SOCKET}=\"PATH\"'")
+        return failed(UNNAMED)
     try:
         return packed(reach.call(str(path), unpacked(content)))
-    except OSError as error:
-        return failed(str(error))
+    except OSError:
+        return failed(UNREACHED)
 
 
 def packed(data: bytes) -> RecordDict:

@@ -187,10 +187,13 @@ def answers(silos: Mapping[str, Resident]) -> dict[str, int]:
     return {n: sum(kind == "answer" for kind, _ in rows) for n, rows in charges(silos).items()}
 
 
+def tables(run: Path) -> list[bytes]:
+    return [(run / name).read_bytes() for name in ("synthetic.csv", "synthetic-best.csv")]
+
+
 def assert_same(run: Path, whole: Path) -> None:
     """The same rows, rounds and claims, file by file."""
-    for name in ("synthetic.csv", "synthetic-best.csv"):
-        assert (run / name).read_bytes() == (whole / name).read_bytes()
+    assert tables(run) == tables(whole)
     for name in ("statement.json", "federation.json", "plan.json", "state.json"):
         assert read(run / name) == read(whole / name)
     assert rounds(run) == rounds(whole)
@@ -387,6 +390,23 @@ def test_a_silo_that_misses_a_round_is_waited_for_no_longer(
     assert [record["answered"] for record in log[:2]] == [list(NAMES), ["cleveland"]]
     table = read(tmp_path / "run" / "federation.json")["participation"]["default"]
     assert (table["hungarian"]["asked"], table["hungarian"]["answered"]) == (2, 1)
+
+
+def test_a_round_without_its_quorum_is_asked_again_after_a_pause(
+    silos: dict[str, Resident], whole: Path, tmp_path: Path
+) -> None:
+    """The silo that was away comes back, and the rows are those of a run in which it never was."""
+    waits: list[float] = []
+
+    def away(name: str, step: str, count: int) -> bool:
+        return (name, step) == ("hungarian", "round 2") and count < 3
+
+    config, transport = tiny("participation.quorum=1"), wire(silos, silent=away)
+    take(transport, tmp_path / "run", config, sleep=waits.append)
+    assert waits == [remote.PAUSE] * 2
+    assert tables(tmp_path / "run") == tables(whole)
+    asked = [name for step, name, _ in transport.sent if step == "round 2"]
+    assert asked == ["cleveland", *["hungarian"] * 3]  # who has answered is not asked again
 
 
 def test_a_silos_refusal_ends_the_run_with_what_there_is(

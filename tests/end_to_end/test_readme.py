@@ -110,7 +110,7 @@ def test_the_figures_are_those_of_the_stored_benchmark(file: str, table: str) ->
             assert f"| {row['trained on']} | {shown} |" in README, (row["trained on"], shown)
 
 
-@pytest.mark.parametrize("file", ["run", "utility"])
+@pytest.mark.parametrize("file", ["engines", "run", "utility"])
 def test_every_target_is_shown_met_or_missed(file: str) -> None:
     """With its figure, as the stored benchmark has it; one without a figure was not measured."""
     for name, target in stored(file)["targets"].items():

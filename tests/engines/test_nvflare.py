@@ -121,6 +121,8 @@ def silo(path: Path, replies: bool = True) -> Iterator[None]:
 def test_the_forwarder_passes_bytes_and_tells_nothing_of_its_site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Guarantee of dpfedsyn.nvflare.site.Forwarder: What goes back to the server is a reply of the
+    silo's process, or a fixed sentence, whatever is wrong at the site."""
     forwarder = Forwarder()
     monkeypatch.delenv(SOCKET, raising=False)
     with pytest.raises(RuntimeError, match=SOCKET):
@@ -148,6 +150,8 @@ def test_the_forwarder_needs_nothing_of_dpfedsyn_but_the_way_to_a_silo() -> None
 
 
 def test_a_job_names_classes_and_holds_no_code(tmp_path: Path) -> None:
+    """Guarantee of dpfedsyn.nvflare.job.Job.write: There is no `custom` folder in it, nor any other
+    file than configurations that name the allowed classes."""
     path = Job("j", "hospitals", tmp_path, NAMES).write(tmp_path)
     written = {str(p.relative_to(path)): json.loads(p.read_text()) for p in path.rglob("*.json")}
     assert {p for p in path.rglob("*") if p.is_file()} == {path / name for name in written}
