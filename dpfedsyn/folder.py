@@ -86,9 +86,10 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
 def _same_run(stored: Path, config: Config) -> bool:
     """Whether a stored configuration is this one, but for who takes part."""
     try:
-        return configuration.digest(configuration.load(str(stored))) == configuration.digest(config)
+        before = configuration.load(str(stored), records=False)  # others' may lie elsewhere
     except ConfigError:
         return False
+    return configuration.digest(before) == configuration.digest(config)
 
 
 def unused(path: Path) -> bool:

@@ -6,6 +6,7 @@ rounds, and states what the silos' ledgers say was charged.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ from dpfedsyn.envelope import (
     Summed,
 )
 from dpfedsyn.errors import ProtocolMismatch, SiloUnavailable
+from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.messages import Packed
 from dpfedsyn.plan import Plan
 from dpfedsyn.progress import Progress
@@ -70,15 +72,18 @@ def run(
     folder = folders.start(out, config, resume=resume)
     folder.write_json("plan.json", plan.to_dict())
     timeout = config.participation.timeout or None
-    engine = Asking(transport, timeout, pause=PAUSE, sleep=sleep)
+    names = [silo.name for silo in config.silos]
+    engine = Asking(transport, timeout, members=names, pause=PAUSE, sleep=sleep)
 
     def spent() -> Mapping[str, Spent]:
         return {name: engine.spent.get(name, silo.spent) for name, silo in found.items()}
 
     sites = {name: _site(silo) for name, silo in found.items()}
     done = collaborate(plan, sites, engine, spent, folder, progress)
-    found = described(plan, transport, lambda name: None, sleep)
-    conclude(plan, sites, {name: _charged(silo) for name, silo in found.items()}, done, folder)
+    last = described(plan, transport, lambda name: None, sleep)
+    for name, silo in last.items():
+        _require_one_ledger(name, found[name], silo)
+    conclude(plan, sites, {name: _charged(silo) for name, silo in last.items()}, done, folder)
     progress.note("Nothing was evaluated: the records are elsewhere.")
     folder.state(done.outcome.status, done.outcome.reason)
     return RunResult(done.outcome.status, out, done.outcome.reason, foreseen(plan, done.outcome))
@@ -187,9 +192,49 @@ def _require_same(plan: Plan, name: str, silo: Description) -> None:
             f"{name}: does not take part in this run as the server knows it ({told}). Nothing was "
             "asked of it. Give both sides the same configuration, schema and version."
         )
-    classes = plan.classes
-    if silo.counts is not None and silo.counts.array(("<f8",)).shape != (classes,):
-        raise ProtocolMismatch(f"{name}: its counts are not of {classes} labels.")
+    fault = _senseless(plan, silo)
+    if fault is not None:
+        raise ProtocolMismatch(
+            f"{name}: says that it has released or spent what no silo can ({fault}); nothing of it "
+            "was used. Let it run the server's version."
+        )
+
+
+def _senseless(plan: Plan, silo: Description) -> str | None:
+    """Say what in a description cannot be, before anything of it is used."""
+    counts, wanted = silo.counts, plan.config.weights.source == "counts"
+    if wanted and counts is None:
+        return "no counts"
+    if counts is not None and not _finite(counts, plan.classes):
+        return f"counts that are not {plan.classes} finite numbers"
+    marginals, length = silo.marginals, MarginalQuery(plan.encoder.numbers).length
+    if (marginals is None) == bool(plan.config.base.marginals_share):
+        return "histograms, or none, against the plan"
+    if marginals is not None and not _finite(marginals, length):
+        return f"histograms that are not {length} finite numbers"
+    record = silo.spent.record_mu2
+    numbers = [silo.counts_std, silo.marginals_std, silo.spent.answers_mu2, float(silo.answers)]
+    numbers += [float(silo.parameters)] + ([] if record is None else [record])
+    return (
+        None if all(0.0 <= n < math.inf for n in numbers) else "a number below zero or without end"
+    )
+
+
+def _finite(packed: Packed, length: int) -> bool:
+    values = packed.array(("<f8",))
+    return values.shape == (length,) and bool(np.isfinite(values).all())
+
+
+def _require_one_ledger(name: str, before: Description, after: Description) -> None:
+    """The claims are those of the ledgers that paid for the answers."""
+    kept = ("ledger_id", "counts", "counts_std", "marginals", "released", "parameters")
+    changed = [key for key in kept if getattr(before, key) != getattr(after, key)]
+    if changed or after.answers < before.answers:
+        raise ProtocolMismatch(
+            f"{name}: came back as another silo during the run "
+            f"({', '.join(changed) or 'answers'}), so nothing was stated. Bring back the silo that "
+            "answered, with its home, and continue with --resume."
+        )
 
 
 def _site(silo: Description) -> Site:
@@ -201,10 +246,7 @@ def _site(silo: Description) -> Site:
 
 
 def _unpacked(packed: Packed) -> Array:
-    values = packed.array(("<f8",))
-    if not np.isfinite(values).all():
-        raise ProtocolMismatch("a silo released numbers that are not finite; nothing was used.")
-    return values
+    return packed.array(("<f8",))
 
 
 def _charged(silo: Description) -> Charged:

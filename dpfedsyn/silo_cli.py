@@ -100,7 +100,13 @@ def silo_ledger(home: HomeFolder) -> None:
     """Print what the silo's ledger has charged; the process must have ended."""
     from dpfedsyn.ledger_cli import ledger_show
 
-    ledger_show(sorted(home.glob("silos/*/ledger.sqlite")))
+    with one_error():
+        from dpfedsyn.errors import RunError
+
+        found = sorted(home.glob("silos/*/ledger.sqlite"))
+        if not found:
+            raise RunError(f"{home}: holds no silo's ledger. Give the --home of `silo serve`.")
+    ledger_show(found)
 
 
 def _open(

@@ -56,7 +56,7 @@ class Listener:
         self._most = most
         self._allowed = frozenset(allowed)
         self._places = threading.BoundedSemaphore(AT_ONCE)
-        self._at_work, self._idle = 0, threading.Condition()
+        self._at_work, self._idle, self._ending = 0, threading.Condition(), False
         self._server = self._bound(group)
 
     def serve(self) -> None:
@@ -64,11 +64,12 @@ class Listener:
         try:
             self._server.serve_forever(poll_interval=0.1)
         finally:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()  # while it is certainly this process's own
             self._server.server_close()
             with self._idle:  # an answer that is being made is made, charged and sent
+                self._ending = True
                 self._idle.wait_for(lambda: self._at_work == 0)
-            with contextlib.suppress(FileNotFoundError):
-                self.path.unlink()
 
     def stop(self) -> None:
         """Let `serve` return; may be called from another thread or a signal's."""
@@ -91,12 +92,15 @@ class Listener:
             daemon_threads = True  # connections that are silent hold nobody back
             request_queue_size = AT_ONCE
 
-        before = os.umask(0o117)
+        before, server = os.umask(0o117), None
         try:
             server = Server(str(self.path), Handler)
             if group is not None:
                 os.chown(self.path, -1, group)
         except OSError as error:
+            if server is not None:
+                server.server_close()
+                self.path.unlink(missing_ok=True)
             raise RunError(
                 f"{self.path}: the socket cannot be made ({error.strerror or error}); nothing was "
                 "started. Mend the path or the group, or give another --socket."
@@ -126,6 +130,8 @@ class Listener:
     @contextlib.contextmanager
     def _work(self) -> Iterator[None]:
         with self._idle:
+            if self._ending:
+                raise ConnectionError("the process ends")
             self._at_work += 1
         try:
             yield
@@ -155,6 +161,7 @@ def _remove_stale(path: Path) -> None:
     if not path.exists():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
         try:
             probe.connect(str(path))
         except OSError as error:

@@ -18,6 +18,7 @@ from dpfedsyn import plan as planning
 from dpfedsyn.daemon.combining import FILE, Combining
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.daemon.resident import Resident, Stopped
+from dpfedsyn.data import Records
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.federation import (
     Member,
@@ -44,6 +45,7 @@ class Home:
     plan: Plan
     silo: SiloSettings
     folder: RunFolder
+    records: Records
 
     @property
     def most(self) -> int:
@@ -68,7 +70,7 @@ def open_home(config: Config, name: str, path: Path) -> Home:
 
     Raises:
         ConfigError: the configuration has no such silo. BudgetExhausted: the plan does not fit.
-        RunError: the folder belongs to another configuration.
+        RunError: the folder belongs to another configuration. DataError: the silo's records.
     """
     known = {silo.name: silo for silo in config.silos}
     if name not in known:
@@ -78,8 +80,10 @@ def open_home(config: Config, name: str, path: Path) -> Home:
         )
     plan = planning.make(config)
     plan.require()
+    # Records first: a folder is bound to where they lie.
+    records = read_records(config, plan.encoder, silos=[known[name]]).silos[name].train
     folder = folders.start(path, config, resume=(path / "config.toml").is_file())
-    return Home(plan, known[name], folder)
+    return Home(plan, known[name], folder, records)
 
 
 @contextmanager
@@ -89,8 +93,8 @@ def _made(home: Home, resident: Resident) -> Iterator[Member]:
     Where all silos' sums make the base, it is waited for.
     """
     config, plan = home.plan.config, home.plan
-    records = read_records(config, plan.encoder, silos=[home.silo]).silos[home.silo.name].train
-    with opened(plan, home.silo, records, home.folder, pick_device(config)) as preparation:
+    device = pick_device(config)
+    with opened(plan, home.silo, home.records, home.folder, device) as preparation:
         base = None
         if config.base.combine != "none":
             place, silos = config.silos.index(home.silo), len(config.silos)

@@ -28,7 +28,7 @@ def group(name: str | None) -> int | None:
     if name is None:
         return None
     try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+        return int(name) if name.isascii() and name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
         raise ConfigError(
             f"--group {name}: this machine has no such group; nothing was started. Make it, or "
@@ -38,7 +38,7 @@ def group(name: str | None) -> int | None:
 
 def _user(name: str) -> int:
     try:
-        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
+        return int(name) if name.isascii() and name.isdigit() else pwd.getpwnam(name).pw_uid
     except KeyError:
         raise ConfigError(
             f"--allow {name}: this machine has no such user; nothing was started. Make it, or name "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from dpfedsyn import envelope, messages
 from dpfedsyn.engine import Failure, Transport
@@ -19,6 +19,7 @@ class Asking:
     """An engine over any transport.
 
     Args:
+        members: the silos in the run's order, which is not the transport's; None: the transport's.
         timeout: seconds that a round's answers may take; None: as long as they take. pause: seconds
             before a round is asked again: a silo that was killed needs some to come back.
     """
@@ -28,10 +29,12 @@ class Asking:
         transport: Transport,
         timeout: float | None = None,
         *,
+        members: Sequence[str] | None = None,
         pause: float = 0.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = transport
+        self._members = transport.members() if members is None else tuple(members)
         self._timeout = timeout
         self._pause, self._sleep = pause, sleep
         self._asked = -1
@@ -40,7 +43,7 @@ class Asking:
 
     def members(self) -> tuple[str, ...]:
         """Names of the silos, in a fixed order."""
-        return self._transport.members()
+        return self._members
 
     def ask(self, queries: Mapping[str, ScoreQuery]) -> dict[str, PrivateAnswer]:
         """Deliver each silo's query and return the answers that are there in time.

@@ -435,9 +435,6 @@ def test_a_socket_that_cannot_be_made_is_one_error(place: Path) -> None:
         os.umask(mask)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="Listener._bound leaves the socket behind"
-)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_group_that_cannot_be_given_leaves_no_socket(
     place: Path, monkeypatch: pytest.MonkeyPatch
@@ -535,11 +532,6 @@ def test_connections_that_are_idle_do_not_delay_the_end(place: Path) -> None:
         assert time.monotonic() - began < SOON / 2 < listening.PATIENCE
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Listener serves connections that are open after its end",
-)
 def test_after_the_end_nobody_is_served(place: Path) -> None:
     """A connection that stayed open gets no reply once `serve` has returned."""
     asked = []
@@ -560,9 +552,6 @@ def test_after_the_end_nobody_is_served(place: Path) -> None:
     assert asked == [b"1"]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="Listener.serve removes whatever lies at its path"
-)
 def test_the_end_does_not_remove_a_successors_socket(place: Path) -> None:
     """Started while the first one made its last reply: it stays reachable."""
     slow = Slow()
