@@ -230,7 +230,6 @@ def report(folder: Folder) -> None:
 
 def _run(run_it: Any, config: Any, folder: Path, resume: bool, port: int | None) -> None:
     """Run, write the report, print the tables; Ctrl-C leaves a resumable run."""
-    from dpfedsyn.events import EventLog
     from dpfedsyn.progress import Progress, RichProgress, Several
     from dpfedsyn.report import terminal, wording, write
     from dpfedsyn.report.finished import read
@@ -238,7 +237,7 @@ def _run(run_it: Any, config: Any, folder: Path, resume: bool, port: int | None)
     privacy = config.privacy
     screen = console()
     terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    told: list[Progress] = [RichProgress(terms, screen), EventLog(folder)]
+    told: list[Progress] = [RichProgress(terms, screen)]
     if port is not None:
         from dpfedsyn.prometheus import Metrics
 

@@ -15,13 +15,12 @@ class EventLog:
     """A progress that appends one line per event: time (seconds since 1970), event, what it says.
 
     Args:
-        folder: of the run; events before it is there are kept back until it is.
+        folder: of the run, which is there.
     """
 
     def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
-        self._folder = folder
+        self._path = folder / FILE
         self._now = now
-        self._kept: list[str] = []
 
     def stage(self, name: str, total: int | None) -> None:
         """A stage begins."""
@@ -41,15 +40,11 @@ class EventLog:
         self._append("note", text=text)
 
     def finish(self) -> None:
-        """The run is over, well or not; may be said twice."""
+        """The run has come to its end."""
         self._append("end")
 
     def _append(self, event: str, **said: Any) -> None:
-        self._kept.append(json.dumps({"time": self._now(), "event": event, **said}))
-        if not (self._folder / "config.toml").is_file():
-            return
-        path = self._folder / FILE
-        path.touch(mode=0o600)
-        with path.open("a", encoding="utf-8") as file:
-            file.write("".join(line + "\n" for line in self._kept))
-        self._kept.clear()
+        line = json.dumps({"time": self._now(), "event": event, **said})
+        self._path.touch(mode=0o600)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")

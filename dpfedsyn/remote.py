@@ -32,10 +32,11 @@ from dpfedsyn.envelope import (
     Summed,
 )
 from dpfedsyn.errors import ProtocolMismatch, SiloUnavailable
+from dpfedsyn.events import EventLog
 from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.messages import Packed
 from dpfedsyn.plan import Plan
-from dpfedsyn.progress import Progress
+from dpfedsyn.progress import Progress, Several
 from dpfedsyn.released import Array, Charged, Site
 from dpfedsyn.settings import Config
 
@@ -71,6 +72,8 @@ def run(
     found = described(plan, transport, progress.advance, sleep)
     folder = folders.start(out, config, resume=resume)
     folder.write_json("plan.json", plan.to_dict())
+    events = EventLog(folder.path)
+    progress = Several(progress, events)
     timeout = config.participation.timeout or None
     names = [silo.name for silo in config.silos]
     engine = Asking(transport, timeout, members=names, pause=PAUSE, sleep=sleep)
@@ -86,6 +89,7 @@ def run(
     conclude(plan, sites, {name: _charged(silo) for name, silo in last.items()}, done, folder)
     progress.note("Nothing was evaluated: the records are elsewhere.")
     folder.state(done.outcome.status, done.outcome.reason)
+    events.finish()
     return RunResult(done.outcome.status, out, done.outcome.reason, foreseen(plan, done.outcome))
 
 

@@ -34,10 +34,11 @@ from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.evaluation import Federation
+from dpfedsyn.events import EventLog
 from dpfedsyn.federation import Gathered, Member, federation, pick_device, read_records
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.network import base_alone
-from dpfedsyn.progress import Progress, Silent
+from dpfedsyn.progress import Progress, Several, Silent
 from dpfedsyn.released import charged
 from dpfedsyn.settings import Config
 from dpfedsyn.threads import one_per_silo
@@ -66,6 +67,8 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     records = read_records(config, encoder, progress.advance)
     folder = folders.start(out, config, resume=resume)
     folder.write_json("plan.json", plan.to_dict())
+    events = EventLog(folder.path)
+    progress = Several(progress, events)
     if records.owner is not None:
         # A simulation's own record of who got what; it is made of records, so it stays inside.
         checkpoint.save(out / "partition.npz", {"owner": records.owner})
@@ -84,6 +87,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
             "Nothing was evaluated: it is switched off, or there are too few rows for it."
         )
     folder.state(outcome.status, outcome.reason)
+    events.finish()
     return RunResult(outcome.status, out, outcome.reason, foreseen(plan, outcome))
 
 

@@ -10,10 +10,9 @@ from flwr.serverapp import Grid, ServerApp
 
 from dpfedsyn import config as configuration
 from dpfedsyn import remote
-from dpfedsyn.events import EventLog
 from dpfedsyn.flower.transport import FlowerTransport
 from dpfedsyn.folder import next_free
-from dpfedsyn.progress import RichProgress, Several
+from dpfedsyn.progress import RichProgress
 from dpfedsyn.report import write
 from dpfedsyn.report.wording import Terms
 
@@ -37,7 +36,7 @@ def main(grid: Grid, context: Context) -> None:
     transport.wait(float(settings["wait"]))
     privacy = config.privacy
     terms = Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    progress = Several(RichProgress(terms), EventLog(out))
+    progress = RichProgress(terms)
     resume = (out / "config.toml").is_file()
     result = remote.run(config, transport, out, resume=resume, progress=progress)
     progress.finish()

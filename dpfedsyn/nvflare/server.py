@@ -12,11 +12,9 @@ from dpfedsyn import config as configuration
 from dpfedsyn import remote
 from dpfedsyn.collaboration import RunResult
 from dpfedsyn.errors import DPError
-from dpfedsyn.events import EventLog
 from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.logged import Logged
 from dpfedsyn.nvflare.transport import NVFlareTransport
-from dpfedsyn.progress import Several
 from dpfedsyn.report import write
 
 _LOG = logging.getLogger(__name__)
@@ -68,10 +66,8 @@ class Server:
         out = Path(self.out)
         resume = (out / "config.toml").is_file()
         config = configuration.load(self.config, self.overrides, records=False)
-        progress = Several(Logged(), EventLog(out))
         with NVFlareTransport(sites, aborted) as transport:
-            done = remote.run(config, transport, out, resume=resume, progress=progress)
-        progress.finish()
+            done = remote.run(config, transport, out, resume=resume, progress=Logged())
         write(done.folder)
         return done
 

@@ -228,6 +228,7 @@ def test_the_servers_folder_holds_nothing_of_a_silo(
         "plan.json",
         "statement.json",
         "federation.json",
+        "events.jsonl",
         "rounds.jsonl",
         "state.json",
         "synthetic.csv",

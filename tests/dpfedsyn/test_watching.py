@@ -27,20 +27,19 @@ def record(number: int, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_events_are_kept_until_the_run_has_a_folder(tmp_path: Path) -> None:
-    """Nothing is lost of what is told before the run's folder is there, and nothing twice."""
-    folder, times = tmp_path / "run", iter(range(100))
-    log = EventLog(folder, now=lambda: float(next(times)))
-    log.stage("read records", 2)
-    assert not folder.exists()
-    folder.mkdir()
-    (folder / "config.toml").touch()
-    log.round(record(1))
-    log.note("mind this")
-    log.finish()
-    lines = [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["stage", "round", "note", "end"]
-    assert [line["time"] for line in lines] == [0.0, 1.0, 2.0, 3.0]
+def test_events_are_lines_of_json_that_are_added_to(tmp_path: Path) -> None:
+    """Time, event, what it says; a run that goes on adds to what is there."""
+    times = iter(range(100))
+    for _ in range(2):
+        log = EventLog(tmp_path, now=lambda: float(next(times)))
+        log.stage("train a", 2)
+        log.advance()
+        log.round(record(1))
+        log.note("mind this")
+        log.finish()
+    lines = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["stage", "round", "note", "end"] * 2
+    assert [line["time"] for line in lines] == [float(k) for k in range(8)]
     assert lines[1]["missing"] == ["b"]
     assert (lines[1]["round"], lines[1]["of"], lines[1]["left"]) == (1, 4, 90.0)
 

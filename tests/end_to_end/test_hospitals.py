@@ -69,6 +69,7 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "statement.json",
         "results.json",
         "federation.json",
+        "events.jsonl",
         "rounds.jsonl",
         "synthetic.csv",
         "synthetic-best.csv",

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.engines import flower
-from benchmarks.engines.processes import silos, two_hospitals, until
 from dpfedsyn import config, envelope, run
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.engine import Failure
@@ -27,6 +25,8 @@ pytest.importorskip("flwr")
 from flwr.app import Message
 from flwr.supercore.task_identity import TaskIdentity
 
+from benchmarks.engines import flower
+from benchmarks.engines.processes import silos, two_hospitals, until
 from dpfedsyn.flower import client
 from dpfedsyn.flower.transport import FlowerTransport
 
@@ -175,6 +175,7 @@ def answers(out: Path) -> list[int]:
     return [silo["charged"]["B"]["answers"] for silo in statement["silos"]]
 
 
+@pytest.mark.slow
 def test_a_run_over_flower_survives_a_killed_silo_and_repeats_its_steps_for_free() -> None:
     """A daemon is killed after the first round: the run waits for it and ends as one process does.
 

@@ -282,6 +282,7 @@ def require_loopback(poc: Poc) -> None:
                 assert connection.laddr.ip == "127.0.0.1"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # NVFlare's threads call what aiohttp has deprecated
 def test_a_run_survives_a_killed_site_and_pays_every_step_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
