@@ -14,9 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from dpfedsyn import __version__, audit_cli, init_cli, ledger_cli, silo_cli
-from dpfedsyn.console import INTERRUPTED, block, console, one_error
+from dpfedsyn.console import EXAMPLE, INTERRUPTED, Overrides, block, console, one_error
 
-EXAMPLE = "hospitals"
 STOPPED = 6
 RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
 
@@ -35,10 +34,6 @@ app.add_typer(init_cli.app, name="init")
 Source = Annotated[
     str | None,
     typer.Argument(metavar="[CONFIG|EXAMPLE]", help=f"TOML file or example; default {EXAMPLE}."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key; may be repeated."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder to write.")]
 Resume = Annotated[

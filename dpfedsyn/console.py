@@ -1,12 +1,19 @@
-"""What every command shares: one block for an expected error, and the terminal."""
+"""What commands share: one block for an expected error, the terminal, the same options."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 INTERRUPTED = 130
+EXAMPLE = "hospitals"
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key; may be repeated."),
+]
 
 
 @contextmanager

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dpfedsyn.console import console, one_error
-
-EXAMPLE = "hospitals"
+from dpfedsyn.console import EXAMPLE, console, one_error
 
 app = typer.Typer(help="Write an app for silos on other machines.", no_args_is_help=True)
 

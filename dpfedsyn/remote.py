@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from dpfedsyn.envelope import (
     Refused,
     Released,
     Reply,
+    Request,
     Spent,
     Summed,
 )
@@ -39,6 +41,8 @@ from dpfedsyn.plan import Plan
 from dpfedsyn.progress import Progress, Several
 from dpfedsyn.released import Array, Charged, Site
 from dpfedsyn.settings import Config
+
+Wanted = TypeVar("Wanted", Summed, Healthy, Description)
 
 POLL = 1.0  # seconds between two questions whether a silo has trained
 PAUSE = 5.0  # seconds before a round is asked again
@@ -105,28 +109,12 @@ def combined(
         SiloUnavailable: a silo did not reply. ProtocolMismatch: it does not fit this run.
     """
     transcript: list[tuple[Released, ...]] = []
-    names = [silo.name for silo in plan.config.silos]
-    for last in [False] * plan.config.base.questions + [True]:
-        found: dict[str, Summed | Healthy] = {}
-        silent: dict[str, int] = {}
-        while missing := [name for name in names if name not in found]:
-            asked = dict.fromkeys(missing, Combine(tuple(transcript)))
-            replies = exchange(transport, "combine", asked, PATIENCE)
-            for name in missing:
-                reply = replies.get(name)
-                silent[name] = 0 if reply is not None else silent.get(name, 0) + 1
-                if isinstance(reply, Healthy if last else Summed):
-                    found[name] = reply
-                elif reply is not None:
-                    _require_training(name, reply)
-            _require_replies(silent)
-            if len(found) < len(names):
-                sleep(POLL)
-        sums = [reply for reply in found.values() if isinstance(reply, Summed)]
-        if not last:
-            by_name = dict(zip(found, sums, strict=True))
-            transcript.append(tuple(Released(by_name[n].values, by_name[n].std) for n in names))
-            on_question()
+    for _ in range(plan.config.base.questions):
+        asked = Combine(tuple(transcript))
+        found = _from_all(plan, transport, "combine", asked, Summed, sleep)
+        transcript.append(tuple(Released(sums.values, sums.std) for sums in found.values()))
+        on_question()
+    _from_all(plan, transport, "combine", Combine(tuple(transcript)), Healthy, sleep)
 
 
 def described(
@@ -140,17 +128,34 @@ def described(
     Raises:
         SiloUnavailable: a silo did not reply. ProtocolMismatch: it does not fit this run.
     """
-    found: dict[str, Description] = {}
+
+    def same(name: str, silo: Description) -> None:
+        _require_same(plan, name, silo)
+        on_silo(name)
+
+    return _from_all(plan, transport, "describe", Describe(), Description, sleep, same)
+
+
+def _from_all(
+    plan: Plan,
+    transport: Transport,
+    step: str,
+    request: Request,
+    kind: type[Wanted],
+    sleep: Callable[[float], None],
+    on_reply: Callable[[str, Wanted], None] = lambda name, reply: None,
+) -> dict[str, Wanted]:
+    """Ask until every silo has given a reply of this kind; by silo, in the run's order."""
+    found: dict[str, Wanted] = {}
     names, silent = [silo.name for silo in plan.config.silos], dict[str, int]()
     while missing := [name for name in names if name not in found]:
-        replies = exchange(transport, "describe", dict.fromkeys(missing, Describe()), PATIENCE)
+        replies = exchange(transport, step, dict.fromkeys(missing, request), PATIENCE)
         for name in missing:
             reply = replies.get(name)
             silent[name] = 0 if reply is not None else silent.get(name, 0) + 1
-            if isinstance(reply, Description):
-                _require_same(plan, name, reply)
+            if isinstance(reply, kind):
+                on_reply(name, reply)
                 found[name] = reply
-                on_silo(name)
             elif reply is not None:
                 _require_training(name, reply)
         _require_replies(silent)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpfedsyn.console import console, one_error
+from dpfedsyn.console import Overrides, console, one_error
 
 app = typer.Typer(help="Run one silo as a process of its own.", no_args_is_help=True)
 
@@ -17,10 +17,6 @@ Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Which of its 
 Home = Annotated[
     Path | None,
     typer.Option("--home", metavar="DIR", help="Key, ledger and model; default silos/RUN-NAME."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key; may be repeated."),
 ]
 Records = Annotated[
     Path | None,
@@ -53,8 +49,9 @@ def silo_serve(
 ) -> None:
     """Train, or read back what was trained, and answer until the process is told to end.
 
-    The socket answers three requests: how the silo is, what it has released and spent, and
-    questions about samples, each charged to the ledger before it is answered.
+    The socket answers how the silo is, what it has released and spent, and questions about
+    samples, each charged to the ledger before it is answered; where all silos' sums make the base,
+    it gives its own.
     """
     with one_error():
         from dpfedsyn.daemon import process, users
