@@ -1,6 +1,7 @@
 """A silo of any size behind a socket: the product's silo, ledger and listener, and a toy model.
 
-`python -m benchmarks.engines.stub NAME SOCKET DIMENSION [CAP]`
+`python -m benchmarks.engines.stub NAME SOCKET DIMENSION [CAP [FOLDER]]`; key and ledger stay in
+FOLDER, so that one that was killed comes back as what it was.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dpfedsyn import __version__, service
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.envelope import Ask, Health, Healthy, Reply, Request
 from dpfedsyn.errors import ProtocolMismatch
-from dpfedsyn.keys import fresh
+from dpfedsyn.keys import SiloKey, fresh, load, store
 from dpfedsyn.messages import ScoreQuery
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.silo import Public, Silo
@@ -28,6 +29,7 @@ from dpfedsyn.silo import Public, Silo
 RUN = "stub"
 CLIP = 6.0
 MOST = 2**28
+UNLIMITED = 1e18  # on mu^2
 
 
 class Toy:
@@ -41,16 +43,24 @@ class Toy:
 
 
 @contextmanager
-def silo(name: str, dimension: int, folder: Path, cap: float = 1e18) -> Iterator[Silo]:
-    """A silo with a ledger of this cap on mu^2."""
-    key = fresh()
+def silo(name: str, dimension: int, folder: Path, cap: float = UNLIMITED) -> Iterator[Silo]:
+    """A silo with a ledger of this cap on mu^2; the one whose ledger lies in the folder, if any."""
+    path = folder / "ledger.sqlite"
+    if not path.exists():
+        store(fresh(), folder / "key")
+        _begin(path, name, cap, load(folder / "key"))
+    key = load(folder / "key")
+    public = Public(name, RUN, dimension, 1, AnswerMechanism(CLIP, 18.0), None, b"stub")
+    with Ledger.open(path, key=key.chain) as ledger:
+        yield Silo(public, [Toy()], ledger, key)
+
+
+def _begin(path: Path, name: str, cap: float, key: SiloKey) -> None:
     header = Header(
         key.ledger_id, name, RUN, "record", "add-or-remove", 1e-5, (), cap, None, 3, "1",
         draws_cap=2**62,
     )  # fmt: skip
-    public = Public(name, RUN, dimension, 1, AnswerMechanism(CLIP, 18.0), None, b"stub")
-    with Ledger.create(folder / "ledger.sqlite", header, key=key.chain) as ledger:
-        yield Silo(public, [Toy()], ledger, key)
+    Ledger.create(path, header, key=key.chain).close()
 
 
 def query(number: int, rows: int, dimension: int) -> ScoreQuery:
@@ -74,10 +84,11 @@ def replying(one: Silo) -> service.Handler:
 
 def main() -> None:
     """Serve until killed."""
-    name, path, dimension, *cap = sys.argv[1:]
+    name, path, dimension, *rest = sys.argv[1:]
+    cap, kept = float(rest[0]) if rest else UNLIMITED, rest[1] if rest[1:] else None
     with (
-        tempfile.TemporaryDirectory(prefix="stub-") as folder,
-        silo(name, int(dimension), Path(folder), *map(float, cap)) as one,
+        tempfile.TemporaryDirectory(prefix="stub-") as scratch,
+        silo(name, int(dimension), Path(kept or scratch), cap) as one,
     ):
         handle = replying(one)
         Listener(Path(path), handle, most=MOST, allowed={os.getuid()}).serve()

@@ -23,11 +23,17 @@ DAYS = 30
 Key = ec.EllipticCurvePrivateKey
 
 
-def write(folder: Path, silos: Sequence[str], hosts: Sequence[str] = ("127.0.0.1",)) -> list[Path]:
+def write(
+    folder: Path,
+    silos: Sequence[str],
+    hosts: Sequence[str] = ("127.0.0.1",),
+    now: datetime.datetime | None = None,
+) -> list[Path]:
     """Write the authority's certificate, the server's certificate and key, and each silo's key.
 
     Args:
-        hosts: addresses or names under which the SuperLink is reached.
+        hosts: addresses or names under which the SuperLink is reached. now: certificates are valid
+            for `DAYS` from then on; None: from now on.
 
     Returns:
         The files; private keys have mode 0600. The authority's own key is not kept: nobody can
@@ -39,9 +45,9 @@ def write(folder: Path, silos: Sequence[str], hosts: Sequence[str] = ("127.0.0.1
     if folder.exists():
         raise RunError(f"{folder}: is there already; no key was written. Name a new folder.")
     folder.mkdir(parents=True, mode=0o700)
-    authority, server = _key(), _key()
-    root = _certificate("dpfedsyn test authority", authority.public_key(), authority, None, ())
-    issued = _certificate(hosts[0], server.public_key(), authority, root, hosts)
+    authority, server, now = _key(), _key(), now or datetime.datetime.now(datetime.UTC)
+    root = _certificate("dpfedsyn test authority", authority.public_key(), authority, None, (), now)
+    issued = _certificate(hosts[0], server.public_key(), authority, root, hosts, now)
     files = {
         "ca.crt": _pem(root),
         "server.crt": _pem(issued),
@@ -68,10 +74,10 @@ def _certificate(
     signer: Key,
     issuer: x509.Certificate | None,
     hosts: Sequence[str],
+    now: datetime.datetime,
 ) -> x509.Certificate:
     """Return a certificate that is valid for `DAYS`; without an issuer, the authority's own."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

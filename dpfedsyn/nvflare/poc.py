@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -39,7 +40,8 @@ class Poc:
             interface.
 
     Raises:
-        RunError: the workspace is in use. FederationError: not all sites were connected in time.
+        RunError: the workspace or the port is in use. FederationError: not all sites were
+            connected in time.
     """
 
     def __init__(self, workspace: Path, sockets: Mapping[str, Path], port: int = 8002) -> None:
@@ -53,11 +55,12 @@ class Poc:
             raise RunError(
                 f"{self.workspace}: this folder is not empty, so nothing was started. Name another."
             )
+        self._require_port()
         self._provision()
         try:
             self._start("server", {})
-            for site, socket in self._sockets.items():
-                self._start(site, {SOCKET: str(socket.absolute())})
+            for site, path in self._sockets.items():
+                self._start(site, {SOCKET: str(path.absolute())})
             self._wait()
         except BaseException:
             self._stop()
@@ -92,6 +95,17 @@ class Poc:
     def children(self, name: str) -> list[int]:
         """Numbers of the job processes of a participant."""
         return [child.pid for child in psutil.Process(self.process(name)).children()]
+
+    def _require_port(self) -> None:
+        """Where another process listens, NVFlare's server ends and all sites wait for it."""
+        with socket.socket() as probe:
+            try:
+                probe.bind((kits.HOST, self._port))
+            except OSError as error:
+                raise RunError(
+                    f"{kits.HOST}:{self._port}: NVFlare's server cannot listen there "
+                    f"({error.strerror}), so nothing was started. Give another port."
+                ) from None
 
     def _provision(self) -> None:
         self.workspace.mkdir(mode=0o700, parents=True, exist_ok=True)

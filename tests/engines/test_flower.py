@@ -1,5 +1,6 @@
-"""A run over Flower on the loopback: SuperLink, two SuperNodes, two daemons."""
+"""Flower on the loopback: its transport, the conformance suite over it, and a whole run."""
 
+import datetime
 import json
 import os
 import shutil
@@ -26,9 +27,11 @@ from flwr.app import Message
 from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks.engines import flower
-from benchmarks.engines.processes import silos, two_hospitals, until
-from dpfedsyn.flower import client
+from benchmarks.engines.processes import Processes, free_port, silos, two_hospitals, until
+from dpfedsyn.flower import client, security
 from dpfedsyn.flower.transport import FlowerTransport
+from tests.engines import conformance
+from tests.engines.hosts import NAMES, Hosts
 
 pytestmark = pytest.mark.flower
 
@@ -155,6 +158,70 @@ def test_the_forwarder_reaches_its_own_socket_only_and_imports_no_more(tmp_path:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def conforming(checks: Iterable[str], soon: float, *, secure: bool) -> dict[str, str]:
+    """Run checks of the conformance suite in a ServerApp: what is wrong, by check.
+
+    No process that is started looks for an address outside of this machine.
+    """
+    with tempfile.TemporaryDirectory(prefix="fl-", dir="/tmp") as name:
+        folder = Path(name)
+        keys = folder / "keys" if secure else None
+        if keys is not None:
+            security.write(keys, NAMES)
+        outcomes, look_ups = folder / conformance.OUTCOMES, folder / "look-ups"
+        with Hosts(folder, soon) as hosts, Processes(folder) as processes:
+            sockets = {name: hosts.socket(name) for name in NAMES}
+            watched = {"DPFEDSYN_LOOKUPS": str(look_ups)}
+            flower.federation(processes, sockets, more=watched, keys=keys)
+            config: dict[str, str | int] = {"folder": name, "checks": ",".join(checks)}
+            server = "tests.engines.flower_conformance"
+            app = flower.write_app(
+                folder / "app", server, "dpfedsyn.flower.client", config | {"soon": int(soon)}
+            )
+            flower.submit(processes, app, "run")
+            until(outcomes.is_file, "the checks", 900.0)
+        assert not look_ups.exists(), look_ups.read_text()
+        return dict(json.loads(outcomes.read_text()))
+
+
+def test_a_round_trip_a_duplicate_and_a_kill_behind_keys_and_certificates() -> None:
+    """The quick part of the conformance suite, over TLS, by SuperNodes that have named their keys.
+
+    Nothing outside of the machine is looked up by any process.
+    """
+    assert conforming(conformance.QUICK, 1.0, secure=True) == dict.fromkeys(conformance.QUICK, "")
+
+
+@pytest.mark.slow
+def test_conformance() -> None:
+    """The whole suite; a step over Flower takes seconds, so that nothing less than 30 is late."""
+    assert conforming(conformance.CHECKS, 30.0, secure=False) == dict.fromkeys(
+        conformance.CHECKS, ""
+    )
+
+
+def test_a_node_names_an_expired_certificate_and_ends() -> None:
+    """The SuperNode refuses such a SuperLink, and says why; the SuperLink hears no question."""
+    long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=2 * security.DAYS)
+    with tempfile.TemporaryDirectory(prefix="fl-", dir="/tmp") as name:
+        folder = Path(name)
+        security.write(folder / "keys", NAMES[:1], now=long_ago)
+        keys = ("--ssl-certfile", str(folder / "keys" / "server.crt"), "--ssl-keyfile",
+                str(folder / "keys" / "server.key"), "--ssl-ca-certfile",
+                str(folder / "keys" / "ca.crt"))  # fmt: skip
+        port, home = str(free_port()), {"FLWR_HOME": name, **flower.QUIET}
+        with Processes(folder) as processes:
+            processes.start("link", "flower-superlink", *keys, "--port", port,
+                            "--host", "127.0.0.1", **home)  # fmt: skip
+            until(lambda: "Uvicorn running" in processes.log("link"), "the SuperLink")
+            processes.start(
+                "node", "flower-supernode", "--root-certificates", str(folder / "keys" / "ca.crt"),
+                "--superlink", f"127.0.0.1:{port}", "--port", str(free_port()), **home,
+            )  # fmt: skip
+            assert processes.running["node"].wait(60.0) != 0
+            assert "certificate has expired" in processes.log("node")
 
 
 def rounds(out: Path) -> int:

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,24 @@ import pytest
 from dpfedsyn import config as configuration
 from dpfedsyn import frames
 from dpfedsyn.engine import Failure
-from dpfedsyn.errors import ConfigError, FederationError, SiloUnavailable
+from dpfedsyn.errors import ConfigError, FederationError, RunError, SiloUnavailable
 
 pytest.importorskip("nvflare")
 import psutil
 from nvflare.collab import CollabCallError
 from nvflare.collab.api.exceptions import RunAborted
 
+from benchmarks.engines.nvflare_rounds import OWN_ADDRESS
+from benchmarks.engines.processes import SETTINGS, free_port
 from dpfedsyn.nvflare import job, transport
 from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.job import Job
 from dpfedsyn.nvflare.poc import Poc
 from dpfedsyn.nvflare.site import SOCKET, Forwarder
 from dpfedsyn.nvflare.transport import NVFlareTransport
+from tests.engines import conformance
+from tests.engines.hosts import NAMES as SILOS
+from tests.engines.hosts import Hosts
 
 pytestmark = pytest.mark.nvflare
 
@@ -217,26 +223,6 @@ server.NVFlareTransport = Doubled
 class Server(server.Server):
     pass
 """
-AUDIT = """
-import os, socket, sys
-
-
-def hook(event, args):
-    if event == "socket.getaddrinfo":
-        host = args[0]
-    elif event == "socket.connect" and isinstance(args[1], tuple):
-        if args[0].type == socket.SOCK_DGRAM:
-            return  # sends nothing: it is how NVFlare reads its own address
-        host = args[1][0]
-    else:
-        return
-    if host not in (None, "", "localhost", "127.0.0.1", "0.0.0.0"):
-        with open(os.environ["LOOK_UPS"], "a") as log:
-            log.write(f"{event} {host}\\n")
-
-
-sys.addaudithook(hook)
-"""
 
 
 @contextmanager
@@ -260,12 +246,6 @@ def rounds(out: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def kill(poc: Poc, name: str, out: Path, after: int) -> None:
     """Kill a site's job process once so many rounds are over."""
     while rounds(out) < after:
@@ -274,12 +254,63 @@ def kill(poc: Poc, name: str, out: Path, after: int) -> None:
         os.kill(number, signal.SIGKILL)
 
 
-def require_loopback(poc: Poc) -> None:
+def require_loopback(poc: Poc, sites: Sequence[str]) -> None:
     """No participant listens where other machines could reach it."""
-    for name in ("server", *NAMES):
+    for name in ("server", *sites):
         for connection in psutil.Process(poc.process(name)).net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN:
                 assert connection.laddr.ip == "127.0.0.1"
+
+
+SUITE = "tests.engines.nvflare_conformance.Server"
+
+
+@pytest.mark.filterwarnings("ignore")  # NVFlare's threads call what aiohttp has deprecated
+def test_conformance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole suite inside a job of an NVFlare with mutual TLS, all on the loopback.
+
+    Nothing outside of the machine is looked up by any process.
+    """
+    with tempfile.TemporaryDirectory(prefix="nv-", dir="/tmp") as name, ExitStack() as stack:
+        folder = Path(name)
+        look_ups, outcomes = folder / "look-ups", folder / conformance.OUTCOMES
+        for key, value in {**SETTINGS, "DPFEDSYN_LOOKUPS": str(look_ups)}.items():
+            monkeypatch.setenv(key, value)
+        monkeypatch.setattr(job, "AT_SERVER", (job.CONTROLLER, SUITE))
+        hosts = stack.enter_context(Hosts(folder, soon=3.0))
+        sockets = {silo: hosts.socket(silo) for silo in SILOS}
+        poc = stack.enter_context(Poc(folder / "poc", sockets, free_port()))
+        session = stack.enter_context(poc.session())
+        number = session.submit_job(str(_suite(folder, hosts)))
+        meta = session.wait_for_job(number, timeout=300.0, poll_interval=job.POLL)
+        assert meta["status"] == "FINISHED:COMPLETED"
+        require_loopback(poc, SILOS)
+        found = json.loads(outcomes.read_text(encoding="utf-8"))
+        outside = look_ups.read_text().splitlines() if look_ups.is_file() else []
+    assert found == dict.fromkeys(conformance.CHECKS, "")
+    assert [line for line in outside if not line.startswith(OWN_ADDRESS)] == []
+
+
+def _suite(folder: Path, hosts: Hosts) -> Path:
+    """The product's job, with the suite where the server's part of the run stands."""
+    path = Job("conformance", "hospitals", folder / "run", SILOS).write(folder)
+    config = path / "server" / "config" / "config_fed_server.json"
+    content = json.loads(config.read_text(encoding="utf-8"))
+    arguments = {"folder": str(folder), "soon": hosts.soon, "checks": list(conformance.CHECKS)}
+    content["components"] = [{"id": "run", "path": SUITE, "args": arguments}]
+    config.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_a_port_in_use_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    """Else NVFlare's server would end, and everybody else wait for it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        with pytest.raises(RunError, match=rf"{port}.*nothing was started"):
+            Poc(tmp_path / "poc", {"a": tmp_path / "socket"}, port).__enter__()
+    assert not (tmp_path / "poc").exists()
 
 
 @pytest.mark.slow
@@ -294,9 +325,8 @@ def test_a_run_survives_a_killed_site_and_pays_every_step_once(
     code, out, look_ups = tmp_path / "code", tmp_path / "out", tmp_path / "look-ups"
     code.mkdir()
     (code / "doubled.py").write_text(DOUBLED)
-    (code / "sitecustomize.py").write_text(AUDIT)
-    monkeypatch.setenv("PYTHONPATH", str(code))
-    monkeypatch.setenv("LOOK_UPS", str(look_ups))
+    monkeypatch.setenv("PYTHONPATH", f"{SETTINGS['PYTHONPATH']}:{code}")
+    monkeypatch.setenv("DPFEDSYN_LOOKUPS", str(look_ups))
     monkeypatch.setattr(job, "SERVER", "doubled.Server")
     monkeypatch.setattr(job, "AT_SERVER", (job.CONTROLLER, "doubled.Server"))
     short = ["network.kind=none", "answers.rows=50", "sampler.levels=15", "best.levels=3"]
@@ -312,7 +342,7 @@ def test_a_run_survives_a_killed_site_and_pays_every_step_once(
         mine = Job("hospitals", str(config), out, NAMES)
         assert job.run(session, mine) == Ending("complete")
         assert not killer.is_alive()
-        require_loopback(poc)
+        require_loopback(poc, NAMES)
     stated = json.loads((out / "statement.json").read_text())
     taken = stated["rounds"]["taken"]
     assert taken == stated["rounds"]["planned"] == rounds(out)
@@ -320,4 +350,5 @@ def test_a_run_survives_a_killed_site_and_pays_every_step_once(
         dict.fromkeys(NAMES, True)
     )
     assert (out / "synthetic.csv").is_file()
-    assert not look_ups.exists(), look_ups.read_text()
+    outside = look_ups.read_text().splitlines() if look_ups.is_file() else []
+    assert [line for line in outside if not line.startswith(OWN_ADDRESS)] == []
