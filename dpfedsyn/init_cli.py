@@ -23,11 +23,18 @@ Sites = Annotated[
 Secure = Annotated[
     bool, typer.Option("--secure", help="Also a test federation's certificates and keys.")
 ]
+Address = Annotated[
+    str, typer.Option("--address", metavar="HOST:PORT", help="Where the SuperLink is reached.")
+]
 
 
 @app.command("flower")
 def init_flower(
-    folder: Folder, config: Source = EXAMPLE, out: Out = None, secure: Secure = False
+    folder: Folder,
+    config: Source = EXAMPLE,
+    out: Out = None,
+    address: Address = "127.0.0.1:8000",
+    secure: Secure = False,
 ) -> None:
     """Write a Flower app that carries a run's bytes; it holds no records and no models."""
     with one_error():
@@ -37,10 +44,14 @@ def init_flower(
 
         silos = [silo.name for silo in load(config, records=False).silos]
         written = flower.write(folder, config, out or folder / "run")
+        home, authority = folder / "federation", None
         if secure:
             from dpfedsyn.flower import security
 
-            written += security.write(folder / "federation", silos)
+            keys = security.write(home, silos, [address.rpartition(":")[0]])
+            authority = home / "ca.crt"
+            written += keys
+        written.append(flower.connect(home, address, authority))
         for path in written:
             terminal.say(console(), str(path))
 

@@ -2,6 +2,10 @@
 
 import os
 
+# Workers run side by side, and inherit this: threads of one that wait for a core of the other's
+# made some tests fifty times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from hypothesis import HealthCheck, settings
 
 collect_ignore = ["third_party"]  # a project of its own; test_testing_third_party runs it

@@ -1,4 +1,8 @@
-"""Write a Flower app: a configuration, and the names of our ServerApp and ClientApp."""
+"""Write a Flower app: a configuration, and the names of our ServerApp and ClientApp.
+
+Beside it, in a folder that is never shipped, what this machine's `flwr` needs to know: where the
+SuperLink is, and which authority it is trusted by.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ packages = ["."]
 
 [tool.flwr.app]
 publisher = "dpfedsyn"
+fab-include = ["server_app.py", "client_app.py"]   # all that is shipped: no run, no key
 
 [tool.flwr.app.components]
 serverapp = "server_app:app"
@@ -80,6 +85,28 @@ def write(folder: Path, config: str, out: Path) -> list[Path]:
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in files]
+
+
+def connect(home: Path, address: str, authority: Path | None) -> Path:
+    """Write where the SuperLink is, for a `flwr` whose $FLWR_HOME is `home`.
+
+    Args:
+        address: HOST:PORT. authority: certificate that the SuperLink's is issued by; None: it is
+            reached without TLS.
+    """
+    trust = (
+        "insecure = true"
+        if authority is None
+        else f"root-certificates = {json.dumps(str(authority.absolute()))}"
+    )
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home / "config.toml"
+    path.write_text(
+        f'[superlink]\ndefault = "local"\n\n[superlink.local]\naddress = {json.dumps(address)}\n'
+        f"{trust}\n",
+        encoding="utf-8",
+    )
+    return path
 
 
 def _name(folder: Path) -> str:

@@ -99,6 +99,7 @@ class Poc:
     def _require_port(self) -> None:
         """Where another process listens, NVFlare's server ends and all sites wait for it."""
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that ended
             try:
                 probe.bind((kits.HOST, self._port))
             except OSError as error:

@@ -55,6 +55,7 @@ def test_every_example_loads_and_is_listed() -> None:
         "hospitals",
         "mnist",
         "mnist-private",
+        "two-hospitals",
     )
     for name in ("answers-only", "digits", "hospitals"):
         config = configuration.load(name)

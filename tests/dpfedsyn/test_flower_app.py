@@ -32,6 +32,8 @@ def test_the_app_names_our_components_and_the_run_by_absolute_paths(tmp_path: Pa
     assert [line for line in client.splitlines() if "import" in line] == [
         "from dpfedsyn.flower.client import app"
     ]
+    shipped = written["tool"]["flwr"]["app"]["fab-include"]
+    assert shipped == ["server_app.py", "client_app.py"]  # no run, no key
     assert {file.name for file in files} == {"pyproject.toml", "server_app.py", "client_app.py"}
 
 
@@ -87,6 +89,11 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
     secure = call("init", "flower", tmp_path / "app", "--secure")
     assert secure.exit_code == 0, secure.output
     assert (tmp_path / "app" / "federation" / "va.key").is_file()
+    written = tomllib.loads((tmp_path / "app" / "federation" / "config.toml").read_text())
+    assert written["superlink"]["local"] == {
+        "address": "127.0.0.1:8000",
+        "root-certificates": str(tmp_path / "app" / "federation" / "ca.crt"),
+    }
     again = call("init", "flower", tmp_path / "app")
     assert again.exit_code == 2
     assert "not empty" in again.output

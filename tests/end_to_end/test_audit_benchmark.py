@@ -193,6 +193,7 @@ def test_the_mended_twin_must_pass_for_a_row_of_the_corpus_to_count(benchmark: A
     assert corpus._caught(Trial("right", "right")) == ""
 
 
+@pytest.mark.slow  # `.ci/run` takes the same smoke run from the command line
 def test_smoke_measures_what_it_can_and_says_what_it_cannot(tmp_path: Path) -> None:
     """Every target is in the file; what a minute cannot measure is null, with its reason."""
     file = tmp_path / "audit.json"

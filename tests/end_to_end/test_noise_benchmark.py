@@ -56,6 +56,7 @@ def test_the_attacks_twister_is_the_one_that_it_attacks(benchmark: Any) -> None:
     assert list(islice(made, 624, 2624)) == words
 
 
+@pytest.mark.slow  # `.ci/run` takes the same smoke run from the command line
 def test_smoke_measures_what_it_can_and_says_what_it_cannot(tmp_path: Path) -> None:
     """OpenDP is not needed: without it the ratio is null, with the reason."""
     ran = python("-m", "benchmarks", "noise", "--smoke", "--json", tmp_path / "n.json", cwd=ROOT)
