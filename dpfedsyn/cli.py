@@ -110,7 +110,7 @@ def run(
 
         folder = out or next_free(loaded)
         _check_folder(folder, resume)
-        _run(_over(silo) if silo else _here, loaded, folder, resume, metrics)
+        _run(_over(silo) if silo else _here, loaded, folder, resume, metrics, silo or [])
 
 
 def _here(config: Any, folder: Path, resume: bool, progress: Any) -> Any:
@@ -223,7 +223,9 @@ def report(folder: Folder) -> None:
         typer.echo(str(write(folder)))
 
 
-def _run(run_it: Any, config: Any, folder: Path, resume: bool, port: int | None) -> None:
+def _run(
+    run_it: Any, config: Any, folder: Path, resume: bool, port: int | None, silos: list[str]
+) -> None:
     """Run, write the report, print the tables; Ctrl-C leaves a resumable run."""
     from dpfedsyn.progress import Progress, RichProgress, Several
     from dpfedsyn.report import terminal, wording, write
@@ -249,7 +251,7 @@ def _run(run_it: Any, config: Any, folder: Path, resume: bool, port: int | None)
             raise typer.Exit(STOPPED)
     except KeyboardInterrupt:
         progress.finish()
-        block(_interrupted(folder))
+        block(_interrupted(folder, silos))
         raise typer.Exit(INTERRUPTED) from None
     finally:
         progress.finish()
@@ -291,8 +293,11 @@ def _holds_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in RUN_FILES)
 
 
-def _interrupted(folder: Path) -> str:
+def _interrupted(folder: Path, silos: list[str]) -> str:
     if not _holds_run(folder):
         return "Interrupted before anything was written or charged."
-    command = f"dpfedsyn run --out {shlex.quote(str(folder))} --resume"
+    command = shlex.join(
+        ["dpfedsyn", "run", "--out", str(folder), "--resume"]
+        + [part for entry in silos for part in ("--silo", entry)]
+    )
     return f"Interrupted. Every charge is kept in {folder}.\n`{command}` continues the run."

@@ -7,8 +7,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from dpfedsyn.errors import RunError
+from dpfedsyn.progress import Progress, Several
 
 HOST = "127.0.0.1"
+
+
+def beside(progress: Progress, port: int) -> Progress:
+    """Return a progress that also serves metrics; port 0: the one there is."""
+    return Several(progress, Metrics(port)) if port else progress
 
 
 class Metrics:

@@ -18,6 +18,7 @@ FLOWER_ROUNDS, NVFLARE_ROUNDS, LOCAL_ROUNDS = 6, 100, 200
 RATIO, OVER_DEFAULTS, NVFLARE_RATIO, STEP = 0.95, 1.4, 0.9, 1e-3
 SMOKE = "smoke: starting this engine does not fit into its minute"
 ABSENT = "{}: not installed"
+PACKAGES = {"Flower": "flwr", "NVFlare": "nvflare"}
 
 
 def measure(*, smoke: bool) -> Figures:
@@ -41,18 +42,19 @@ def measure(*, smoke: bool) -> Figures:
     targets |= flower | nvflare | _lookups(outside, more)
     killed, kill_rows = _kills(smoke)
     targets |= killed
-    versions = {name: version(name) for name in ("flwr", "nvflare") if _there(name)}
+    versions = {name: version(name) for name in PACKAGES.values() if _there(name)}
     tables = {"seconds a round": [*rows, *flower_rows, *nvflare_rows], "kill -9": kill_rows}
     shown = {name: found for name, found in tables.items() if found}
     return Figures(targets, shown, versions=versions)
 
 
 def _kills(smoke: bool) -> tuple[dict[str, Target], list[Row]]:
-    """Kill everybody once; NVFlare's sites are killed by its own test."""
+    """Kill everybody once, at each stage."""
     if smoke:
         none = Target(None, 1.0, at_least=True, reason=SMOKE)
         return {"kills_resumed": none, "kills_wasted": replace(none, at_least=False)}, []
-    engines = ["processes on one machine", *(["Flower"] if _there("flwr") else [])]
+    engines = ["processes on one machine"]
+    engines += [name for name, package in PACKAGES.items() if _there(package)]
     say(f"kill -9: {', '.join(engines)}")
     rows = kills.measure(tuple(engines))
     whole = [row["rows as without a kill"] and not row["under-counted"] for row in rows]

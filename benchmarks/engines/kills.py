@@ -7,15 +7,30 @@ compared with those of a run that nobody disturbed.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 from benchmarks.engines import flower
-from benchmarks.engines.processes import SILOS, SMALL, Processes, two_hospitals, until
+from benchmarks.engines.processes import (
+    SETTINGS as SITES,
+)
+from benchmarks.engines.processes import (
+    SILOS,
+    SMALL,
+    Processes,
+    free_port,
+    ready,
+    two_hospitals,
+    until,
+)
 from benchmarks.record import Row
 from dpfedsyn import config, run
 
@@ -27,12 +42,17 @@ VICTIM = SILOS[1]
 
 @dataclass(frozen=True)
 class Scene:
-    """A run that is going on: its processes, its folder, and how it is started again."""
+    """A run that is going on: its processes, its folder, and how it is started again.
+
+    Attributes:
+        kill_job: kills what a participant of NVFlare runs for the job; None: there is none.
+    """
 
     processes: Processes
     path: Path
     out: Path
     again: Callable[[], None]
+    kill_job: Callable[[str], None] | None = None
 
     def rounds(self) -> int:
         """Rounds that were taken so far."""
@@ -41,7 +61,7 @@ class Scene:
 
     def after(self, rounds: int) -> None:
         """Wait until so many rounds were taken."""
-        until(lambda: self.rounds() >= rounds, f"round {rounds}", LONGEST)
+        until(lambda: self.rounds() >= rounds, f"round {rounds}", LONGEST, pause=0.005)
 
     def status(self) -> str:
         """How the run stands."""
@@ -128,6 +148,28 @@ def _daemons() -> Iterator[tuple[Processes, Path, dict[str, Path]]]:
             yield processes, path, {silo: processes.silo(silo, path) for silo in SILOS}
 
 
+@contextmanager
+def _nvflare() -> Iterator[Scene]:
+    """Two daemons, and server and sites of NVFlare; a lost job is handed in again by itself."""
+    from dpfedsyn.nvflare import job
+    from dpfedsyn.nvflare.poc import Poc
+
+    with _daemons() as (processes, path, sockets), patch.dict(os.environ, SITES):
+        until(lambda: all(map(ready, sockets.values())), "both silos trained")
+        folder, out = processes.folder, processes.folder / "out"
+        with Poc(folder / "poc", sockets, free_port()) as poc, poc.session() as session:
+            mine = job.Job("run", str(path), out, SILOS)
+            runner = threading.Thread(target=job.run, args=(session, mine))
+            runner.start()
+
+            def kill(name: str) -> None:
+                for number in poc.children(name):
+                    os.kill(number, signal.SIGKILL)
+
+            yield Scene(processes, path, out, runner.join, kill)
+            runner.join(LONGEST)
+
+
 def _training(scene: Scene) -> None:
     time.sleep(6.0)  # in the middle of its training, or of its imports
     scene.silo_again()
@@ -160,7 +202,18 @@ def _link(scene: Scene) -> None:
     scene.again()
 
 
-STAGES = {"processes on one machine": _sockets, "Flower": _flower}
+def _job_of(name: str) -> Callable[[Scene], None]:
+    """The process that a participant of NVFlare has for the job."""
+
+    def play(scene: Scene) -> None:
+        scene.after(2)
+        assert scene.kill_job is not None
+        scene.kill_job(name)
+
+    return play
+
+
+STAGES = {"processes on one machine": _sockets, "Flower": _flower, "NVFlare": _nvflare}
 SCENARIOS: dict[str, dict[str, Callable[[Scene], None]]] = {
     "processes on one machine": {
         "a silo while it trains": _training,
@@ -171,5 +224,10 @@ SCENARIOS: dict[str, dict[str, Callable[[Scene], None]]] = {
         "a silo while it answers": _answering,
         "a SuperNode": _node,
         "the SuperLink, with the ServerApp": _link,
+    },
+    "NVFlare": {
+        "a silo while it answers": _answering,
+        "a site's job": _job_of(VICTIM),
+        "the server's job": _job_of("server"),
     },
 }

@@ -55,12 +55,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(done: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+def until(done: Callable[[], bool], what: str, seconds: float = 120.0, pause: float = 0.1) -> None:
     """Wait until something is so; fail with its name where it does not come."""
     end = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 class Processes:

@@ -42,6 +42,7 @@ config = {config}   # TOML file or example, on the server's machine
 overrides = ""      # SECTION.KEY=VALUE; SECTION.KEY=VALUE
 out = {out}   # run folder on the server's machine; one that holds a run is resumed
 wait = 300.0        # seconds for a SuperNode of every silo to be connected
+metrics = 0         # port of the server's loopback that serves metrics (Prometheus); 0: none
 """
 _SERVER = '''\
 """The server's part of a run: it holds no records and no models."""

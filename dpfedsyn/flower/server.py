@@ -13,6 +13,7 @@ from dpfedsyn import remote
 from dpfedsyn.flower.transport import FlowerTransport
 from dpfedsyn.folder import next_free
 from dpfedsyn.progress import RichProgress
+from dpfedsyn.prometheus import beside
 from dpfedsyn.report import write
 from dpfedsyn.report.wording import Terms
 
@@ -25,7 +26,7 @@ def main(grid: Grid, context: Context) -> None:
 
     Keys of the run configuration: `config` (TOML file or example, on the server's machine),
     `overrides` (SECTION.KEY=VALUE, separated by ";"), `out` (folder; one that holds a run is
-    resumed), `wait` (seconds for all silos to be connected).
+    resumed), `wait` (seconds for all silos to be connected), `metrics` (loopback port; 0: none).
     """
     settings = context.run_config
     overrides = [part.strip() for part in str(settings["overrides"]).split(";") if part.strip()]
@@ -36,7 +37,7 @@ def main(grid: Grid, context: Context) -> None:
     transport.wait(float(settings["wait"]))
     privacy = config.privacy
     terms = Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    progress = RichProgress(terms)
+    progress = beside(RichProgress(terms), int(settings["metrics"]))
     resume = (out / "config.toml").is_file()
     result = remote.run(config, transport, out, resume=resume, progress=progress)
     progress.finish()

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from dpfedsyn.console import EXAMPLE, one_error
+from dpfedsyn.errors import DPError
+from dpfedsyn.nvflare import poc
+from dpfedsyn.nvflare.job import Job
 
 Config = Annotated[str, typer.Argument(metavar="CONFIG|EXAMPLE")]
 Out = Annotated[Path, typer.Option("--out", help="Run folder; one that holds a run is resumed.")]
@@ -21,29 +23,26 @@ Workspace = Annotated[
 Port = Annotated[int, typer.Option("--port", help="Of NVFlare's server, on the loopback.")]
 
 
-def main(
-    silo: Silos,
-    out: Out,
-    workspace: Workspace,
-    config: Config = EXAMPLE,
-    port: Port = 8002,
-) -> None:
+def main(config: Config, silo: Silos, out: Out, workspace: Workspace, port: Port = 8002) -> None:
     """Start server and sites on the loopback with mutual TLS, run one job in them, and end them."""
-    with one_error():
-        from dpfedsyn.nvflare import poc
-        from dpfedsyn.nvflare.job import Job
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    sockets = dict(map(_socket, silo))
+    source = Path(config)
+    named = str(source.absolute()) if source.is_file() else config
+    job = Job("run", named, out.absolute(), list(sockets))
+    try:
+        ending = poc.run(job, sockets, workspace, port)
+    except DPError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    typer.echo(f"{out}: {ending.status}" + (f" ({ending.reason})" if ending.reason else ""))
 
-        logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-        sockets = {}
-        for entry in silo:
-            name, mark, path = entry.partition("=")
-            if not (name and mark and path):
-                raise typer.BadParameter(f"--silo {entry}: give NAME=SOCKET.")
-            sockets[name] = Path(path).absolute()
-        source = Path(config)
-        named = str(source.absolute()) if source.is_file() else config
-        ending = poc.run(Job("run", named, out.absolute(), list(sockets)), sockets, workspace, port)
-        print(f"{out}: {ending.status}" + (f" ({ending.reason})" if ending.reason else ""))
+
+def _socket(entry: str) -> tuple[str, Path]:
+    name, mark, path = entry.partition("=")
+    if not (name and mark and path):
+        raise typer.BadParameter(f"--silo {entry}: give NAME=SOCKET.")
+    return name, Path(path).absolute()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Job:
         out: the run's folder at the server. sites: NVFlare names of the sites that take part, all
         of which have to be there. overrides: `section.key=value`. silos: by site, which silo it
         forwards to, where that is not the site's own name. sync: seconds in which sites have to
-        be ready.
+        be ready. metrics: loopback port of the server's machine; 0: none.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Job:
     overrides: Sequence[str] = ()
     silos: Mapping[str, str] = field(default_factory=dict)
     sync: int = 120
+    metrics: int = 0
 
     def write(self, folder: Path) -> Path:
         """Write the job as NVFlare takes it, below `folder`; returns where it lies.
@@ -90,6 +91,7 @@ class Job:
             "out": str(self.out),
             "overrides": list(self.overrides),
             "silos": dict(self.silos),
+            "metrics": self.metrics,
         }
         controller = {"server_obj_id": "run", "sync_task_timeout": self.sync}
         return {

@@ -15,6 +15,7 @@ from dpfedsyn.errors import DPError
 from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.logged import Logged
 from dpfedsyn.nvflare.transport import NVFlareTransport
+from dpfedsyn.prometheus import beside
 from dpfedsyn.report import write
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ class Server:
     Args:
         config: TOML file at the server, or an example's name. out: the run's folder.
         overrides: `section.key=value`. silos: by site, which silo it forwards to; a site that is
-            not named there forwards to the silo of its own name.
+            not named there forwards to the silo of its own name. metrics: port of the server's
+        loopback that serves metrics (Prometheus); 0: none.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class Server:
         out: str,
         overrides: Sequence[str] = (),
         silos: Mapping[str, str] | None = None,
+        metrics: int = 0,
     ) -> None:
         self.config = config
         self.out = out
         self.overrides = list(overrides)
         self.silos = dict(silos or {})
+        self.metrics = metrics
 
     @collab.main
     def run(self) -> str:
@@ -66,8 +70,12 @@ class Server:
         out = Path(self.out)
         resume = (out / "config.toml").is_file()
         config = configuration.load(self.config, self.overrides, records=False)
+        progress = beside(Logged(), self.metrics)
         with NVFlareTransport(sites, aborted) as transport:
-            done = remote.run(config, transport, out, resume=resume, progress=Logged())
+            try:
+                done = remote.run(config, transport, out, resume=resume, progress=progress)
+            finally:
+                progress.finish()
         write(done.folder)
         return done
 

@@ -214,6 +214,13 @@ def test_ctrl_c_names_the_folder_and_the_way_on(fakes: Fakes, tmp_path: Path) ->
     assert fakes.runs[-1] == (out, True)
 
 
+def test_ctrl_c_over_sockets_names_them_again(tmp_path: Path) -> None:
+    """The command that continues the run is whole: without its silos it would be another run."""
+    run_folders.write(tmp_path)
+    told = cli._interrupted(tmp_path, ["a=my home/socket", "b=s2"])
+    assert f"run --out {tmp_path} --resume --silo 'a=my home/socket' --silo b=s2`" in told
+
+
 def test_ctrl_c_before_anything_was_written_says_so(
     fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from dpfedsyn import config, latency, plan
 from dpfedsyn.errors import DataError, RunError
 from dpfedsyn.events import FILE, EventLog
 from dpfedsyn.progress import Several, Silent, round_line
-from dpfedsyn.prometheus import HOST, Metrics
+from dpfedsyn.prometheus import HOST, Metrics, beside
 from dpfedsyn.report import standing, wording
 
 TERMS = wording.Terms(1e-5, "record", "add-or-remove")
@@ -64,6 +64,18 @@ def test_metrics_are_served_on_a_loopback_port_until_the_end(free_port: int) -> 
     metrics.finish()
     with pytest.raises(OSError, match="refused"):
         served(free_port)
+
+
+def test_engines_serve_metrics_beside_their_own_progress_where_a_port_is_given(
+    free_port: int,
+) -> None:
+    """Port 0 stands for none: the progress is the one there was."""
+    silent = Silent()
+    assert beside(silent, 0) is silent
+    told = beside(silent, free_port)
+    told.round(record(1))
+    assert 'dpfedsyn_rounds_total{pass="best"} 1.0' in served(free_port)
+    told.finish()
 
 
 def test_a_port_in_use_is_refused_before_anything_runs(free_port: int) -> None:

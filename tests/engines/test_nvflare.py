@@ -29,7 +29,7 @@ from nvflare.collab.api.exceptions import RunAborted
 
 from benchmarks.engines.nvflare_rounds import OWN_ADDRESS
 from benchmarks.engines.processes import SETTINGS, free_port
-from dpfedsyn.nvflare import job, transport
+from dpfedsyn.nvflare import job, server, transport
 from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.job import Job
 from dpfedsyn.nvflare.poc import Poc
@@ -166,6 +166,8 @@ def test_a_job_names_classes_and_holds_no_code(tmp_path: Path) -> None:
     paths = [at_site["executors"][0]["executor"]["path"], at_site["components"][0]["path"]]
     assert paths == list(job.AT_SITES)
     assert at_site["components"][0]["args"] == {}
+    run = written["server/config/config_fed_server.json"]["components"][0]["args"]
+    server.Server(**run)  # all that a job says is an argument of the server's part
     with pytest.raises(ConfigError, match="relative"):
         Job("j", "hospitals", Path("out"), NAMES).write(tmp_path)
 
