@@ -29,10 +29,13 @@ def _row(case: Any, say: Callable[[str], None]) -> dict[str, Any]:
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the bugs warn, as they did
-        layers = [_caught(trial) for trial in case.trials]
+        tried = [*case.trials, *(passed.trial for passed in case.passed)]
+        layers = [_caught(trial) for trial in tried]
+    others = [str(trial.check.layer) for trial in tried if trial.check.layer not in layers]
     return {
         "row": case.number, "bug": case.title, "caught": any(layers), "layers": _names(layers),
-        "remark": case.missed, "s": time.perf_counter() - began,
+        "tried, not caught": _names(others), "remark": case.missed,
+        "s": time.perf_counter() - began,
     }  # fmt: skip
 
 

@@ -15,7 +15,6 @@ import torch
 from opacus.optimizers import DPOptimizer
 
 from accountants import Gaussian
-from accountants.gaussian import epsilon as gaussian_epsilon
 from benchmarks.audit import mutations
 from benchmarks.audit.mutations import Mutation, applied
 from benchmarks.audit.own_answers import (
@@ -24,7 +23,6 @@ from benchmarks.audit.own_answers import (
     Answers,
     LedgerFindings,
     audit_ledger,
-    audit_release,
     audit_silo,
     ensemble,
     opposite,
@@ -32,6 +30,7 @@ from benchmarks.audit.own_answers import (
 )
 from dpfedsyn.audit import Audit, Verdict
 from dpfedsyn.audit.canaries import audit_optimizer, audit_training
+from dpfedsyn.audit.last_iterate import LastIterate, audit_last_iterate
 from dpfedsyn.settings import TrainSettings
 
 # --- audits of DP-SGD
@@ -59,6 +58,14 @@ def audit_opacus(*, noise_ratio: float = 1.0, seed: int = 0) -> Audit:
         torch.nn.Linear(32, 1), optimizer_of, claim=Gaussian(claimed), others=7, seed=seed,
         max_calls=1_000,
     )  # fmt: skip
+
+
+def audit_last_weights(seed: int = 0) -> LastIterate:
+    """Audit one whole training, a composed and sampled claim, from its last weights."""
+    settings = train_settings(steps=100, sampling_rate=0.2)
+    return audit_last_iterate(
+        settings, noise_multiplier=0.7, canaries=500, dimension=500, seed=seed
+    )
 
 
 # --- which audit sees which mistake
@@ -126,13 +133,6 @@ def seconds_for_half_noise() -> tuple[Audit, float]:
     began = time.perf_counter()
     found = audit_opacus(noise_ratio=0.5)
     return found, time.perf_counter() - began
-
-
-def ratio_of_answers(calls: int = 100_000) -> float:
-    """Return epsilon's lower bound over epsilon, of answers with mu = 1 at delta = 1e-5."""
-    answers = opposite(4)
-    found = audit_release(answers, calls=calls)
-    return float(found.epsilon_lower(1e-5)) / gaussian_epsilon(answers.claim().mu, 1e-5)
 
 
 def flagged(sound_calls: int = 500) -> dict[str, bool]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import gaussian
-from benchmarks.audit import peers
+from benchmarks.audit import one_runs, peers
 from benchmarks.record import Table, Target
 from dpfedsyn.audit import GDP, Audit, audit
 
@@ -42,9 +42,13 @@ FULL: Sizes = {
     LEARNT: {1_000: 60, 10_000: 120, 100_000: 50},
     GIVEN: {1_000: 60, 10_000: 300, 100_000: 120},
     WIDE: {1_000: 40, 10_000: 40, 100_000: 15},
+    one_runs.ANY: {1_000: 20, 10_000: 20, 100_000: 5},
     PEERS: {1_000: 20, 10_000: 20, 100_000: 5},
 }
-SMOKE: Sizes = {LEARNT: {1_000: 3}, GIVEN: {1_000: 3}, WIDE: {1_000: 3}, PEERS: {1_000: 2}}
+SMOKE: Sizes = {
+    LEARNT: {1_000: 3}, GIVEN: {1_000: 3}, WIDE: {1_000: 3}, one_runs.ANY: {1_000: 2},
+    PEERS: {1_000: 2},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,12 @@ def measure(sizes: Sizes, say: Callable[[str], None]) -> tuple[Cells, dict[str, 
             for epsilon in EPSILONS:
                 own = islice(seeds, repetitions)
                 cells[calls, method, epsilon] = _ours(epsilon, calls, own, method)
+    for calls, repetitions in sizes[one_runs.ANY].items():
+        say(f"one run with {calls} canaries")
+        for epsilon in EPSILONS:
+            found = one_runs.measure(epsilon, calls, repetitions, DELTA, CONFIDENCE)
+            for method, (ratios, seconds) in found.items():
+                cells[calls, method, epsilon] = Found(ratios, seconds)
     say("bounds of peers")
     others, versions = _peers(sizes)
     return cells | others, versions

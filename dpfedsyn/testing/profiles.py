@@ -1,8 +1,10 @@
-"""Hypothesis' entry point: settings profiles, registered when Hypothesis is imported."""
+"""Hypothesis' entry point: settings profiles and types, when Hypothesis is imported."""
+
+from dpfedsyn.testing import registration
 
 
 def register() -> None:
-    """Register `dpfedsyn-ci` and `dpfedsyn-audit`.
+    """Register `dpfedsyn-ci`, `dpfedsyn-audit`, and `accountants`' types for `st.from_type`.
 
     `dpfedsyn-ci`: the same examples on every machine, no deadline. `dpfedsyn-audit`: few examples,
     since each may cost thousands of calls, and what was found is not spent again on explaining.
@@ -20,3 +22,4 @@ def register() -> None:
         suppress_health_check=slow,
         phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink],
     )
+    registration.register()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -48,18 +48,27 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """A trial that lets the bug pass, and why it does."""
+
+    trial: Trial
+    why: str
+
+
+@dataclass(frozen=True)
 class Case:
     """A row of the corpus.
 
     Attributes:
         number: of the row. source: where the bug was reported, or PATTERN. trials: checks that
-            must catch it. missed: why nothing catches it; its trials then show that.
+            must catch it. passed: checks that apply and do not. missed: why nothing catches it.
     """
 
     number: int
     title: str
     source: str
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = ()
+    passed: tuple[Passed, ...] = ()
     missed: str = ""
 
     @property
@@ -67,6 +76,10 @@ class Case:
         """The layers that catch it, in the order of `Layer`."""
         found = {trial.check.layer for trial in self.trials}
         return tuple(str(layer) for layer in Layer if layer in found)
+
+    def and_(self, trials: tuple[Trial, ...], passed: tuple[Passed, ...]) -> Case:
+        """Return the case with more trials, of other layers."""
+        return replace(self, trials=self.trials + trials, passed=self.passed + passed)
 
 
 def case(

@@ -21,6 +21,7 @@ from dpfedsyn.audit.canaries import audit_optimizer
 from dpfedsyn.testing import LedgerMachine, accountant_contract, assert_sensitivity, replay
 from dpfedsyn.testing.randomness import global_sources
 from tests.corpus.case import Layer, Trial
+from tests.corpus.silent import Silent, flat
 
 Pair = tuple[Any, Any]
 ONE = Gaussian(1.0)
@@ -146,6 +147,38 @@ class Canary:
         network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
         found = audit_optimizer(
             network, subject, claim=self.claim, others=self.others, max_calls=self.max_calls
+        )
+        return str(found) if found.verdict is Verdict.VIOLATION else None
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """A crafted record through real steps, seen along the way that it moves them.
+
+    For steps that `audit_optimizer` cannot take: ghost clipping forms no gradients of records, and
+    losses, batches and closures are not the optimizer's. Subject: a program `(data, rng) -> steps`.
+    `way`: of the numbers of one step, repeated for all; None: the program's own without noise.
+    """
+
+    neighbours: Pair
+    way: tuple[float, ...] | None = None
+    claim: Event = ONE
+    adjacency: Adjacency = Adjacency.ADD_OR_REMOVE
+    max_calls: int = 400
+    slow: bool = False
+    layer: Layer = field(default=Layer.CANARY, init=False)
+
+    def finding(self, subject: Any) -> str | None:
+        """Return the audit's words where it finds a violation."""
+        without, with_ = (flat(subject(data, Silent())) for data in self.neighbours)
+        way = with_ - without if self.way is None else np.resize(self.way, with_.shape)
+        unit = way / np.linalg.norm(way)
+        found = audit(
+            lambda data, rng: flat(subject(data, rng)) @ unit,
+            self.neighbours,
+            claim=self.claim,
+            adjacency=self.adjacency,
+            max_calls=self.max_calls,
         )
         return str(found) if found.verdict is Verdict.VIOLATION else None
 

@@ -144,6 +144,9 @@ def reseeded(rng: Rng) -> Any:
     return [np.random.default_rng(7).normal(0.0, _STD, 2) for _ in range(2)]
 
 
+REPEATED = (kept, spread, reseeded)
+
+
 # 48: a batch of queries is paid for as one; exact weights go along
 
 

@@ -55,7 +55,7 @@ class KeepsGradient(DPOptimizerFastGradientClipping):
 def ghost_step(
     data: Array, rng: Rng, *, clip: float = CLIP, told: float | None = None,
     layer: Any = nn.Linear, positions: int = 1, kind: Any = DPOptimizerFastGradientClipping,
-    pieces: int = 1, column: bool = False,
+    pieces: int = 1, column: bool = False, **changes: Any,
 ) -> Any:  # fmt: skip
     """Take one step of ghost clipping, in `pieces` as a memory manager would.
 
@@ -69,7 +69,7 @@ def ghost_step(
     module = GradSampleModuleFastGradientClipping(
         inner, max_grad_norm=clip if told is None else told, loss_reduction="mean"
     )
-    optimizer = dp_sgd(kind, module, rng, max_grad_norm=clip)
+    optimizer = dp_sgd(kind, module, rng, max_grad_norm=clip, **changes)
     loss_of = DPLossFastGradientClipping(module, optimizer, nn.MSELoss(), loss_reduction="mean")
     features, targets = tensors(data)
     features, targets = (t[:, None].repeat(1, positions, 1) for t in (features, targets))

@@ -67,10 +67,10 @@ class SumForMean(DPOptimizer):
         self.max_grad_norm = sound
 
 
-def one_step(data: Array, rng: Rng, *, kind: Any) -> Any:
-    """Take one step with materialised gradients."""
+def one_step(data: Array, rng: Rng, *, kind: Any, **changes: Any) -> Any:
+    """Take one step with materialised gradients; `changes` to the optimizer's settings."""
     module = GradSampleModule(network())
-    optimizer = dp_sgd(kind, module, rng)
+    optimizer = dp_sgd(kind, module, rng, **changes)
     features, targets = tensors(data)
     (module(features) - targets).square().mean().backward()
     optimizer.pre_step()
@@ -91,10 +91,10 @@ class PassesClosureOn(DPOptimizer):
         return self.original_optimizer.step(closure) if self.pre_step() else None
 
 
-def with_closure(data: Array, rng: Rng, *, kind: Any) -> Any:
+def with_closure(data: Array, rng: Rng, *, kind: Any, **changes: Any) -> Any:
     """Take one step through a closure and return the weights."""
     module = GradSampleModule(network())
-    optimizer = dp_sgd(kind, module, rng)
+    optimizer = dp_sgd(kind, module, rng, **changes)
     features, targets = tensors(data)
 
     def closure() -> torch.Tensor:
@@ -118,16 +118,17 @@ class FlatNoise(DPPerLayerOptimizer):
         self.max_grad_norm = noise_for
 
 
-def by_layer(module: nn.Module) -> Any:
+def by_layer(module: nn.Module, **changes: Any) -> Any:
     """Return the optimizer with the whole clip for every layer."""
     clips = [CLIP] * len(list(module.parameters()))
-    return dp_sgd(FlatNoise, module, None, max_grad_norm=clips, noise_for=CLIP)
+    return dp_sgd(FlatNoise, module, None, max_grad_norm=clips, noise_for=CLIP, **changes)
 
 
-def by_layer_shared(module: nn.Module) -> Any:
+def by_layer_shared(module: nn.Module, **changes: Any) -> Any:
     """Return the optimizer with the clip shared among layers."""
     count = len(list(module.parameters()))
-    return dp_sgd(DPPerLayerOptimizer, module, None, max_grad_norm=[CLIP / count**0.5] * count)
+    clips = [CLIP / count**0.5] * count
+    return dp_sgd(DPPerLayerOptimizer, module, None, max_grad_norm=clips, **changes)
 
 
 def flat(module: nn.Module, kind: Any = DPOptimizer) -> Any:
@@ -135,10 +136,10 @@ def flat(module: nn.Module, kind: Any = DPOptimizer) -> Any:
     return dp_sgd(kind, module, None)
 
 
-def step_of(data: Array, rng: Rng, *, optimizer: Any) -> Any:
+def step_of(data: Array, rng: Rng, *, optimizer: Any, **changes: Any) -> Any:
     """Take one step of a network with a bias: two parameters, one optimizer over both."""
     module = GradSampleModule(network(bias=True))
-    stepper = optimizer(module)
+    stepper = optimizer(module, **changes)
     features, targets = tensors(data)
     (module(features) - targets).square().mean().backward()
     stepper.pre_step()
@@ -151,10 +152,10 @@ SHARED = added((1.0, 0.0, 100.0), ((0.2, 0.1, 0.3), (0.1, -0.2, 0.1)))
 # 7: several evaluations of the network per record, as a diffusion model's timesteps are
 
 
-def timesteps(data: Array, rng: Rng, *, draws: int = 4, as_records: bool) -> Any:
+def timesteps(data: Array, rng: Rng, *, draws: int = 4, as_records: bool, **changes: Any) -> Any:
     """Take one step on `draws` noised copies of each record."""
     module = GradSampleModule(network())
-    optimizer = dp_sgd(DPOptimizer, module, rng)
+    optimizer = dp_sgd(DPOptimizer, module, rng, **changes)
     features, targets = tensors(data)
     copies = features[:, None] * torch.linspace(0.5, 1.0, draws)[None, :, None]
     if as_records:
@@ -182,10 +183,10 @@ class Unchecked(DPOptimizer):
         super().clip_and_accumulate()
 
 
-def two_steps(data: Array, rng: Rng, *, clear: bool) -> Any:
+def two_steps(data: Array, rng: Rng, *, clear: bool, **changes: Any) -> Any:
     """Take a step on each of two batches; a record is in one of them."""
     module = GradSampleModule(network())
-    optimizer = dp_sgd(Unchecked, module, rng)
+    optimizer = dp_sgd(Unchecked, module, rng, **changes)
     steps = []
     for batch in (data[1:], data[:1]):
         features, targets = tensors(batch)

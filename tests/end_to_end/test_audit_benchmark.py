@@ -116,6 +116,15 @@ def test_scores_for_peers_are_higher_where_the_record_is_in(benchmark: Any) -> N
     assert with_.mean() > without.mean() + 0.5 * without.std()
 
 
+def test_one_run_shows_a_part_of_the_truth(benchmark: Any) -> None:
+    """1,000 canaries at epsilon 4: both bounds are below it, knowing that it is Gaussian helps."""
+    one_runs = benchmark("audit.one_runs")
+    found = one_runs.measure(4.0, 1_000, 5, 1e-5, 0.95)
+    (any_kind, _), (gaussian, seconds) = found[one_runs.ANY], found[one_runs.GAUSSIAN]
+    assert 0.2 < np.median(any_kind) < np.median(gaussian) < 1.0
+    assert len(gaussian) == len(seconds) == 5
+
+
 SCORES = {"key": (np.zeros((1, 4)), np.ones((1, 4)))}
 
 

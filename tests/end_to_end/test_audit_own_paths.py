@@ -105,6 +105,38 @@ def test_a_silo_with_its_ledger_keeps_its_claim(answers: Any) -> None:
     assert 0.5 <= found.mu_lower <= 1.0
 
 
+@pytest.mark.slow
+def test_100_000_answers_of_a_silo_reach_their_claim_and_do_not_pass_it(answers: Any) -> None:
+    """`Silo.answer` itself, each answer a new round of its ledger: above .9 of the claim."""
+    case = answers.opposite(1)
+    found = answers.audit_silo(case, calls=100_000)
+    assert found.verdict is Verdict.CONSISTENT
+    assert 0.9 <= answers.ratio(found, case) <= 1.0
+
+
+@pytest.mark.slow
+def test_sampled_steps_and_a_whole_training_keep_their_claims(
+    benchmark: Callable[[str], ModuleType],
+) -> None:
+    """Steps at rates below 1 are consistent; of the training its last weights show something."""
+    own: Any = benchmark("audit.own")
+    steps, whole = own._steps(), own._whole()
+    assert any(rate < 1.0 for rate, _, _ in own.STEPS)
+    assert own._consistent([*steps, *whole]).value == 0
+    assert 0.0 < whole[0]["epsilon, lower bound"] < whole[0]["epsilon, claimed"]
+
+
+def test_a_path_counts_as_sound_only_where_its_audit_says_so(
+    benchmark: Callable[[str], ModuleType],
+) -> None:
+    """Neither too few calls nor a training that contradicts its claim is passed over."""
+    own: Any = benchmark("audit.own")
+    verdicts = ("CONSISTENT", own.NOT_CONTRADICTED, "INCONCLUSIVE", "VIOLATION")
+    found = own._consistent([{"path": name, "verdict": name} for name in verdicts])
+    assert (found.value, found.met) == (2, False)
+    assert "INCONCLUSIVE, VIOLATION" in found.reason
+
+
 def test_a_mistake_is_taken_back_and_one_that_no_longer_fits_is_an_error(
     benchmark: Callable[[str], ModuleType],
 ) -> None:

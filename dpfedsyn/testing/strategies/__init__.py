@@ -1,11 +1,10 @@
 """Hypothesis strategies for private programs: `from dpfedsyn.testing import strategies as dps`.
 
-Importing them registers `accountants`' events for `st.from_type` and `st.builds`.
+`st.from_type` and `st.builds` know `accountants`' events, headers and charges, also without this
+import where the package is installed.
 """
 
-from hypothesis import strategies as st
-
-import accountants
+from dpfedsyn.testing import registration
 from dpfedsyn.testing.strategies.accounting import charges, events, headers
 from dpfedsyn.testing.strategies.data import EXTREMES, datasets, neighbours, records
 from dpfedsyn.testing.strategies.mechanisms import (
@@ -45,7 +44,4 @@ __all__ = [
     "worst_case",
 ]
 
-for _kind in (accountants.Gaussian, accountants.Laplace, accountants.ApproximateDP):
-    st.register_type_strategy(_kind, events(kinds=(_kind,)))
-st.register_type_strategy(accountants.PoissonSampled, events(kinds=(accountants.PoissonSampled,)))
-st.register_type_strategy(accountants.Header, headers())
+registration.register()  # entry points are of installed packages only
