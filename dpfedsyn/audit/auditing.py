@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from accountants import Adjacency, Unit
 from dpfedsyn.audit import neighbours as pairs
@@ -16,7 +17,16 @@ from dpfedsyn.audit.bounds import Evidence
 from dpfedsyn.audit.calling import Caller, Mechanism, Outputs
 from dpfedsyn.audit.claims import Claim, curve_of, scaled
 from dpfedsyn.audit.power import calls_for
-from dpfedsyn.audit.process import State, Test, held_calls, next_block, rule_prior, start, step
+from dpfedsyn.audit.process import (
+    WARM_UP,
+    State,
+    Test,
+    held_calls,
+    next_block,
+    rule_prior,
+    start,
+    step,
+)
 from dpfedsyn.audit.reading import of_tensor
 from dpfedsyn.audit.results import HALF, Audit, Verdict
 from dpfedsyn.audit.witness import Witness, streams, toss, witness_of
@@ -28,6 +38,7 @@ Array = NDArray[np.float64]
 Kind = TypeVar("Kind", bound=StrEnum)
 
 WANTED_POWER = 0.95
+_SHORT = 0.1  # chance that outputs drawn elsewhere do not last for the coins
 _EARLY = 0.1  # share of the bound's error for stopping early: the sequential bound's
 
 
@@ -113,11 +124,18 @@ def audit_scores(
 ) -> Audit:
     """The same for outputs that were drawn elsewhere, each independent of the others.
 
-    Coins are tossed here, and each takes the next output of its neighbour until one side is used
-    up; those that are left over are not used.
+    Coins are tossed here, and each takes the next output of its neighbour. How many are tossed is
+    fixed by the numbers of outputs, so that they last in nine cases of ten; where one side is used
+    up before, its coin is the last. Those that are left over are not used.
 
     Args:
         without, with_: outputs on D0 and on D1, (n,) or (n, d), in the order they were drawn.
+        claim, alpha, seed, adjacency, confidence, score: as of `audit`.
+
+    Guarantee:
+        If the claim is true, the verdict is VIOLATION with a probability of at most `alpha`, and
+        `mu_lower` exceeds the true mu with a probability of at most 1 - confidence: guesses of
+        coins that found no output count as wrong.
 
     Raises:
         AuditError: no outputs on one side, or of different widths.
@@ -130,7 +148,9 @@ def audit_scores(
             f"Outputs of shapes {piles[0].shape} and {piles[1].shape}: nothing can be compared. "
             "Pass (n,) or (n, d) of the same width for both neighbours."
         )
-    labels = _until_used_up(len(piles[0]), len(piles[1]), streams(asked.seed, 0)[0])
+    sizes = (len(piles[0]), len(piles[1]))
+    planned = _lasting(*sizes)
+    labels = _until_used_up(*sizes, streams(asked.seed, 0)[0])[:planned]
     values = np.empty((len(labels), piles[0].shape[1]))
     for label, pile in enumerate(piles):
         values[labels == label] = pile[: int(np.sum(labels == label))]
@@ -139,7 +159,7 @@ def audit_scores(
         part = slice(state.calls, state.calls + next_block(state.calls, len(labels)))
         drawn = Outputs(values[part], np.zeros(len(labels[part]), np.int64))
         state = step(state, drawn, labels[part].astype(np.float64), test)
-    return _result(test, state, asked, None, (), began, 0)
+    return _result(test, state, asked, None, (), began, 0, planned)
 
 
 def _pile(outputs: Array) -> Array:
@@ -164,6 +184,16 @@ def _until_used_up(zeros: int, ones: int, coins: np.random.Generator) -> NDArray
     return labels[: int(np.argmax(last)) + 1]
 
 
+def _lasting(zeros: int, ones: int) -> int:
+    """The most coins that use up neither side, but for a chance of one in ten."""
+    low, high = 1, 2 * min(zeros, ones)
+    while low < high:
+        middle = (low + high + 1) // 2
+        short = binom.sf(ones, middle, 0.5) + binom.sf(zeros, middle, 0.5)
+        low, high = (middle, high) if short <= _SHORT else (low, middle - 1)
+    return low
+
+
 @dataclass(frozen=True)
 class _Asked:
     claim: Claim
@@ -175,28 +205,31 @@ class _Asked:
 
 def _result(
     test: Test, state: State, asked: _Asked, witness: Witness | None, outcomes: tuple[str, ...],
-    began: float, early_limit: int,
+    began: float, early_limit: int, planned: int = 0,
 ) -> Audit:  # fmt: skip
-    needed = _needed(test, asked)
+    """The audit; `planned` calls, where it may have ended before for lack of outputs."""
+    values = state.outputs.values.shape[1]
+    needed = _needed(test, asked, values)
     if state.crossed is not None:
         verdict = Verdict.VIOLATION
     else:
         enough = needed is not None and state.calls >= needed
         verdict = Verdict.CONSISTENT if enough else Verdict.INCONCLUSIVE
     evidence = _evidence(state, test, 1.0 - asked.confidence, early_limit)
+    evidence = replace(evidence, bets=max(evidence.bets, planned - WARM_UP))
     return Audit(
         verdict, asked.claim, asked.adjacency, asked.alpha, asked.confidence, state.calls,
         time.perf_counter() - began, state.peak, evidence.mu_lower(),
-        needed, witness, outcomes, _test=test, _evidence=evidence,
+        needed, witness, outcomes, _test=test, _evidence=evidence, _values=values,
     )  # fmt: skip
 
 
-def _needed(test: Test, asked: _Asked) -> int | None:
+def _needed(test: Test, asked: _Asked, values: int) -> int | None:
     try:
         half = curve_of(scaled(asked.claim, HALF), asked.adjacency)
     except DPError:  # half the noise allows everything, or nothing is known of it
         return None
-    return calls_for(test, half, WANTED_POWER)
+    return calls_for(test, half, WANTED_POWER, values)
 
 
 def _require_something(caller: Caller, state: State) -> None:

@@ -41,11 +41,6 @@ def mu_lower(successes: int, trials: int, error: float) -> float:
     return mu_of_accuracy(lower_rate(successes, trials, error))
 
 
-def largest_mu(trials: int, error: float) -> float:
-    """What `mu_lower` is when every guess was right: no mu above it can be shown."""
-    return mu_of_accuracy(error ** (1.0 / trials)) if trials > 0 else 0.0
-
-
 def trials_for(accuracy: float, wanted: float, error: float, power: float = 0.95) -> int:
     """Fewest guesses of `accuracy` that show it to be above `wanted`, with this power.
 

@@ -24,6 +24,7 @@ from accountants import (
     Gaussian,
     Laplace,
     PoissonSampled,
+    Repeated,
     UnsupportedEvent,
     delta,
 )
@@ -66,9 +67,14 @@ class Curve:
 
     For the worse of both directions of neighbouring 1 - posterior is as spread as the posterior:
     E[(c - posterior)_+] <= V(1 - c).
+
+    Attributes:
+        one_sided: whether a mechanism that just keeps the claim need not be so in both directions
+            of neighbouring, as sampling is not: less of it shows.
     """
 
     tails: Array
+    one_sided: bool = False
 
     def expected(self, payoff: Array) -> Array:
         """Upper bound on E[phi(posterior)], for convex `phi`.
@@ -99,15 +105,34 @@ class Curve:
         return 0.5 + 2.0 * float(self.tails[_MIDDLE])
 
     def masses(self) -> Array:
-        """A law of the posterior with this V, as masses at `POSTERIORS`: its second differences."""
+        """A law of the posterior with this V, as masses at `POSTERIORS`: its second differences.
+
+        Of a one-sided curve only the upper half is known; the lower half then tells as little as
+        it may, and is all in one place, so that the mean is 1/2.
+        """
         mirrored = 0.5 - POSTERIORS + self.tails
         slopes = np.diff(np.where(POSTERIORS < 0.5, mirrored, self.tails)) / np.diff(POSTERIORS)
         inner = np.maximum(np.diff(slopes), 0.0)
+        if self.one_sided:
+            return _gathered_below(inner)
         inner = (inner + inner[::-1]) / 2
         end = max(0.0, (1.0 - inner.sum()) / 2)
         masses = np.concatenate([[end], inner, [end]])
         whole: Array = masses / masses.sum()
         return whole
+
+
+def _gathered_below(inner: Array) -> Array:
+    """Masses above 1/2, and the rest in one place, split between the nearest two points."""
+    upper = np.where(POSTERIORS > 0.5, np.concatenate([[0.0], inner, [0.0]]), 0.0)
+    rest = max(1.0 - upper.sum(), 1e-300)
+    place = min(max((0.5 - float(upper @ POSTERIORS)) / rest, 0.0), 0.5)
+    k = min(int(np.searchsorted(POSTERIORS, place, side="right")), len(POSTERIORS) - 1)
+    share = (place - POSTERIORS[k - 1]) / (POSTERIORS[k] - POSTERIORS[k - 1])
+    upper[k - 1] += rest * (1.0 - share)
+    upper[k] += rest * share
+    masses: Array = upper / upper.sum()
+    return masses
 
 
 def curve_of(claim: Claim, adjacency: Adjacency | str = Adjacency.ADD_OR_REMOVE) -> Curve:
@@ -137,14 +162,24 @@ def largest_accuracy(claim: Claim, adjacency: Adjacency) -> float:
 def _curve_of(claim: Claim, adjacency: Adjacency) -> Curve:
     known = _closed_form(claim, adjacency)
     if known is not None:
-        return _curve(np.clip(known, 0.0, 1.0))
+        return replace(_curve(np.clip(known, 0.0, 1.0)), one_sided=not _is_symmetric(claim))
     assert not isinstance(claim, GDP)
     if delta(claim, epsilon=0.0, adjacency=adjacency).upper >= 1.0:
         raise AuditError(
             f"{claim} allows everything, so no output could contradict it and nothing can be "
             "tested. Claim an event with a finite epsilon."
         )
-    return _asked(claim, adjacency)
+    return replace(_asked(claim, adjacency), one_sided=not _is_symmetric(claim))
+
+
+def _is_symmetric(claim: Claim) -> bool:
+    """Whether what just keeps the claim is known to be as private in both directions."""
+    match claim:
+        case Repeated(event, _):
+            return _is_symmetric(event)
+        case Composed(events):
+            return all(_is_symmetric(event) for event in events)
+    return isinstance(claim, (GDP, Gaussian, Laplace, ApproximateDP))
 
 
 def gaussian_curve(mu: float) -> Curve:

@@ -21,7 +21,8 @@ from dpfedsyn.audit.bets import (
 )
 from dpfedsyn.audit.calling import Outputs
 from dpfedsyn.audit.claims import Curve
-from dpfedsyn.audit.scores import Fitted, learn, learn_given
+from dpfedsyn.audit.scores import Fitted, is_wide, learn, learn_given
+from dpfedsyn.audit.spread import Sums, added, begun
 
 Array = NDArray[np.float64]
 
@@ -32,7 +33,7 @@ EARLY_GROWTH, GROWTH, _EARLY = 1.2, 1.4, 1_000
 TAILS = 0.25  # share of the wealth that bets on tails
 MOST_TRAINING = 6_000  # latest calls that rules are learnt from
 _MOST_NUMBERS = 2**26  # held of past calls: 512 MiB
-_FULL = 24_000  # calls after which rules are hardly better for being learnt again
+FULL = 24_000  # calls after which rules are hardly better for being learnt again
 _RULES = (0.4, 0.3, 0.3)  # prior of the rules, from the simplest
 
 
@@ -56,6 +57,7 @@ class State:
             wealth of the tail bets. bets: calls that were bet on. right: of them, labels that the
             guessing rule had right. peak: largest log wealth so far. crossed: the call at which
             the wealth first reached the limit, counted from 1; None until then.
+        sums: over all calls, of outputs that are too wide for all rules; None of others.
     """
 
     outputs: Outputs
@@ -68,6 +70,7 @@ class State:
     right: int
     peak: float
     crossed: int | None
+    sums: Sums | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def next_block(calls: int, most: int) -> int:
     if calls == 0:
         return min(WARM_UP, most)
     growth = EARLY_GROWTH if calls < _EARLY else GROWTH
-    wanted = max(12, int((growth - 1.0) * calls)) if calls < _FULL else calls
+    wanted = max(12, int((growth - 1.0) * calls)) if calls < FULL else calls
     return min(wanted, most - calls)
 
 
@@ -133,9 +136,15 @@ def step(
     most = min(MOST_TRAINING, held_calls(outputs.values.shape[1]))
     joined = _joined(state.outputs, outputs, most)
     seen = np.concatenate([state.labels, labels])[-most:]
-    state = replace(state, outputs=joined, labels=seen, calls=state.calls + len(labels))
-    if state.rules is None or (learning and state.calls <= 2 * _FULL):
-        state = replace(state, rules=_learnt(joined, seen, test))
+    state = replace(
+        state,
+        outputs=joined,
+        labels=seen,
+        calls=state.calls + len(labels),
+        sums=_summed(state.sums, outputs, labels, test),
+    )
+    if state.rules is None or (learning and state.calls <= 2 * FULL):
+        state = replace(state, rules=_learnt(state, test))
     return state
 
 
@@ -185,9 +194,18 @@ def _betted(state: State, rules: Rules, outputs: Outputs, labels: Array, test: T
     )
 
 
-def _learnt(outputs: Outputs, labels: Array, test: Test) -> Rules:
+def _summed(sums: Sums | None, outputs: Outputs, labels: Array, test: Test) -> Sums | None:
+    if test.score is not None or not is_wide(outputs):
+        return None
+    if sums is None:  # calls before had other outcomes, without values
+        sums = begun(outputs)
+    return added(sums, outputs, labels)
+
+
+def _learnt(state: State, test: Test) -> Rules:
+    outputs, labels = state.outputs, state.labels
     if test.score is None:
-        fitted = learn(outputs, labels, low_bits=test.low_bits)
+        fitted = learn(outputs, labels, low_bits=test.low_bits, sums=state.sums)
     else:
         fitted = learn_given(test.score, outputs, labels)
     likely = [float(likelihood_payoffs(one.past, labels).sum()) for one in fitted]

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from accountants import Adjacency, Gaussian, epsilon, to_json
-from dpfedsyn.audit import binomial
+from accountants import Adjacency, to_json
 from dpfedsyn.audit.bounds import Evidence
 from dpfedsyn.audit.claims import GDP, Claim, curve_of, scaled
 from dpfedsyn.audit.power import power
@@ -22,8 +21,9 @@ class Verdict(StrEnum):
     """What an audit says; none of it says that a mechanism is private."""
 
     VIOLATION = "VIOLATION"  # the claim is false, but for a chance of alpha
-    CONSISTENT = "CONSISTENT"  # half the noise would have been found, and nothing was
-    INCONCLUSIVE = "INCONCLUSIVE"  # too few calls to have found half the noise
+    # Half the noise would have been found if it showed in a shift of means, see `power`.
+    CONSISTENT = "CONSISTENT"
+    INCONCLUSIVE = "INCONCLUSIVE"  # too few calls to have learnt and found that
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,9 @@ class Audit:
             false VIOLATION. confidence: of the lower bounds. calls: made. seconds: taken.
         log_wealth: the largest log wealth of the bets; VIOLATION from log(1 / alpha).
         mu_lower: the mechanism is mu-GDP for no smaller mu, at `confidence`.
-        needed_calls: that would have found half the noise with 95 % power; None where no number
-            of calls does. witness: where the violation shows; None without one.
+        needed_calls: that would have found half the noise with 95 % power, if it shows in a shift
+            of the outputs' means, be it spread over all their values; None where no number of
+            calls does. witness: where the violation shows; None without one.
         outcomes: other outcomes than the usual one (errors, other shapes) that were seen.
     """
 
@@ -54,19 +55,35 @@ class Audit:
     outcomes: tuple[str, ...] = ()
     _test: Test = field(repr=False, kw_only=True)
     _evidence: Evidence = field(repr=False, kw_only=True)
+    _values: int = field(repr=False, kw_only=True)  # numbers in an output
 
-    def epsilon_lower(self, delta: float) -> float:
+    def epsilon_lower(self, delta: float, *, assume_family: bool = True) -> float:
         """Lower bound on epsilon at `delta`, at `confidence`.
 
-        From `mu_lower` by the curve of the claim's own family: GDP, or an event with less noise.
-        With an (epsilon, delta) claim nothing is assumed of the curve: the mechanism is
-        (epsilon, delta)-DP for no smaller epsilon.
+        By default the mechanism is taken to be of the claim's family: Gaussian with any noise
+        (GDP, Gaussian), Laplace with any noise, or another event with any share of its noise. What
+        is assumed is that the bound at this delta goes with what was seen of all the curve; no
+        number of calls below 1 / delta could show it. Nothing is assumed for (epsilon, delta)
+        claims, where no member of the family agrees with the outputs, and for sampled or composed
+        claims that are violated, whose sampling may be what is wrong.
+
+        Args:
+            delta: in (0, 1). assume_family: False assumes nothing, and gives a far lower bound.
+
+        Guarantee:
+            Above the mechanism's epsilon on these neighbours with a probability of at most
+            1 - confidence, if nothing is assumed, or if the mechanism keeps the family's member
+            that has the same epsilon at `delta`.
 
         Raises:
             AuditError: delta is not in (0, 1).
         """
         _in_range(delta)
-        return self._evidence.epsilon_lower(self.claim, self.adjacency, delta)
+        if not assume_family:
+            return self._evidence.any_epsilon_lower(delta)
+        return self._evidence.epsilon_lower(
+            self.claim, self.adjacency, delta, violated=self.verdict is Verdict.VIOLATION
+        )
 
     def reached(self, alpha: float) -> bool:
         """Whether the wealth ever reached 1 / alpha: a violation at this level."""
@@ -75,23 +92,27 @@ class Audit:
         return self.log_wealth >= -math.log(alpha)
 
     def power_at(self, noise_ratio: float) -> float:
-        """Chance that this many calls find `noise_ratio` times the claimed noise, score known.
+        """Chance that this many calls find `noise_ratio` times the claimed noise.
 
-        See `power`: a learnt score has a little less, and much less where many values tell.
+        For a shift of the means that is spread evenly over all values of an output, which takes
+        longest to learn, under noise that is independent between them; for a given score that is
+        the best one. Other differences, of scale or of dependence, may take more calls.
         """
-        return power(
-            self._test, curve_of(scaled(self.claim, noise_ratio), self.adjacency), self.calls
-        )
+        changed = curve_of(scaled(self.claim, noise_ratio), self.adjacency)
+        return power(self._test, changed, self.calls, self._values)
 
     def auditable_epsilon(self, delta: float) -> float:
-        """The largest epsilon at `delta` that so many calls can show: every guess right.
+        """The largest `epsilon_lower(delta)` that as many calls could have: every guess right.
+
+        In the claim's family, by the bets where the audit stopped early; see `epsilon_lower`.
 
         Raises:
             AuditError: delta is not in (0, 1).
         """
         _in_range(delta)
-        mu = binomial.largest_mu(self._evidence.bets, self._evidence.error)
-        return epsilon(Gaussian(1.0 / mu), delta=delta).lower if mu > 0 else 0.0
+        return self._evidence.largest_epsilon(
+            self.claim, self.adjacency, delta, violated=self.verdict is Verdict.VIOLATION
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -126,22 +147,29 @@ class Audit:
             lines.append(f"where: {self.witness.region}")
         if self.verdict is Verdict.CONSISTENT:
             lines.append(
-                "Half the noise would have been found with a chance of "
-                f"{self.power_at(HALF):.1%} by the best score. This does not prove the claim."
+                f"Half the noise would have been found with a chance of {self.power_at(HALF):.1%} "
+                f"{self._condition()}. This does not prove the claim."
             )
         if self.verdict is Verdict.INCONCLUSIVE:
             lines.append(
                 "No number of calls finds half the noise: the claim allows nearly everything, or "
                 "half its noise does."
                 if self.needed_calls is None
-                else "Half the noise would have been found with a chance of "
-                f"{self.power_at(HALF):.1%} only. Raise max_calls to {self.needed_calls}."
+                else f"Half the noise would have been found with a chance of "
+                f"{self.power_at(HALF):.1%} only {self._condition()}. "
+                f"Raise max_calls to {self.needed_calls}."
             )
         if self.outcomes:
             more = len(self.outcomes) - _SHOWN
             shown = [*self.outcomes[:_SHOWN], *([f"{more} more"] if more > 0 else [])]
             lines.append("other outcomes: " + "; ".join(shown))
         return "\n".join(lines)
+
+    def _condition(self) -> str:
+        if self._test.score is not None:
+            return "if the given score is the best one"
+        over = f", spread over {self._values} values" if self._values > 1 else ""
+        return f"if it shows in a shift of the means{over}"
 
 
 def _in_range(delta: float) -> None:

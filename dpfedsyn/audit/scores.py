@@ -1,25 +1,29 @@
 """Scores: log-odds that the coin was 1, learnt from past calls and fixed before the next.
 
 Three rules of growing appetite, each a logistic regression with a Gaussian prior: the one value
-that tells most, all values, and all features. Each is tempered by how well it did on calls that it
-had not seen, so that a rule that only remembers bets next to nothing.
+that tells most, all values, and all features. Wide outputs are cut to the values that tell most,
+but for the second rule, which weighs all of them (`spread`). Each is tempered by how well it did on
+calls that it had not seen, so that a rule that only remembers bets next to nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.audit.calling import Outputs
-from dpfedsyn.audit.features import bounded, frame, place
+from dpfedsyn.audit.features import Frame, bounded, frame, place
+from dpfedsyn.audit.spread import WIDE, Sums, added, begun, directions
 from dpfedsyn.errors import AuditError
 
 Array = NDArray[np.float64]
 
 NAMES = ("one value", "all values", "all features")
 _ROUNDS = 12
+
+Features: TypeAlias = Callable[[Outputs], Array]
 
 
 class Score(Protocol):
@@ -46,7 +50,7 @@ class Fitted:
 class Linear:
     """Log-odds that are linear in features of a frame, within +-`reach`."""
 
-    features: Callable[[Outputs], Array]
+    features: Features
     weights: Array
     reach: float
 
@@ -73,19 +77,38 @@ class Given:
         return np.clip(self.slope * placed + self.offset, -self.reach, self.reach)
 
 
-def learn(outputs: Outputs, labels: Array, *, low_bits: bool = False) -> tuple[Fitted, ...]:
+def is_wide(outputs: Outputs) -> bool:
+    """Whether there are too many values for a weight of each to be fitted at once."""
+    return len(outputs.values.T) > WIDE
+
+
+def learn(
+    outputs: Outputs, labels: Array, *, low_bits: bool = False, sums: Sums | None = None
+) -> tuple[Fitted, ...]:
     """The three rules, from past calls.
 
     Args:
-        outputs, labels: of n past calls.
-        low_bits: see `frame`.
+        outputs, labels: of the latest n past calls. low_bits: see `frame`.
+        sums: of all past calls, where outputs are wide; of these if None.
     """
     seen = frame(outputs, labels, low_bits=low_bits)
-    column = _telling(seen.standardised(outputs), labels)
+    if not is_wide(outputs):
+        return (
+            _fitted(_first(seen, outputs, labels), outputs, labels),
+            _fitted(seen.linear, outputs, labels),
+            _fitted(seen.rich, outputs, labels),
+        )
+    # The values that tell most are chosen by label, so that each half has those of the other.
+    halves = tuple(
+        (frame(drawn, own, low_bits=low_bits), drawn, own)
+        for drawn, own in ((outputs.take(~fold), labels[~fold]) for fold in _folds(len(labels)))
+    )
+    sums = added(begun(outputs), outputs, labels) if sums is None else sums
+    along, unseen = directions(sums, outputs, labels)
     return (
-        _fitted(lambda o: seen.standardised(o)[:, column], outputs, labels),
-        _fitted(seen.linear, outputs, labels),
-        _fitted(seen.rich, outputs, labels),
+        _fitted(_first(seen, outputs, labels), outputs, labels, [_first(*half) for half in halves]),
+        _calibrated(along, unseen, labels),
+        _fitted(seen.rich, outputs, labels, [half[0].rich for half in halves]),
     )
 
 
@@ -97,21 +120,52 @@ def learn_given(
     (centre,), (scale,) = place(values[:, None])
     placed = _placed(values, centre, scale)
     slope, offset = _map(_with_one(placed[:, None]), labels, 1e-3)
-    given = Given(score, centre, scale, float(slope), float(offset), _reach(len(labels)))
+    given = Given(score, centre, scale, float(slope), float(offset), reach(len(labels)))
     return (Fitted(given, given(outputs)),)
 
 
-def _fitted(features: Callable[[Outputs], Array], outputs: Outputs, labels: Array) -> Fitted:
+def _fitted(
+    features: Features, outputs: Outputs, labels: Array, apart: Sequence[Features] = ()
+) -> Fitted:
+    """A rule on features.
+
+    Args:
+        apart: features that were chosen without the calls of each fold; the same ones if empty.
+    """
     design = _with_one(features(outputs))
-    ridge = 0.5 * design.shape[1] / len(labels)
-    half = np.arange(len(labels)) % 2 == 0
     past = np.zeros(len(labels))
-    for fold in (half, ~half):
-        past[fold] = design[fold] @ _map(design[~fold], labels[~fold], ridge)
-    temper = _temper(past, labels)
-    reach = _reach(len(labels))
-    weights = temper * _map(design, labels, ridge)
-    return Fitted(Linear(features, weights, reach), np.clip(temper * past, -reach, reach))
+    for k, fold in enumerate(_folds(len(labels))):
+        seen = _with_one(apart[k](outputs)) if apart else design
+        past[fold] = seen[fold] @ _map(seen[~fold], labels[~fold], _ridge(seen))
+    return _tempered(features, _map(design, labels, _ridge(design)), past, labels)
+
+
+def _calibrated(along: Features, unseen: Array, labels: Array) -> Fitted:
+    """A rule on one feature, whose slope comes from what the feature had not seen.
+
+    Args:
+        unseen: (n, 1) the feature as it was without each call.
+    """
+    design = _with_one(unseen)
+    past = np.zeros(len(labels))
+    for fold in _folds(len(labels)):
+        past[fold] = design[fold] @ _map(design[~fold], labels[~fold], _ridge(design))
+    return _tempered(along, _map(design, labels, _ridge(design)), past, labels)
+
+
+def _tempered(features: Features, weights: Array, past: Array, labels: Array) -> Fitted:
+    temper, within = _temper(past, labels), reach(len(labels))
+    rule = Linear(features, temper * weights, within)
+    return Fitted(rule, np.clip(temper * past, -within, within))
+
+
+def _folds(calls: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    half = np.arange(calls) % 2 == 0
+    return half, ~half
+
+
+def _ridge(design: Array) -> float:
+    return 0.5 * len(design.T) / len(design)
 
 
 def _map(design: Array, labels: Array, ridge: float) -> Array:
@@ -148,6 +202,14 @@ def _temper(past: Array, labels: Array) -> float:
     return factor
 
 
+def _first(seen: Frame, outputs: Outputs, labels: Array) -> Features:
+    return _value(seen, _telling(seen.standardised(outputs), labels))
+
+
+def _value(seen: Frame, column: list[int]) -> Features:
+    return lambda outputs: seen.standardised(outputs)[:, column]
+
+
 def _telling(standard: Array, labels: Array) -> list[int]:
     """The column whose labels' means lie furthest apart; none where there are no columns."""
     if standard.shape[1] == 0:
@@ -162,7 +224,7 @@ def _with_one(features: Array) -> Array:
     return np.concatenate([features, np.ones((len(features), 1))], axis=1)
 
 
-def _reach(calls: int) -> float:
+def reach(calls: int) -> float:
     """No rule may be surer than its number of calls allows: one wrong label must not ruin it."""
     return float(np.log(calls + 1.0)) + 0.5
 
