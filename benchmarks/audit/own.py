@@ -18,7 +18,7 @@ ANSWERS = 100_000  # calls
 WANTED_SECONDS, WANTED_RATIO = 5.0, 0.9
 DELTA, ALPHA = 1e-5, 1e-6
 # Sampling rate, noise multiplier and calls of the DP-SGD under audit.
-STEPS = ((1.0, 1.0, 2_000), (0.5, 0.5, 2_000), (0.1, 0.3, 8_000))
+STEPS = ((1.0, 1.0, 2_000), (0.5, 0.5, 6_000), (0.2, 1.0, 8_000))
 AS_THEY_ARE = "own paths as they are"
 NOT_CONTRADICTED = "not contradicted"  # a verdict: one run says no more
 _SOUND = (str(Verdict.CONSISTENT), NOT_CONTRADICTED)
