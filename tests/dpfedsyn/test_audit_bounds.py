@@ -18,6 +18,7 @@ from dpfedsyn.audit.process import rule_prior
 BASE = np.zeros((2, 1))
 PAIR = (BASE, np.vstack([BASE, [[1.0]]]))
 DELTA = 1e-3
+QUICK = ("poisson", "of no family")  # the others take a minute or two
 AUDITS, RATE, MOST = 100, 0.2, 36  # more above the truth have a chance of 1e-4 at this rate
 
 
@@ -82,7 +83,13 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, case in CASES.items()
+    ],
+)
 def test_bounds_on_epsilon_cover_in_every_family(case):
     """Guarantee of dpfedsyn.audit.results.Audit.epsilon_lower: "Above the mechanism's epsilon on".
 

@@ -41,7 +41,9 @@ def caught(mechanism, claim, calls, seeds):
     return sum(found.verdict is Verdict.VIOLATION for found in audits)
 
 
-@pytest.mark.parametrize(("width", "seeds"), [(1, 12), (8, 12), (40, 12), (400, 5)])
+@pytest.mark.parametrize(
+    ("width", "seeds"), [(1, 12), (8, 12), (40, 12), pytest.param(400, 5, marks=pytest.mark.slow)]
+)
 def test_half_the_noise_is_found_where_the_verdict_would_be_consistent(width, seeds):
     """With as many calls as a CONSISTENT needs, at any width; more than two misses: 2e-2 at 95 %.
 
@@ -161,6 +163,7 @@ def test_strange_values_do_not_hide_a_spread_signal():
     assert np.mean((odds > 0) == (coins > 0)) > 0.8
 
 
+@pytest.mark.slow
 def test_very_wide_outputs_are_audited_in_time():
     """Two thousand calls with 5,000 values each, in seconds of processor time."""
     began = time.process_time()
@@ -170,6 +173,7 @@ def test_very_wide_outputs_are_audited_in_time():
     assert time.process_time() - began < 60
 
 
+@pytest.mark.slow
 def test_wide_outputs_raise_no_false_alarms():
     """Directions are of past calls alone: 80 audits of what is exactly private enough at 5 %.
 
