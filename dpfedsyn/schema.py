@@ -122,7 +122,21 @@ class Schema:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, where: str = "schema") -> "Schema":
-        """Build a schema from the tables of its file; inverse of `to_dict`."""
+        """Build a schema from the tables of its file; inverse of `to_dict`.
+
+        Guarantee:
+            A draft is refused whatever else it holds, so nothing runs on bounds that nobody has
+            looked at.
+
+        Raises:
+            ConfigError: it is a draft, or at fault.
+        """
+        if "draft" in content:
+            raise ConfigError(
+                f"{where}: a draft, so nothing was read or run. Fill in bounds, categories and "
+                "labels from public knowledge (a data dictionary, published ranges; never the "
+                "records), and remove its line `draft`."
+            )
         faults: list[str] = []
         top = Section(content, "", faults)
         name = top.need("name", sections.text, "")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from dpfedsyn import raw
 from dpfedsyn.columns import Column, Target, listing
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
@@ -54,6 +55,8 @@ def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...
 
 def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
     """Column names in file order, and every line that is not blank."""
+    if path.suffix.lower() in raw.PARQUET:
+        return _parquet_rows(path, schema)
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(_lines(csv.reader(file, delimiter=schema.file.delimiter, strict=True)))
@@ -85,6 +88,15 @@ def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
                 f"{schema.file.delimiter!r} in the schema"
             )
     return names, rows
+
+
+def _parquet_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
+    """Column names and rows of a Parquet file, counted from 1 as lines of a file would be."""
+    table = raw.parquet(path)
+    rows = [_Row(k, list(cells)) for k, cells in enumerate(table.to_numpy().tolist(), start=1)]
+    if not rows:
+        raise DataError(f"{path}: the file holds no rows, so this silo has no records; fill it")
+    return _header(path, _Row(0, list(table.columns)), schema), rows
 
 
 def _lines(reader: Iterable[list[str]]) -> Iterable[_Row]:

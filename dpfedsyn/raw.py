@@ -1,0 +1,111 @@
+"""A silo's file as a table of texts, before any schema: for drafts, and for typed formats.
+
+Errors name places in the file. They are for its owner and never leave the silo.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from dpfedsyn.errors import DataError
+
+DELIMITERS = ",;\t|"
+PARQUET = (".parquet", ".pq")
+SAMPLE = 65536  # characters that a delimiter is told from
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A table of texts: stripped cells, "" where a value is missing, and how the file divides."""
+
+    table: pd.DataFrame
+    delimiter: str = ","
+
+
+def read(path: Path) -> Raw:
+    """Read a file with a header line, whatever its delimiter, or a Parquet file.
+
+    Raises:
+        DataError: no such file, no table, or pyarrow is not installed.
+    """
+    if path.suffix.lower() in PARQUET:
+        return Raw(parquet(path))
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(
+            f"{path}: the file cannot be read ({error.strerror}); correct the path"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not a table of text ({error}), so nothing was read; save it as UTF-8"
+        ) from None
+    delimiter = _delimiter(text[:SAMPLE])
+    try:
+        rows = list(csv.reader(text.splitlines(), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path}: not a table of text ({error}), so nothing was read") from None
+    rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    if len(rows) < 2:
+        raise DataError(f"{path}: no rows below a header line, so there is nothing to describe")
+    return Raw(_framed(path, rows, delimiter), delimiter)
+
+
+def parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file's columns as texts.
+
+    Raises:
+        DataError: it cannot be read, or pyarrow is not installed.
+    """
+    try:
+        return texts(pd.read_parquet(path))
+    except ImportError:
+        raise DataError(
+            f"{path}: Parquet needs pyarrow, which is not installed, so nothing was read; "
+            "`pip install 'dpfedsyn[parquet]'`, or save the table as CSV"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a Parquet file that can be read ({error})") from None
+
+
+def texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame's cells as texts: numbers as they are written shortest, missing ones ""."""
+
+    def text(cell: object) -> str:
+        if pd.isna(cell):
+            return ""
+        if isinstance(cell, bool):
+            return str(int(cell))
+        if isinstance(cell, float) and cell.is_integer():
+            return str(int(cell))
+        return str(cell).strip()
+
+    columns = {str(name): [text(cell) for cell in frame[name]] for name in frame.columns}
+    return pd.DataFrame(columns, dtype=object)
+
+
+def _delimiter(sample: str) -> str:
+    """The candidate that the first lines hold equally often, and most often."""
+    lines = [line for line in sample.splitlines()[:20] if line.strip()]
+    counts = {mark: [line.count(mark) for line in lines] for mark in DELIMITERS}
+    regular = {m: c[0] for m, c in counts.items() if c and min(c) > 0}
+    return max(regular, key=lambda mark: regular[mark]) if regular else ","
+
+
+def _framed(path: Path, rows: list[list[str]], delimiter: str) -> pd.DataFrame:
+    header, *body = rows
+    for name in sorted({n for n in header if header.count(n) > 1 or not n}):
+        raise DataError(
+            f"{path}: the header names column {name!r} twice or not at all; give each a name"
+        )
+    for count, row in enumerate(body, start=2):
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, row {count}: {len(row)} fields instead of {len(header)} with "
+                f"{delimiter!r} between them; correct the row"
+            )
+    return pd.DataFrame(body, columns=header, dtype=object)

@@ -1,0 +1,46 @@
+"""`dpfedsyn schema`: draft the public schema of a table, and check one that was filled in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpfedsyn.console import one_error
+
+app = typer.Typer(help="Draft and check the public schema of a table.", no_args_is_help=True)
+
+Table = Annotated[Path, typer.Argument(metavar="FILE", help="A silo's table: CSV or Parquet.")]
+Target = Annotated[
+    str, typer.Option("--target", metavar="COLUMN", help="The label; else it is to be filled in.")
+]
+Name = Annotated[
+    str, typer.Option("--name", metavar="NAME", help="Of the kind of data; default the file's.")
+]
+Written = Annotated[Path, typer.Argument(metavar="SCHEMA.toml")]
+
+
+@app.command("draft")
+def schema_draft(file: Table, target: Target = "", name: Name = "") -> None:
+    """Print a schema to fill in: columns and kinds, no bounds, no categories, no cell of the file.
+
+    Every run refuses it until its line `draft` is removed.
+    """
+    with one_error():
+        from dpfedsyn import raw
+        from dpfedsyn.draft import draft
+
+        found = raw.read(file)
+        typer.echo(draft(found.table, name or file.stem, found.delimiter, target), nl=False)
+
+
+@app.command("check")
+def schema_check(schema: Written) -> None:
+    """Read a schema and say what it describes, or everything that is wrong with it."""
+    with one_error():
+        from dpfedsyn import domain
+
+        encoder = domain.encoder(schema)
+        typer.echo(
+            f"{schema}: {encoder.dimension} coordinates, labels {', '.join(encoder.labels)}\n"
+            f"digest {encoder.digest}"
+        )
