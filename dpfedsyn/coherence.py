@@ -167,7 +167,7 @@ def _missing_files(config: Config, records: bool) -> list[str]:
         wanted["data.test"] = config.data.test
     for key, relative in wanted.items() if records else ():
         path = config.records_path(relative)
-        if not path.is_file():
+        if not path.exists():
             faults.append(f"{key}: {path} is missing; mend its path (or data.folder).")
     return faults
 

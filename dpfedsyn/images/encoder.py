@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dpfedsyn.data import Records, Synthetic, checked
 from dpfedsyn.errors import DataError
-from dpfedsyn.images import archive, canonical, dct
+from dpfedsyn.images import archive, canonical, dct, pictures
 from dpfedsyn.images.geometry import Geometry
 from dpfedsyn.images.grid import grid
 from dpfedsyn.images.schema import ImageSchema
@@ -124,15 +124,19 @@ class ImageEncoder:
         return x
 
     def read(self, path: Path, *, silo: str = "") -> Records:
-        """Read and encode a silo's archive; see `dpfedsyn.images.archive.read`.
+        """Read and encode a silo's archive, or its folder of pictures.
 
-        The place of an image in the file, from 0, is its id.
+        See `dpfedsyn.images.archive.read` and `dpfedsyn.images.pictures.read`. The place of an
+        image in its archive, from 0, is its id; of a picture, its path below the folder.
 
         Args:
             silo: name that enters the keyed hashes.
         """
-        images, labels = archive.read(path, self.schema)
-        ids = tuple(str(place) for place in range(len(images)))
+        if path.is_dir():
+            images, labels, ids = pictures.read(path, self.schema)
+        else:
+            images, labels = archive.read(path, self.schema)
+            ids = tuple(str(place) for place in range(len(images)))
         plain = _flat(images)
         groups = {"label": np.array(self.schema.labels, dtype=object)[labels]}
         known = labels if self.conditional else np.zeros_like(labels)
