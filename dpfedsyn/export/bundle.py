@@ -1,0 +1,91 @@
+"""What leaves with the data: the rows, their claim, a card for people and one for machines."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from dpfedsyn import config as configuration
+from dpfedsyn import domain
+from dpfedsyn.errors import RunError
+from dpfedsyn.export import card, croissant
+from dpfedsyn.report.finished import FinishedRun, read
+from dpfedsyn.settings import Config
+
+NOT_PRIVATE = "NON-PRIVATE-"
+KINDS = {".csv": "text/csv", ".npz": "application/x-npz"}
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of rows in the folder.
+
+    Attributes:
+        name: in the folder. kind: its media type. bytes: how many. sha256: of its content.
+    """
+
+    name: str
+    kind: str
+    bytes: int
+    sha256: str
+
+
+def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> list[Path]:
+    """Write the folder, and return its files.
+
+    Args:
+        run: folder of a run that has ended. folder: new. title: of the data set; empty: the
+            run's name. licence: of the data set, as its owners decide; empty: not stated.
+
+    Guarantee:
+        Rows, claim and public settings are all that is in it: nothing that was measured on real
+        records, no ledger, no key. The names of files of a run without privacy begin with
+        `NON-PRIVATE-`.
+
+    Raises:
+        DataError: no run is there, or it is damaged. RunError: the run has no rows, or the folder
+            is in use.
+    """
+    finished = read(run)
+    rows = [path for path in sorted(run.glob("synthetic*")) if path.suffix in KINDS]
+    if not rows:
+        raise RunError(f"{run}: holds no synthetic rows, so nothing was exported. Let it end.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: is not empty, so nothing was exported. Name a new folder.")
+    config = configuration.load(str(run / "config.toml"), records=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [_copied(path, folder, finished) for path in rows]
+    return [*(folder / file.name for file in files), *_described(
+        finished, config, files, folder, title or config.name, licence
+    )]  # fmt: skip
+
+
+def _copied(path: Path, folder: Path, finished: FinishedRun) -> DataFile:
+    name = path.name if finished.statement["private"] else NOT_PRIVATE + path.name
+    shutil.copyfile(path, folder / name)
+    content = (folder / name).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return DataFile(name, KINDS[path.suffix], len(content), digest)
+
+
+def _described(
+    finished: FinishedRun,
+    config: Config,
+    files: list[DataFile],
+    folder: Path,
+    title: str,
+    licence: str,
+) -> list[Path]:
+    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    mark = "" if finished.statement["private"] else NOT_PRIVATE
+    claim = folder / f"{mark}statement.json"
+    shutil.copyfile(finished.path / "statement.json", claim)
+    page = folder / f"{mark}README.md" if mark else folder / "README.md"
+    page.write_text(card.text(finished, config, files, title, licence), encoding="utf-8")
+    metadata = folder / f"{mark}croissant.json"
+    described = croissant.metadata(finished, encoder, files, title, licence)
+    metadata.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    return [claim, page, metadata]

@@ -1,0 +1,80 @@
+"""README.md of a data set, with the fields that data hubs read at its top."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Protocol
+
+from dpfedsyn.report import wording
+from dpfedsyn.report.finished import FinishedRun
+from dpfedsyn.settings import Config
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+class Named(Protocol):
+    """A file of the folder."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+def text(run: FinishedRun, config: Config, files: Sequence[Named], title: str, licence: str) -> str:
+    """Return the card: what the data are, what is promised, what is not."""
+    front = _front(run, config, files, title, licence)
+    return "\n".join([*front, *_body(run, config, files, title)])
+
+
+def _front(
+    run: FinishedRun, config: Config, files: Sequence[Named], title: str, licence: str
+) -> list[str]:
+    private = run.statement["private"]
+    tags = ["synthetic", "differential-privacy" if private else "not-private", "dpfedsyn"]
+    rows = config.answers.rows
+    size = next((name for most, name in SIZES if rows < most), "1M<n<10M")
+    lines = ["---", f"pretty_name: {json.dumps(title)}"]
+    lines += [f"license: {licence}"] if licence else []
+    lines += ["tags:", *(f"- {tag}" for tag in tags), "size_categories:", f"- {size}"]
+    lines += ["configs:"]
+    for file in files:
+        name = "default" if file is files[0] else file.name.partition(".")[0]
+        lines += [f"- config_name: {name}", f"  data_files: {json.dumps(file.name)}"]
+    return [*lines, "---", ""]
+
+
+def _body(run: FinishedRun, config: Config, files: Sequence[Named], title: str) -> list[str]:
+    statement, silos = run.statement, run.statement["silos"]
+    lines = [f"# {wording.plain(title)}", ""]
+    if not statement["private"]:
+        lines += [
+            "**NON-PRIVATE.** These rows were made without differential privacy: "
+            f"{wording.plain(statement['void'])} Treat them like the records themselves.",
+            "",
+        ]
+    lines += [
+        f"{config.answers.rows:,} synthetic rows, drawn from the mixture of {len(silos)} silos by "
+        f"dpfedsyn {statement['software']['dpfedsyn']}. No row was copied from a record. The "
+        f"run is {run.status}{f' ({wording.plain(run.reason)})' if run.reason else ''}.",
+        "",
+        "## What is promised",
+        "",
+    ]
+    for silo in silos:
+        claim = wording.claim(silo["epsilon"], wording.terms(silo), silo.get("reason"))
+        name, odds = wording.plain(silo["name"]), wording.odds(silo["epsilon"])
+        lines.append(f"- **{name}**: {claim}. {odds}")
+    across = statement.get("across_silos")
+    if across:
+        whole = wording.claim(across, wording.terms(across))
+        lines += ["", f"Somebody in several silos ({statement['overlap']} at most): {whole}."]
+    lines += ["", "## What is not", ""]
+    lines += [f"- {wording.plain(entry)}" for entry in statement["unprotected"]]
+    lines += [f"- {wording.plain(entry)}" for entry in statement["caveats"]]
+    lines += ["", "## Files", ""]
+    lines += [f"- `{file.name}`, SHA-256 `{file.sha256}`" for file in files]
+    lines += ["- `statement.json`: the claim, for machines; `croissant.json`: the metadata", ""]
+    return lines
