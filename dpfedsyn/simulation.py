@@ -1,0 +1,151 @@
+"""Several silos in one process, from Python: `fit`, `sample`, `evaluate`.
+
+Everything that a run promises and keeps holds here too: what `fit` leaves is an ordinary run folder
+with ledgers, statement and report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dpfedsyn import config as configuration
+from dpfedsyn import domain, handed
+from dpfedsyn import run as runner
+from dpfedsyn.errors import ConfigError, DataError
+from dpfedsyn.handed import Given
+from dpfedsyn.progress import Progress
+from dpfedsyn.report import write as write_report
+from dpfedsyn.report.finished import read
+
+
+@dataclass(frozen=True)
+class Federation:
+    """A run that has ended.
+
+    Attributes:
+        folder: of the run. status: "complete", or "partial" where a cap or a quorum ended it.
+    """
+
+    folder: Path
+    status: str
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """What is promised, for every silo: statement.json."""
+        return read(self.folder).statement
+
+    def epsilon(self) -> pd.DataFrame:
+        """Return the claim per silo: epsilon upper first, lower, delta, unit, adjacency."""
+        rows = [
+            {
+                "silo": silo["name"],
+                "epsilon upper": silo["epsilon"]["upper"],
+                "epsilon lower": silo["epsilon"]["lower"],
+                **{key: silo[key] for key in ("delta", "unit", "adjacency")},
+            }
+            for silo in self.statement["silos"]
+        ]
+        return pd.DataFrame(rows).set_index("silo")
+
+    def sample(self, rows: int | None = None, *, which: str = "default") -> pd.DataFrame:
+        """Return synthetic rows of a table, the first ones; None: all that the budget paid for.
+
+        Args:
+            which: pass of the run, "default" or "best".
+
+        Raises:
+            DataError: the run has fewer rows, or none of this pass.
+        """
+        path = self.folder / f"synthetic{'' if which == 'default' else f'-{which}'}.csv"
+        if not path.is_file():
+            raise DataError(
+                f"{path}: no such rows in this run. A table's are `default`, and `best` where "
+                "answers.best_share pays for them; images lie in the folder as NPZ."
+            )
+        found = pd.read_csv(path)
+        if rows is not None and not 0 <= rows <= len(found):
+            raise DataError(
+                f"{rows} rows: this run has paid for {len(found)}, so none were returned. Fit "
+                f"again with rows={rows}; more rows are more questions to every silo."
+            )
+        return found if rows is None else found.head(rows)
+
+    def evaluate(self) -> pd.DataFrame:
+        """Return utility on held-out real rows; internal: it is measured on records unpaid.
+
+        Raises:
+            DataError: the run was not evaluated.
+        """
+        path = self.folder / "results.json"
+        if not path.is_file():
+            raise DataError(
+                f"{path}: this run was not evaluated. Fit with evaluate=True and six rows or more."
+            )
+        results = json.loads(path.read_text(encoding="utf-8"))
+        return pd.json_normalize(results["utility"])
+
+
+def fit(
+    silos: Mapping[str, Given],
+    schema: Path | str,
+    *,
+    folder: Path | str,
+    sizes: Mapping[str, float],
+    epsilon: float = 8.0,
+    delta: float = 1e-5,
+    rows: int = 1000,
+    preset: str = "default",
+    evaluate: bool = True,
+    settings: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Federation:
+    """Train every silo's model and draw synthetic rows from their mixture, in this process.
+
+    Args:
+        silos: by name, a file (CSV, Parquet, NPZ, folder of pictures), a pandas frame, arrays
+            (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face
+            `Dataset`. schema: public, TOML. folder: new; of the run.
+        sizes: by name, about how many records a silo has, as the public knows it.
+        epsilon, delta: of every silo, at record level, add-or-remove. rows: that are drawn.
+        preset: "default", "best" or "paper". evaluate: on a held-out part, without any budget.
+        settings: further `section.key=value`. progress: who is told.
+
+    Raises:
+        ConfigError, DataError, BudgetExhausted, RunError: as `dpfedsyn.run.run`.
+    """
+    if set(sizes) != set(silos) or not silos:
+        raise ConfigError(
+            f"sizes of {', '.join(sizes) or 'none'} for silos {', '.join(silos) or 'none'}: give "
+            "about how many records each has, as the public knows it; nothing was run."
+        )
+    place = Path(folder).absolute()
+    encoder = domain.encoder(Path(schema))
+    records = handed.written(silos, encoder, place.with_name(place.name + "-records"))
+    lines = [
+        f'preset = "{preset}"',
+        f'name = "{_name(place.name)}"',
+        "[data]",
+        f"schema = {json.dumps(str(Path(schema).absolute()))}",
+    ]
+    for name, path in records.items():
+        lines += ["[[silos]]", f"name = {json.dumps(name)}", f"path = {json.dumps(str(path))}"]
+        lines += [f"reference_size = {float(sizes[name])!r}"]
+    source = place.with_name(place.name + ".toml")
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    own = [f"privacy.epsilon={epsilon!r}", f"privacy.delta={delta!r}", f"answers.rows={rows}"]
+    own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
+    config = configuration.load(str(source), [*own, *settings])
+    done = runner.run(config, place, progress=progress)
+    write_report(place)
+    return Federation(place, done.status)
+
+
+def _name(text: str) -> str:
+    kept = "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
+    return kept.strip("-") or "run"
