@@ -41,8 +41,8 @@ def run(
 ) -> RunResult:
     """Run the collaboration over a transport and leave the server's folder at `out`.
 
-    The folder is there before anything is asked, so that the run can be resumed from then on. All
-    silos have to be there until each has trained; afterwards the quorum of the rounds.
+    The folder is there before any silo is asked anything, so that the run can be resumed from then
+    on. All silos have to be there until each has trained; afterwards the quorum of the rounds.
 
     Raises:
         BudgetExhausted: the plan does not fit. SiloUnavailable: a silo is not there, or too few
@@ -51,6 +51,8 @@ def run(
     """
     plan = planning.make(config)
     plan.require()
+    if not resume:
+        _require_members(plan, transport)
     with folders.held(out, config, resume=resume) as folder:
         folder.write_json("plan.json", plan.to_dict())
         events = EventLog(folder.path)
@@ -73,7 +75,7 @@ def _run(
         for name, silo in looked_for(names, reached, sleep).items():
             roster.met(name, silo)
     else:
-        _require_members(plan, transport)
+        _require_members(plan, transport)  # until all have said what they released
         roster.keep(_met(plan, reached, progress, sleep))
     timeout = plan.config.participation.timeout or None
     asking = Asking(
@@ -128,8 +130,7 @@ def _require_members(plan: Plan, transport: Transport) -> None:
     if missing:
         raise SiloUnavailable(
             f"{', '.join(missing)}: not connected, so nothing was asked; connected are "
-            f"{', '.join(there) or 'none'}. Start what connects them, each under its silo's name, "
-            "and continue with --resume."
+            f"{', '.join(there) or 'none'}. Start what connects them, each under its silo's name."
         )
 
 

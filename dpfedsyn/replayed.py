@@ -66,7 +66,8 @@ class _Replayed:
             raise _Next(ask(self.own))
         (values, std), (shown, claimed) = ask(self.given), self.transcript[number][self.place]
         # Exact sums, of a run that promises nothing, need not be the same bits a second time.
-        if std and not (claimed == std and np.array_equal(shown, values)):
+        same = np.array_equal(shown, values) if std else np.allclose(shown, values)
+        if claimed != std or not same:
             raise ProtocolMismatch(
                 f"a transcript that shows another answer to question {number + 1} than this silo "
                 "has given; nothing was answered or charged."
