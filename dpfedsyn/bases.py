@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dpfedsyn import weights
 from dpfedsyn.base import AnalyticBase, Base, NoisyStatistics
-from dpfedsyn.clusters import Cells, ClusterQuery
+from dpfedsyn.clusters import Cells, Centres, ClusterQuery
 from dpfedsyn.domain import Encoder
 from dpfedsyn.mixture import clustered, first_centres, moved
 from dpfedsyn.moments import MomentQuery
@@ -131,6 +131,22 @@ def bases(
     if settings.clusters > 1:
         found = (_mixture(answers, held(apart), found[0], settings),)
     return found * len(apart) if whole else found
+
+
+def lengths(query: MomentQuery, settings: BaseSettings) -> tuple[int, ...]:
+    """Return how many numbers a silo's answer to each of the questions has, in their order."""
+    d, classes = query.dimension, query.classes
+    found = [classes]
+    if query.residual_radius:
+        found += ([d] if query.origin_radius else []) + [query.label_length]
+    found.append(query.length)
+    if settings.clusters > 1:
+        axes = min(settings.cluster_axes, d - 1)
+        cells, place = np.zeros((classes, d, axes)), np.zeros((classes, settings.clusters, axes))
+        about = Centres(np.zeros((classes, d)), cells, place)
+        shares = [MOVE] * settings.cluster_rounds + [LAST]
+        found += [ClusterQuery(about, settings.cluster_radius, **s).length for s in shares]
+    return tuple(found)
 
 
 def _origin(

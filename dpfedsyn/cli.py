@@ -302,4 +302,5 @@ def _interrupted(folder: Path, silos: list[str]) -> str:
         ["dpfedsyn", "run", "--out", str(folder), "--resume"]
         + [part for entry in silos for part in ("--silo", entry)]
     )
-    return f"Interrupted. Every charge is kept in {folder}.\n`{command}` continues the run."
+    kept = "by the silos" if silos else f"in {folder}"
+    return f"Interrupted. Every charge is kept {kept}.\n`{command}` continues the run."

@@ -8,12 +8,22 @@ records.
 
 from __future__ import annotations
 
+import hashlib
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from dpfedsyn.messages import Packed, decoded
 
 STATES = ("waiting", "training", "ready", "failed")
 MOST_REASON = 2000  # characters of a refusal
+MOST_QUESTIONS = 32  # in a transcript; settings allow fewer
+
+# A reader's memory is no more than a few times the bytes that it was sent.
+Word = Annotated[str, Meta(max_length=200)]
+Reason = Annotated[str, Meta(max_length=MOST_REASON)]
+Kinds = Annotated[tuple[Word, ...], Meta(max_length=100)]
 
 
 class Health(msgspec.Struct, frozen=True, tag="health/1", forbid_unknown_fields=True):
@@ -31,16 +41,29 @@ class Ask(msgspec.Struct, frozen=True, tag="ask/1", forbid_unknown_fields=True):
 
 
 class Released(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Released sums (float64), and the std of their noise."""
+    """What all silos answered to one question, in the run's order.
+
+    Attributes:
+        values: sums (silos, numbers) float64. stds: of their noise, (silos,) float64.
+    """
 
     values: Packed
-    std: float
+    stds: Packed
+
+
+Transcript = Annotated[tuple[Released, ...], Meta(max_length=MOST_QUESTIONS)]
 
 
 class Combine(msgspec.Struct, frozen=True, tag="combine/1", forbid_unknown_fields=True):
-    """What all silos have answered so far: by question, then by silo in the run's order."""
+    """What is this silo's answer to the next question, after these?
 
-    transcript: tuple[tuple[Released, ...], ...]
+    Attributes:
+        transcript: what all silos have answered so far, by question. agreed: as in `Description`:
+            a silo that means another run answers nothing.
+    """
+
+    transcript: Transcript
+    agreed: Word
 
 
 class Healthy(msgspec.Struct, frozen=True, tag="healthy/1", forbid_unknown_fields=True):
@@ -48,21 +71,31 @@ class Healthy(msgspec.Struct, frozen=True, tag="healthy/1", forbid_unknown_field
 
     Attributes:
         state: of `STATES`. done, steps: how far training is. silo, run, version: who this is.
+        agreed: as in `Description`.
     """
 
-    silo: str
-    run: str
-    version: str
-    state: str
+    silo: Word
+    run: Word
+    version: Word
+    state: Word
     done: int
     steps: int
+    agreed: Word
 
 
 class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a ledger's rows of answers add up to."""
+    """What a ledger's rows of answers add up to.
+
+    Attributes:
+        answers: how many they are. ledger_id, ledger_head: whose, and its newest row: nobody else's
+            answers are among them.
+    """
 
     answers_mu2: float
     record_mu2: float | None
+    answers: int = 0
+    ledger_id: Word = ""
+    ledger_head: Word = ""
 
 
 class Description(msgspec.Struct, frozen=True, tag="description/1", forbid_unknown_fields=True):
@@ -74,24 +107,26 @@ class Description(msgspec.Struct, frozen=True, tag="description/1", forbid_unkno
         marginals, marginals_std: noisy histograms, where they are released.
         parameters: of the silo's network. released, inside: kinds of what was charged in the groups
             R and A, in the ledger's order. answers: how many were charged. spent: their sum.
-        ledger_id, ledger_head: of the silo's ledger.
+        ledger_id, ledger_head: of the silo's ledger. base: digest of the transcript that made the
+            silo's base; empty where it made its own.
     """
 
-    silo: str
-    run: str
-    version: str
-    agreed: str
+    silo: Word
+    run: Word
+    version: Word
+    agreed: Word
     counts: Packed | None
     counts_std: float
     marginals: Packed | None
     marginals_std: float
     parameters: int
-    released: tuple[str, ...]
-    inside: tuple[str, ...]
+    released: Kinds
+    inside: Kinds
     answers: int
     spent: Spent
-    ledger_id: str
-    ledger_head: str
+    ledger_id: Word
+    ledger_head: Word
+    base: Word
 
 
 class Answered(msgspec.Struct, frozen=True, tag="answered/1", forbid_unknown_fields=True):
@@ -116,8 +151,8 @@ class Refused(msgspec.Struct, frozen=True, tag="refused/1", forbid_unknown_field
             too long ago), "not ready" (training), "fault" (only the silo's log says more).
     """
 
-    kind: str
-    reason: str
+    kind: Word
+    reason: Reason
 
 
 Request = Health | Describe | Ask | Combine
@@ -131,6 +166,11 @@ _REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 def encode(message: Request | Reply) -> bytes:
     """Encode a request or a reply."""
     return _ENCODER.encode(message)
+
+
+def digest(transcript: tuple[Released, ...]) -> str:
+    """Return the SHA-256 of a transcript, in hex: equal digests mean equal sums, bit for bit."""
+    return hashlib.sha256(_ENCODER.encode(transcript)).hexdigest()
 
 
 def request(data: bytes) -> Request:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.settings import Config
 
 RUNNING, COMPLETE, PARTIAL = "running", "complete", "partial"
+LOCK = "lock"  # held by the one process that writes into a folder
 
 
 @dataclass(frozen=True)
@@ -62,25 +66,54 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
         RunError: the folder holds a run already, or another one, or none to resume.
     """
     folder, text = RunFolder(path), configuration.dump(configuration.absolute(config))
-    before = path / "config.toml"
+    _require_usable(path, config, resume)
     if not resume:
-        if not unused(path):
-            raise RunError(
-                f"{path}: this folder is not empty, and a run would mix with what is there. "
-                "Continue that run with --resume, or name another folder with --out."
-            )
         _create(path)
-    elif not before.is_file():
+    folder.write_text("config.toml", text)
+    folder.state(RUNNING)
+    return folder
+
+
+@contextmanager
+def held(path: Path, config: Config, *, resume: bool) -> Iterator[RunFolder]:
+    """`start` a run's folder, and keep every other process out of it until the end.
+
+    A run whose silos are elsewhere holds no ledger, whose lock would keep a second one out.
+
+    Raises:
+        RunError: as `start`, or another process writes into the folder now.
+    """
+    _require_usable(path, config, resume)
+    if not resume:
+        _create(path)
+    with (path / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(
+                f"{path}: another process is at this run, so nothing was asked. Wait for it, or "
+                "end it and continue with --resume."
+            ) from None
+        yield start(path, config, resume=resume)
+
+
+def _require_usable(path: Path, config: Config, resume: bool) -> None:
+    before = path / "config.toml"
+    if not resume and not unused(path):
+        raise RunError(
+            f"{path}: this folder is not empty, and a run would mix with what is there. "
+            "Continue that run with --resume, or name another folder with --out."
+        )
+    if not resume:
+        return
+    if not before.is_file():
         raise RunError(f"{path}: there is no run to resume here. Start it without --resume.")
-    elif not _same_run(before, config):
+    if not _same_run(before, config):
         raise RunError(
             f"{path}: the run in this folder has another configuration ({before}); its ledgers and "
             "checkpoints do not fit this one. Resume it without --set (but for participation.*), "
             "or use another --out; a larger cap is a new budget, which composes with this run's."
         )
-    folder.write_text("config.toml", text)
-    folder.state(RUNNING)
-    return folder
 
 
 def _same_run(stored: Path, config: Config) -> bool:
@@ -94,7 +127,9 @@ def _same_run(stored: Path, config: Config) -> bool:
 
 def unused(path: Path) -> bool:
     """Whether a run may begin here: nothing lies here but what a kill left half-written."""
-    return not path.exists() or all(entry.suffix == ".part" for entry in path.iterdir())
+    if not path.exists():
+        return True
+    return all(entry.suffix == ".part" or entry.name == LOCK for entry in path.iterdir())
 
 
 def _create(path: Path) -> None:

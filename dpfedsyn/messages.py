@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from dpfedsyn.errors import ProtocolMismatch
@@ -179,8 +180,8 @@ def decode_answer(data: bytes) -> PrivateAnswer:
 class Packed(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An array: type, shape, and its numbers in C order."""
 
-    dtype: str
-    shape: tuple[int, ...]
+    dtype: Annotated[str, Meta(max_length=20)]
+    shape: Annotated[tuple[int, ...], Meta(max_length=MOST_DIMENSIONS)]
     data: bytes
 
     @classmethod

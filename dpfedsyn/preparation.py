@@ -7,8 +7,9 @@ back what it released or computes it again from the same key.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records
 from dpfedsyn.domain import Encoder
 from dpfedsyn.keys import SiloKey
+from dpfedsyn.lattice import Lattice
 from dpfedsyn.moments import MomentQuery, query_of
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.sums import Points, privatise, sums_lattice
@@ -31,7 +33,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Preparation:
-    """Records and public facts of one silo, its ledger and key."""
+    """Records and public facts of one silo, its ledger and key.
+
+    Attributes:
+        charging: held from the look whether something is charged until it is: two threads that
+            both found nothing would both ask for the same row.
+    """
 
     config: Config
     silo: SiloSettings
@@ -44,6 +51,7 @@ class Preparation:
     folder: Path
     device: torch.device
     start: Arrays | None = None  # pretrained weights (public), or None: the silo draws its own
+    charging: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def query(self) -> MomentQuery:
@@ -68,7 +76,8 @@ def charge_once(
     """Return (noise key, commit): a charge found in the ledger, or a new one to be committed.
 
     `commit(reply)` writes charge and reply together and returns the committed bytes; where the
-    charge exists already it ignores its argument and returns the bytes of that time.
+    charge exists already it ignores its argument and returns the bytes of that time. Whoever calls
+    this holds `preparation.charging` until it has committed.
     """
     ledger, key, digest = preparation.ledger, preparation.key, _digest(preparation, kind, index)
     known = ledger.find(digest)
@@ -105,14 +114,29 @@ def noisy_sum(
         Charge and noisy sums are committed together; asked again, the committed ones are returned
         and no noise is drawn for others.
     """
-    lattice, noisy = sums_lattice(std), None
-    if (known := preparation.ledger.find(_digest(preparation, kind, index))) is not None:
-        noisy = known.reply
-    else:
+    lattice = sums_lattice(std)
+    with preparation.charging:
+        if (known := committed_sum(preparation, kind, index, std)) is not None:
+            return known
         exact = summed(lattice.spacing)
         key, commit = charge_once(preparation, kind, index, event, 1, group, exact.size)
         noisy = commit(privatise(exact, lattice, key).tobytes())
     assert noisy is not None
+    return _unpacked(noisy, lattice)
+
+
+def committed_sum(
+    preparation: Preparation, kind: str, index: int, std: float
+) -> tuple[Array, float] | None:
+    """Return what `noisy_sum` returned for this use; None: it was never asked."""
+    known = preparation.ledger.find(_digest(preparation, kind, index))
+    if known is None:
+        return None
+    assert known.reply is not None
+    return _unpacked(known.reply, sums_lattice(std))
+
+
+def _unpacked(noisy: bytes, lattice: Lattice) -> tuple[Array, float]:
     points = np.frombuffer(noisy, dtype=np.int64)
     return points.astype(np.float64) * lattice.spacing, lattice.std
 

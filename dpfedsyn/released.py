@@ -29,12 +29,26 @@ class Site:
 
 
 @dataclass(frozen=True)
+class LastHeard:
+    """A silo that was not there at the end of a run.
+
+    Attributes:
+        round: of its last answer, counted over all passes; 0: it never gave one. unheard: how many
+            questions it was sent and never answered; they are counted as charged.
+    """
+
+    round: int
+    unheard: int
+
+
+@dataclass(frozen=True)
 class Charged:
     """What a silo's ledger has charged, as everybody may know it.
 
     Attributes:
         ledger_id, head: of the ledger. released, inside: kinds of what was charged in the groups R
             (in the ledger's order) and A. answers: how many. answers_mu2, record_mu2: their sums.
+        last_heard: where the ledger was not asked at the end, and the sums are upper bounds.
     """
 
     ledger_id: str
@@ -44,6 +58,7 @@ class Charged:
     answers: int
     answers_mu2: float
     record_mu2: float | None
+    last_heard: LastHeard | None = None
 
 
 def charged(ledger: Ledger) -> Charged:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from accountants import Adjacency, Gaussian
 from dpfedsyn.clusters import ClusterQuery
 from dpfedsyn.data import Records
+from dpfedsyn.errors import ProtocolMismatch
 from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.moments import MomentQuery, count_points, counts_sensitivity, label_counts
-from dpfedsyn.preparation import Preparation, noisy_sum
+from dpfedsyn.preparation import Preparation, committed_sum, noisy_sum
 from dpfedsyn.sums import Points
 
 Array = NDArray[np.float64]
@@ -138,12 +139,38 @@ def sums_of(preparation: Preparation) -> SiloSums:
         group = "R" if released else "A"
         return noisy_sum(preparation, kind, number, group, event, std, summed)
 
+    return _sums(preparation, draw)
+
+
+def given_by(preparation: Preparation) -> SiloSums:
+    """Return the sums that a silo has released already.
+
+    Guarantee:
+        Nothing is drawn or charged: a mechanism that was not asked yet raises `ProtocolMismatch`.
+        Sums of a silo that promises nothing are exact, and made anew.
+    """
+
+    def draw(
+        kind: str, number: int, event: Gaussian, std: float, summed: Callable[[float], Points]
+    ) -> Sum:
+        found = committed_sum(preparation, kind, number, std)
+        if found is None:
+            raise ProtocolMismatch(
+                f"{preparation.silo.name}: was shown an answer of its own ({kind}) that it has not "
+                "given; nothing was answered or charged."
+            )
+        return found
+
+    return _sums(preparation, draw)
+
+
+def _sums(preparation: Preparation, draw: Draw) -> SiloSums:
     return SiloSums(
         preparation.records,
         preparation.classes,
         preparation.query,
         preparation.adjacency,
-        budget,
+        preparation.budget,
         draw,
     )
 

@@ -39,6 +39,7 @@ class _Replayed:
     """`bases.Answers`: those of the transcript, then this silo's own."""
 
     own: SiloSums
+    given: SiloSums
     place: int
     transcript: Transcript
     asked: int = field(default=0)
@@ -61,14 +62,23 @@ class _Replayed:
 
     def _answered(self, ask: Callable[[SiloSums], Sum]) -> Sequence[Sum]:
         number, self.asked = self.asked, self.asked + 1
-        if number < len(self.transcript):
-            return self.transcript[number]
-        raise _Next(ask(self.own))
+        if number >= len(self.transcript):
+            raise _Next(ask(self.own))
+        (values, std), (shown, claimed) = ask(self.given), self.transcript[number][self.place]
+        # Exact sums, of a run that promises nothing, need not be the same bits a second time.
+        same = np.array_equal(shown, values) if std else np.allclose(shown, values)
+        if claimed != std or not same:
+            raise ProtocolMismatch(
+                f"a transcript that shows another answer to question {number + 1} than this silo "
+                "has given; nothing was answered or charged."
+            )
+        return self.transcript[number]
 
 
 def continued(
     transcript: Transcript,
     own: SiloSums,
+    given: SiloSums,
     place: int,
     silos: int,
     query: MomentQuery,
@@ -78,11 +88,15 @@ def continued(
     """Return this silo's answer to the next question, or its base where all are answered.
 
     Args:
-        place: of this silo in the run's order. silos: how many there are.
+        own: asks the silo, at a cost. given: `releases.given_by` the silo. place: of this silo in
+            the run's order. silos: how many there are.
 
     Guarantee:
         The silo takes part in the budget's mechanisms, each once, whatever the transcript says:
         an answer that was given before is given again, at no cost, also to another question.
+        A transcript that shows anything of this silo but what it has released is refused before
+        anything is asked of it, so that no base is made before the silo has answered every
+        question.
 
     Raises:
         ProtocolMismatch: the transcript is not one of this run's.
@@ -92,7 +106,7 @@ def continued(
             f"a transcript of sums that are not {silos} finite vectors a question; nothing was "
             "answered or charged."
         )
-    replayed = _Replayed(own, place, transcript)
+    replayed = _Replayed(own, given, place, transcript)
     try:
         found = bases(replayed, query, encoder, settings)
     except _Next as asked:

@@ -29,8 +29,15 @@ def of(silo: Silo) -> Handler:
 
 def spent(ledger: Ledger) -> Spent:
     """Return what a ledger's rows of answers add up to."""
+    head = ledger.head  # first: an answer that comes meanwhile is counted, not left out
     totals = ledger.totals()
-    return Spent(totals.answers_mu2, totals.record_mu2)
+    return Spent(
+        totals.answers_mu2,
+        totals.record_mu2,
+        totals.uses.get("answer", 0),
+        ledger.header.ledger_id,
+        head,
+    )
 
 
 def answering(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -34,7 +34,9 @@ def make(plan: Plan, charges: Mapping[str, Charged], outcome: Outcome) -> dict[s
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what
-        the rows add up to can only be less. With a noise seed there is no claim at all, nor where
+        the rows add up to can only be less. What a silo has spent that was not there at the end
+        is what it said last, and every question that it was sent and never answered. With a noise
+        seed there is no claim at all, nor where
         delta could not carry what drawn noise deviates from a Gaussian's.
     """
     config, privacy = plan.config, plan.config.privacy
@@ -71,7 +73,7 @@ def make(plan: Plan, charges: Mapping[str, Charged], outcome: Outcome) -> dict[s
             "timing of the replies; with participation.timeout it also decides which answers are "
             "used",
         ],
-        "caveats": _caveats(plan),
+        "caveats": [*_caveats(plan), *_unheard(charges)],
         "software": {
             "dpfedsyn": __version__,
             **{name: version(name) for name in ("torch", "opacus", "numpy", "cryptography")},
@@ -91,6 +93,17 @@ def void_because(config: Config) -> str | None:
     return None
 
 
+def _unheard(charges: Mapping[str, Charged]) -> list[str]:
+    """Say whose spending is an upper bound, since its ledger could not be asked at the end."""
+    return [
+        f"{name} was last heard in round {last.round}: its charges are those of its last reply, "
+        f"and {last.unheard} questions that it was sent and did not answer are counted as charged "
+        "at their planned cost. Its own ledger has the exact sum; the claim, at the caps, holds."
+        for name, charged in charges.items()
+        if (last := charged.last_heard) is not None
+    ]
+
+
 def _silo(plan: Plan, name: str, charged: Charged) -> dict[str, Any]:
     budget, privacy = plan.budgets[name], plan.config.privacy
     private = void_because(plan.config) is None
@@ -98,7 +111,9 @@ def _silo(plan: Plan, name: str, charged: Charged) -> dict[str, Any]:
     carried = plan.delta_with_noise(at_cap.upper, plan.draws(name).total) if private else None
     spent = charged.answers_mu2
     spent_record = charged.record_mu2 if budget.record_mu is not None else spent
+    last = charged.last_heard
     return {
+        **({} if last is None else {"last_heard": asdict(last)}),
         "name": name,
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,

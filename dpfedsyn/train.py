@@ -106,10 +106,11 @@ def _train_network(
     while state.step < training.count:
         steps = min(config.train.block, training.count - state.step)
         draws = steps * sum(weights.size for weights in state.weights.values())
-        key, commit = charge_once(
-            preparation, "dp-sgd", state.step, training.event, steps, "A", draws
-        )
-        commit(None)
+        with preparation.charging:
+            key, commit = charge_once(
+                preparation, "dp-sgd", state.step, training.event, steps, "A", draws
+            )
+            commit(None)
         state = dpsgd.train_block(
             state,
             steps,

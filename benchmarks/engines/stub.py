@@ -74,7 +74,7 @@ def replying(one: Silo) -> service.Handler:
 
     def reply(request: Request) -> Reply:
         if isinstance(request, Health):
-            return Healthy(one.public.name, RUN, __version__, "ready", 0, 0)
+            return Healthy(one.public.name, RUN, __version__, "ready", 0, 0, "")
         if isinstance(request, Ask):
             return service.answered(request, one.answer, lambda: service.spent(one.ledger))
         raise ProtocolMismatch("a stub describes nothing.")

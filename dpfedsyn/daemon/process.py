@@ -15,6 +15,7 @@ from types import FrameType
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
+from dpfedsyn.bases import lengths
 from dpfedsyn.daemon.combining import FILE, Combining
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.daemon.resident import Resident, Stopped
@@ -29,6 +30,7 @@ from dpfedsyn.federation import (
     training_steps,
 )
 from dpfedsyn.folder import RunFolder
+from dpfedsyn.moments import query_of
 from dpfedsyn.plan import Plan
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.threads import one_per_silo
@@ -54,9 +56,9 @@ class Home:
         question = config.answers.rows * (4 * d + 8)
         if config.base.combine == "none":
             return question + OVERHEAD
-        axes, labels = min(config.base.cluster_axes, d) + 2, self.plan.classes + 1
-        sums = labels * (d + 2) ** 2 + labels * config.base.clusters * axes**2
-        return max(question, 8 * len(config.silos) * config.base.questions * sums) + OVERHEAD
+        sums = sum(lengths(query_of(d, self.plan.classes, config.base), config.base))
+        numbers = len(config.silos) * (sums + config.base.questions)  # and a noise for each
+        return max(question, 8 * numbers) + OVERHEAD
 
     def resident(self) -> Resident:
         """Return who answers here, before it is trained."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,9 +21,12 @@ from dpfedsyn.envelope import (
     Reply,
     Request,
 )
+from dpfedsyn.errors import ProtocolMismatch
 from dpfedsyn.federation import Member
 from dpfedsyn.messages import Packed
 from dpfedsyn.released import Site, charged
+
+LARGE = 2**20  # bytes of a request, above which only one is read at a time
 
 
 class Stopped(Exception):  # noqa: N818
@@ -48,6 +53,7 @@ class Resident:
     done: int = 0
     failed: bool = False
     stopping: bool = False
+    reading: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def advance(self) -> None:
         """One step of training is done; where the process is to end, it ends here.
@@ -67,7 +73,9 @@ class Resident:
             question is answered by `Silo.answer` alone. Sums are those of the budget's mechanisms.
             There is no other request.
         """
-        return service.handled(data, self._reply)
+        # Arrays are several times their bytes while they are unpacked: one set of them at a time.
+        with self.reading if len(data) > LARGE else nullcontext():
+            return service.handled(data, self._reply)
 
     def _reply(self, request: Request) -> Reply:
         if isinstance(request, Health):
@@ -84,6 +92,11 @@ class Resident:
         return service.answered(request, silo.answer, lambda: service.spent(silo.ledger))
 
     def _combined(self, request: Combine) -> Reply:
+        if request.agreed != self.agreed:
+            raise ProtocolMismatch(
+                f"{self.name}: its sums were asked for under other settings or another schema; "
+                "nothing was answered or charged. Give both sides the same configuration."
+            )
         if self.combining is None:
             return Refused("not ready", f"{self.name}: makes no sums now; ask again later.")
         return self.combining.reply(request) or self._health()
@@ -91,7 +104,7 @@ class Resident:
     def _health(self) -> Healthy:
         making = "waiting" if self.waiting else "training"
         state = "failed" if self.failed else making if self.member is None else "ready"
-        return Healthy(self.name, self.run, __version__, state, self.done, self.steps)
+        return Healthy(self.name, self.run, __version__, state, self.done, self.steps, self.agreed)
 
     def _description(self, member: Member) -> Description:
         ledger, site = member.silo.ledger, member.site
@@ -113,6 +126,7 @@ class Resident:
             spent=service.spent(ledger),
             ledger_id=spent.ledger_id,
             ledger_head=spent.head,
+            base="" if self.combining is None else self.combining.digest,
         )
 
 

@@ -21,7 +21,9 @@ class Asking:
     Args:
         members: the silos in the run's order, which is not the transport's; None: the transport's.
         timeout: seconds that a round's answers may take; None: as long as they take. pause: seconds
-            before a round is asked again: a silo that was killed needs some to come back.
+            before a round is asked again: a silo that was killed needs some to come back. on_spent:
+        told each silo's name, the round and what its ledger says that it has spent, before the
+        answer or anybody's refusal is looked at; what it raises ends the round.
     """
 
     def __init__(
@@ -32,14 +34,14 @@ class Asking:
         members: Sequence[str] | None = None,
         pause: float = 0.0,
         sleep: Callable[[float], None] = time.sleep,
+        on_spent: Callable[[str, int, Spent], None] = lambda name, number, spent: None,
     ) -> None:
         self._transport = transport
         self._members = transport.members() if members is None else tuple(members)
         self._timeout = timeout
         self._pause, self._sleep = pause, sleep
         self._asked = -1
-        self.spent: dict[str, Spent] = {}
-        """What each silo's ledger added up to with its last answer."""
+        self._on_spent = on_spent
 
     def members(self) -> tuple[str, ...]:
         """Names of the silos, in a fixed order."""
@@ -62,12 +64,14 @@ class Asking:
             name: Ask(messages.encode_query(query)) for name, query in queries.items()
         }
         replies = exchange(self._transport, f"round {number}", asked, self._timeout)
+        for name, reply in replies.items():
+            if isinstance(reply, Answered):
+                self._on_spent(name, number, reply.spent)
         _raise_refusals(replies)
         answers = {}
         for name, reply in replies.items():
             if isinstance(reply, Answered):
                 answers[name] = messages.decode_answer(reply.answer)
-                self.spent[name] = reply.spent
             elif not isinstance(reply, Refused):
                 raise ProtocolMismatch(
                     f"{name}: replied to round {number} with something else; it was not used. "

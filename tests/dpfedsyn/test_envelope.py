@@ -34,7 +34,7 @@ TEXTS = st.text(max_size=8)
 BYTES = st.binary(max_size=12)
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.floats(allow_nan=False)  # a NaN is not equal to itself; it has a test of its own
-SPENT = st.builds(Spent, FLOATS, st.none() | FLOATS)
+SPENT = st.builds(Spent, FLOATS, st.none() | FLOATS, WHOLE, TEXTS, TEXTS)
 PACKED = arrays.arrays(
     np.float64, st.tuples(st.integers(0, 3)) | st.tuples(st.integers(0, 3), st.integers(1, 2))
 ).map(Packed.of)
@@ -44,12 +44,12 @@ REQUESTS: dict[type[Request], st.SearchStrategy[Any]] = {
     Health: st.just(Health()),
     Describe: st.just(Describe()),
     Ask: st.builds(Ask, BYTES),
-    Combine: st.lists(
-        st.lists(st.builds(Released, PACKED, FLOATS), max_size=2).map(tuple), max_size=2
-    ).map(lambda questions: Combine(tuple(questions))),
+    Combine: st.builds(
+        Combine, st.lists(st.builds(Released, PACKED, PACKED), max_size=2).map(tuple), TEXTS
+    ),
 }
 REPLIES: dict[type[Reply], st.SearchStrategy[Any]] = {
-    Healthy: st.builds(Healthy, TEXTS, TEXTS, TEXTS, TEXTS, WHOLE, WHOLE),
+    Healthy: st.builds(Healthy, TEXTS, TEXTS, TEXTS, TEXTS, WHOLE, WHOLE, TEXTS),
     Description: st.builds(
         Description,
         silo=TEXTS,
@@ -67,6 +67,7 @@ REPLIES: dict[type[Reply], st.SearchStrategy[Any]] = {
         spent=SPENT,
         ledger_id=TEXTS,
         ledger_head=TEXTS,
+        base=TEXTS,
     ),
     Answered: st.builds(Answered, BYTES, SPENT),
     Summed: st.builds(Summed, PACKED, FLOATS),
@@ -215,9 +216,9 @@ OTHERS: dict[str, tuple[Request | Reply, str, Any]] = {
     "text for bytes": (Ask(b"q"), "query", 7),
     "nothing for bytes": (Ask(b"q"), "query", None),
     "number for text": (Refused("fault", "why"), "kind", 1),
-    "half a step": (Healthy("s", "r", "1", "ready", 1, 2), "done", 1.5),
-    "many steps": (Healthy("s", "r", "1", "ready", 1, 2), "steps", 2.0**64),
-    "truth for a number": (Healthy("s", "r", "1", "ready", 1, 2), "done", True),
+    "half a step": (Healthy("s", "r", "1", "ready", 1, 2, ""), "done", 1.5),
+    "many steps": (Healthy("s", "r", "1", "ready", 1, 2, ""), "steps", 2.0**64),
+    "truth for a number": (Healthy("s", "r", "1", "ready", 1, 2, ""), "done", True),
     "no sum": (Answered(b"", Spent(1.0, None)), "spent", None),
     "another sum": (Answered(b"", Spent(1.0, None)), "spent", {"answers_mu2": 1.0}),
     "more of a sum": (

@@ -19,7 +19,7 @@ import pytest
 
 from accountants.ledger import verify
 from dpfedsyn import config as configuration
-from dpfedsyn import envelope, keys, messages, remote
+from dpfedsyn import envelope, gathering, keys, messages, remote
 from dpfedsyn import run as runner
 from dpfedsyn.collaboration import RunResult
 from dpfedsyn.daemon import process
@@ -27,10 +27,21 @@ from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.daemon.resident import Resident
 from dpfedsyn.engine import Failure, sockets
 from dpfedsyn.engine.local import LocalTransport
-from dpfedsyn.envelope import Answered, Ask, Describe, Description, Health, Refused, Reply, Spent
+from dpfedsyn.envelope import (
+    Answered,
+    Ask,
+    Describe,
+    Description,
+    Health,
+    Healthy,
+    Refused,
+    Reply,
+    Spent,
+)
 from dpfedsyn.errors import ProtocolMismatch, RunError, SiloUnavailable
 from dpfedsyn.messages import Packed
 from dpfedsyn.progress import Silent
+from dpfedsyn.report import standing
 from dpfedsyn.settings import Config
 from dpfedsyn.threads import one_per_silo
 
@@ -214,7 +225,7 @@ def test_a_run_over_a_transport_is_the_run_in_one_process(
     assert_same(tmp_path / "run", whole)
     assert max(answers(silos).values()) == ROUNDS
     kinds = {type(envelope.request(data)) for _, _, data in transport.sent}
-    assert kinds == {Describe, Ask}
+    assert kinds == {Health, Describe, Ask}
 
 
 def test_the_servers_folder_holds_nothing_of_a_silo(
@@ -224,8 +235,11 @@ def test_the_servers_folder_holds_nothing_of_a_silo(
     take(wire(silos), tmp_path / "run")
     here = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*")}
     assert here == {
+        "lock",
         "config.toml",
         "plan.json",
+        "described.json",
+        "questions.jsonl",
         "statement.json",
         "federation.json",
         "events.jsonl",
@@ -318,14 +332,14 @@ def test_a_silo_that_trains_is_waited_for(
 
     def sleep(seconds: float) -> None:
         nonlocal waited
-        assert seconds == remote.POLL
+        assert seconds == gathering.POLL
         waited += 1
-        if waited == remote.TRIES + 5:
+        if waited == gathering.TRIES + 5:
             late.member = member
 
     transport = wire(silos)
     take(transport, tmp_path / "run", sleep=sleep)
-    assert waited == remote.TRIES + 5
+    assert waited == gathering.TRIES + 5
     assert_same(tmp_path / "run", whole)
     asked = [name for step, name, _ in transport.sent if step == "describe"]
     assert asked.count("cleveland") == 2  # who has said it is not asked again before the end
@@ -339,23 +353,25 @@ def test_a_silo_that_is_not_there_yet_is_looked_for(
     waits: list[float] = []
 
     def late(name: str, step: str, count: int) -> bool:
-        return (name, step) == ("hungarian", "describe") and count < remote.TRIES
+        return (name, step) == ("hungarian", "describe") and count < gathering.TRIES
 
     transport = wire(silos, silent=late)
     take(transport, tmp_path / "run", sleep=waits.append)
-    assert waits == [remote.POLL] * (remote.TRIES - 1)
+    assert waits == [gathering.POLL] * (gathering.TRIES - 1)
     assert_same(tmp_path / "run", whole)
 
 
 def test_a_silo_that_never_replies_is_missing(silos: dict[str, Resident], tmp_path: Path) -> None:
-    """Named, with the mend; no folder was made, nothing was charged."""
+    """Named, with the mend, which works; nothing was charged."""
     waits: list[float] = []
     transport = wire(silos, silent=lambda name, step, n: name == "hungarian")
     with pytest.raises(SiloUnavailable, match=r"^hungarian: no reply, asked 60 times.*--resume"):
         take(transport, tmp_path / "run", sleep=waits.append)
-    assert len(waits) == remote.TRIES - 1
-    assert not (tmp_path / "run").exists()
+    assert len(waits) == gathering.TRIES - 1
+    assert {step for step, _, _ in transport.sent} == {"health"}
+    assert standing.lines(tmp_path / "run")[0].endswith(": running")
     assert answers(silos) == dict.fromkeys(NAMES, 0)
+    assert take(wire(silos), tmp_path / "run", resume=True).status == "complete"
 
 
 def test_a_silo_that_is_not_connected_is_said_before_anything_is_asked(
@@ -437,8 +453,9 @@ def changed(**fields: Any) -> Callable[[str, Reply], Reply]:
     """Let hungarian describe itself with these fields."""
 
     def change(name: str, reply: Reply) -> Reply:
-        if name == "hungarian" and isinstance(reply, Description):
-            return msgspec.structs.replace(reply, **fields)
+        if name == "hungarian" and isinstance(reply, Description | Healthy):
+            known = {field.name for field in msgspec.structs.fields(reply)}
+            return msgspec.structs.replace(reply, **{k: fields[k] for k in fields.keys() & known})
         return reply
 
     return change
@@ -452,8 +469,7 @@ def test_a_silo_of_another_configuration_is_refused(
     transport = wire(silos)
     with pytest.raises(ProtocolMismatch, match=r"^cleveland: does not take part .*agreed: '"):
         take(transport, tmp_path / "run", tiny(override))
-    assert transport.questions() == []
-    assert not (tmp_path / "run").exists()
+    assert {step for step, _, _ in transport.sent} == {"health"}
 
 
 def test_a_silo_of_another_schema_is_refused(silos: dict[str, Resident], tmp_path: Path) -> None:
@@ -463,7 +479,7 @@ def test_a_silo_of_another_schema_is_refused(silos: dict[str, Resident], tmp_pat
     words = refused(silos, tmp_path / "run")
     assert words.startswith("hungarian: does not take part")
     assert "agreed" in words
-    assert not (tmp_path / "run").exists()
+    assert "Nothing was asked of it" in words
 
 
 @pytest.mark.parametrize(
@@ -477,7 +493,6 @@ def test_a_silo_that_is_somebody_else_is_refused(
     assert words.startswith("hungarian: does not take part")
     assert f"{key}: {value!r}, here " in words
     assert "agreed" not in words
-    assert not (tmp_path / "run").exists()
 
 
 def test_where_files_lie_and_who_takes_part_need_not_be_alike(
@@ -496,14 +511,16 @@ def test_a_silo_that_trained_for_itself_cannot_hide_it(
     silos: dict[str, Resident], tmp_path: Path
 ) -> None:
     """One that replies with anything but a description is refused by name."""
-    for reply, told in (
-        (Refused("fault", "its log says why"), "its log says why"),
-        (Refused("budget", "over"), "over"),
-        (Answered(b"", Spent(0.0, None)), "Answered"),
+    for place, (reply, told) in enumerate(
+        (
+            (Refused("fault", "its log says why"), "its log says why"),
+            (Refused("budget", "over"), "over"),
+            (Answered(b"", Spent(0.0, None)), "Answered"),
+        )
     ):
         words = refused(
             silos,
-            tmp_path / "run",
+            tmp_path / f"run-{place}",
             change=lambda name, found, reply=reply: reply if name == "hungarian" else found,
         )
         assert words.startswith("hungarian: did not say what it has released")
@@ -580,6 +597,263 @@ def test_a_ledger_that_was_exchanged_during_the_run_is_noticed(
     transport = wire(silos, change=change)
     with pytest.raises(ProtocolMismatch, match="hungarian"):
         take(transport, tmp_path / "run")
+
+
+def test_a_silo_of_another_run_is_refused_before_anybody_is_asked_for_sums(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """Guarantee of dpfedsyn.remote._met: No silo is asked for anything that is charged before all
+    have said that they mean this run: no `Combine` is sent where settings differ."""
+    transport, config = wire(silos), tiny("base.combine=sum", "answers.clip=5.0")
+    with pytest.raises(ProtocolMismatch, match=r"^cleveland: does not take part"):
+        take(transport, tmp_path / "run", config)
+    assert {type(envelope.request(data)) for _, _, data in transport.sent} == {Health}
+
+
+@pytest.mark.parametrize(
+    "spent",
+    [
+        {"answers_mu2": np.nan},
+        {"answers_mu2": np.inf},
+        {"answers_mu2": 1e300},
+        {"answers_mu2": -1.0},
+        {"record_mu2": 1.0},
+        {"answers": -1},
+    ],
+    ids=str,
+)
+def test_an_answer_whose_ledger_cannot_be_is_refused_by_name(
+    spent: dict[str, Any], silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """Sums beyond the cap, or none at all, reach neither the log nor an accountant."""
+
+    def change(name: str, reply: Reply) -> Reply:
+        if name == "hungarian" and isinstance(reply, Answered):
+            false = msgspec.structs.replace(reply.spent, **spent)
+            return msgspec.structs.replace(reply, spent=false)
+        return reply
+
+    with pytest.raises(ProtocolMismatch, match=r"^hungarian: says that it has released or spent"):
+        take(wire(silos, change=change), tmp_path / "run")
+    assert not (tmp_path / "run" / "rounds.jsonl").exists()
+
+
+# --- silos that leave or come back as others -----------------------------------------------------
+
+
+def leaving(silos: dict[str, Resident], number: int, **options: Any) -> Wire:
+    """A transport on which hungarian is silent from a round on, and never comes back."""
+    transport = wire(silos, **options)
+    transport.silent = lambda name, step, count: (
+        name == "hungarian" and transport.rounds >= number and step != "health"
+    )
+    return transport
+
+
+def stated(run: Path, name: str) -> dict[str, Any]:
+    found = {silo["name"]: silo for silo in read(run / "statement.json")["silos"]}
+    return dict(found[name])
+
+
+def answered_mu2(silos: dict[str, Resident], name: str) -> float:
+    member = silos[name].member
+    assert member is not None
+    return float(member.silo.ledger.totals().answers_mu2)
+
+
+class Noted(Silent):
+    """Keeps what was noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["never asked", "asked, unheard"])
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_a_silo_that_left_for_good_keeps_nobody_from_a_statement(
+    number: int, late: bool, silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """Guarantee of dpfedsyn.roster.Roster.charged: Never less than the ledger's answers: what the
+    statement says of it is what it said last, and every question that it may have been charged."""
+    transport, noted = leaving(silos, number), Noted()
+    if late:  # it does answer, and is charged, but its replies are lost
+        heard = transport.silent
+
+        def silent(name: str, step: str, count: int) -> bool:
+            if heard(name, step, count) and step.startswith("round"):
+                silos[name].handle(transport.sent[-1][2])
+            return heard(name, step, count)
+
+        transport.silent = silent
+    result = remote.run(
+        tiny(), transport, tmp_path / "run", resume=False, progress=noted, sleep=lambda _: None
+    )
+    assert result.status == "complete"
+    told = stated(tmp_path / "run", "hungarian")
+    assert told["last_heard"] == {"round": number - 1, "unheard": ROUNDS - number + 1}
+    assert told["charged"]["B"]["answers"] == ROUNDS
+    charged = told["charged"]["B"]["mu"] ** 2
+    assert charged >= answered_mu2(silos, "hungarian")
+    if late:
+        assert charged == pytest.approx(answered_mu2(silos, "hungarian"))
+    assert charged <= told["charged"]["B"]["cap_mu"] ** 2 * (1 + 1e-9)
+    assert "last_heard" not in stated(tmp_path / "run", "cleveland")
+    caveats = read(tmp_path / "run" / "statement.json")["caveats"]
+    assert any(c.startswith(f"hungarian was last heard in round {number - 1}:") for c in caveats)
+    assert any(n.startswith("hungarian: was last heard") for n in noted.notes)
+    assert read(tmp_path / "run" / "state.json")["status"] == "complete"
+
+
+def test_a_silo_that_comes_back_has_its_own_sums_stated(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """Resumed with it, the run asks nothing and states what its ledger says."""
+    take(leaving(silos, 2), tmp_path / "run", sleep=lambda _: None)
+    assert stated(tmp_path / "run", "hungarian")["charged"]["B"]["answers"] == ROUNDS
+    transport = wire(silos)
+    take(transport, tmp_path / "run", resume=True)
+    assert transport.questions() == []
+    told = stated(tmp_path / "run", "hungarian")
+    assert "last_heard" not in told
+    assert told["charged"]["B"]["answers"] == 1 == answers(silos)["hungarian"]
+    assert told["charged"]["B"]["mu"] ** 2 == pytest.approx(answered_mu2(silos, "hungarian"))
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_run_goes_on_without_a_silo_that_left(
+    connected: bool, silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """Killed in round 3 and resumed: the silo that was there in the first is not needed, whether
+    the transport knows it or not; questions that were sent before the kill are counted too."""
+    with pytest.raises(LostError):
+        take(leaving(silos, 2, end=3), tmp_path / "run", sleep=lambda _: None)
+    there = silos if connected else {"cleveland": silos["cleveland"]}
+    transport = leaving(there, 0)
+    take(transport, tmp_path / "run", resume=True, sleep=lambda _: None)
+    told = stated(tmp_path / "run", "hungarian")
+    assert told["last_heard"] == {"round": 1, "unheard": ROUNDS - 1}
+    assert told["charged"]["B"]["answers"] == ROUNDS
+
+
+def test_a_silo_that_was_made_anew_is_refused_on_resume(homes: Path, tmp_path: Path) -> None:
+    """Guarantee of dpfedsyn.agreement.require_one_ledger: The claims are those of the ledgers that
+    paid for the answers: a home that was deleted and made again is not taken for the old one."""
+    shutil.copytree(homes, tmp_path / "homes")
+    with residents(tiny(), tmp_path / "homes") as found, pytest.raises(LostError):
+        take(wire(found, end=4), tmp_path / "run")
+    shutil.rmtree(tmp_path / "homes" / "hungarian")
+    with residents(tiny(), tmp_path / "homes") as found:
+        # Of a seed, the key and so the ledger's id are those of before; one's own never are.
+        change = changed(ledger_id="cd" * 16)
+        transport = wire(found, change=change)
+        with pytest.raises(ProtocolMismatch, match=r"^hungarian: came back as another silo"):
+            take(transport, tmp_path / "run", resume=True)
+        assert transport.questions() == []
+        transport = wire(found)
+        with pytest.raises(ProtocolMismatch, match=r"^hungarian: came back as another .*answers"):
+            take(transport, tmp_path / "run", resume=True)
+        assert transport.questions() == []
+    assert not (tmp_path / "run" / "statement.json").exists()
+
+
+def test_an_answer_of_another_ledger_is_not_used(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """Whenever it comes: a silo that was away when the run was resumed is not asked who it is."""
+
+    def change(name: str, reply: Reply) -> Reply:
+        if name == "hungarian" and isinstance(reply, Answered) and transport.rounds >= 3:
+            other = msgspec.structs.replace(reply.spent, ledger_id="00" * 16)
+            return msgspec.structs.replace(reply, spent=other)
+        return reply
+
+    transport = wire(silos, change=change)
+    with pytest.raises(ProtocolMismatch, match=r"^hungarian: came back as another silo"):
+        take(transport, tmp_path / "run")
+    assert len(rounds(tmp_path / "run")) == 2
+
+
+def test_a_silo_that_never_is_ready_again_does_not_hold_the_statement(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """It may say so as often as it likes."""
+
+    def change(name: str, reply: Reply) -> Reply:
+        done = transport.rounds == ROUNDS and isinstance(reply, Description)
+        return Refused("not ready", "wait") if done and name == "hungarian" else reply
+
+    waits: list[float] = []
+    transport = wire(silos, change=change)
+    assert take(transport, tmp_path / "run", sleep=waits.append).status == "complete"
+    assert len(waits) == gathering.LOOKS - 1
+    assert stated(tmp_path / "run", "hungarian")["last_heard"] == {"round": ROUNDS, "unheard": 0}
+    assert stated(tmp_path / "run", "hungarian")["charged"]["B"]["answers"] == ROUNDS
+
+
+# --- the run's folder ----------------------------------------------------------------------------
+
+
+def test_the_folder_is_there_before_anything_is_asked(
+    silos: dict[str, Resident], whole: Path, tmp_path: Path
+) -> None:
+    """Its state can be read, and a run that ends in its first question is resumed."""
+    seen: list[list[str]] = []
+
+    class Ending(Wire):
+        def query(self, *arguments: Any) -> dict[str, bytes | Failure]:
+            seen.append(standing.lines(tmp_path / "run"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        take(Ending({n: silo.handle for n, silo in silos.items()}), tmp_path / "run")
+    assert seen[0][0].endswith(": running")
+    assert (tmp_path / "run" / "events.jsonl").exists()
+    take(wire(silos), tmp_path / "run", resume=True)
+    assert_same(tmp_path / "run", whole)
+
+
+def test_a_folder_in_use_is_found_before_anything_is_asked(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """A folder of other files, and one that another process writes into now."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    transport = wire(silos)
+    with pytest.raises(RunError, match="not empty"):
+        take(transport, tmp_path / "other")
+
+    class Meanwhile(Wire):
+        def query(self, *arguments: Any) -> dict[str, bytes | Failure]:
+            with pytest.raises(RunError, match="another process is at this run"):
+                take(transport, tmp_path / "run", resume=True)
+            return super().query(*arguments)
+
+    take(Meanwhile({n: silo.handle for n, silo in silos.items()}), tmp_path / "run")
+    assert transport.sent == []
+    take(transport, tmp_path / "run", resume=True)  # and afterwards it is free
+
+
+def test_a_damaged_record_of_the_silos_is_one_clear_error(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """What they were asked is unknown then, so nothing more is; a line that was cut is dropped."""
+    take(wire(silos), tmp_path / "run")
+    path = tmp_path / "run" / "questions.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"round":6,"sent":["hung')
+    take(wire(silos), tmp_path / "run", resume=True)
+    assert path.read_bytes().startswith(whole)
+    for name in ("questions.jsonl", "described.json"):
+        before = (tmp_path / "run" / name).read_bytes()
+        (tmp_path / "run" / name).write_bytes(b"{damaged\n")
+        transport = wire(silos)
+        with pytest.raises(RunError, match=r"is damaged"):
+            take(transport, tmp_path / "run", resume=True)
+        assert transport.sent == []
+        (tmp_path / "run" / name).write_bytes(before)
 
 
 # --- resuming ------------------------------------------------------------------------------------

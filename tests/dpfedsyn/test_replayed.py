@@ -17,7 +17,7 @@ from dpfedsyn.federation import federation, opened, pick_device, read_records
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.progress import Silent
-from dpfedsyn.releases import Sum, sums_of
+from dpfedsyn.releases import Sum, given_by, sums_of
 from dpfedsyn.replayed import Transcript, continued
 from tests.dpfedsyn.test_bases import ENCODER, QUERY, SETTINGS, Part, Silos, denoised, part
 
@@ -51,10 +51,14 @@ class One:
 def play(settings: Any, std: float = 0.3) -> list[Base]:
     """Show every silo what all have answered until all have a base."""
     silos: list[Any] = [One(place, std) for place in range(len(PARTS))]
+
+    def given(place: int) -> Any:
+        return One(place, std)  # asked anew from the first question on
+
     transcript: list[list[Sum]] = []
     while True:
         found = [
-            continued(transcript, one, place, len(PARTS), QUERY, ENCODER, settings)
+            continued(transcript, one, given(place), place, len(PARTS), QUERY, ENCODER, settings)
             for place, one in enumerate(silos)
         ]
         if not isinstance(found[0], tuple):
@@ -77,7 +81,8 @@ def test_a_transcript_of_another_run_is_refused() -> None:
     one: Any = One(0, 0.3)
 
     def go(transcript: Transcript) -> Any:
-        return continued(transcript, one, 0, len(PARTS), QUERY, ENCODER, SETTINGS)
+        given: Any = One(0, 0.3)
+        return continued(transcript, one, given, 0, len(PARTS), QUERY, ENCODER, SETTINGS)
 
     counts = Silos(PARTS, 0.3).counts()
     bad: list[Transcript] = [
@@ -126,7 +131,8 @@ def test_a_silo_answers_each_question_once_whatever_it_is_shown(tmp_path: Path) 
 
 def _sum(one: Preparation, transcript: Transcript, place: int, silos: int) -> Sum:
     base = one.config.base
-    found = continued(transcript, sums_of(one), place, silos, one.query, one.encoder, base)
+    own, given = sums_of(one), given_by(one)
+    found = continued(transcript, own, given, place, silos, one.query, one.encoder, base)
     assert isinstance(found, tuple)
     return found
 
@@ -149,7 +155,8 @@ def test_silos_of_a_real_run_find_its_bases(tmp_path: Path) -> None:
         for _ in range(loaded.base.questions):
             transcript.append([_sum(one, transcript, k, len(own)) for k, one in enumerate(own)])
         for k, one in enumerate(own):
+            ways = sums_of(one), given_by(one)
             found: Any = continued(
-                transcript, sums_of(one), k, len(own), one.query, one.encoder, loaded.base
+                transcript, *ways, k, len(own), one.query, one.encoder, loaded.base
             )
             assert np.array_equal(found.means, sites[one.silo.name])

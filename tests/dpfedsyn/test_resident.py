@@ -77,16 +77,18 @@ def ledger(who: Resident) -> Any:
 def test_health_says_how_far_training_is(tmp_path: Path) -> None:
     """Waiting, training, ready or failed; who it is, and in which version."""
     who = Resident("north", "run", AGREED, 7)
-    assert asked(who, Health()) == Healthy("north", "run", __version__, "waiting", 0, 7)
+    assert asked(who, Health()) == Healthy("north", "run", __version__, "waiting", 0, 7, AGREED)
     who.waiting = False
-    assert asked(who, Health()) == Healthy("north", "run", __version__, "training", 0, 7)
+    assert asked(who, Health()) == Healthy("north", "run", __version__, "training", 0, 7, AGREED)
     for _ in range(3):
         who.advance()
-    assert asked(who, Health()) == Healthy("north", "run", __version__, "training", 3, 7)
+    assert asked(who, Health()) == Healthy("north", "run", __version__, "training", 3, 7, AGREED)
     who.failed = True
-    assert asked(who, Health()) == Healthy("north", "run", __version__, "failed", 3, 7)
+    assert asked(who, Health()) == Healthy("north", "run", __version__, "failed", 3, 7, AGREED)
     with resident(tmp_path) as trained:
-        assert asked(trained, Health()) == Healthy("north", "run", __version__, "ready", 7, 7)
+        assert asked(trained, Health()) == Healthy(
+            "north", "run", __version__, "ready", 7, 7, AGREED
+        )
     assert {"waiting", "training", "ready", "failed"} == set(envelope.STATES)
 
 
@@ -106,7 +108,8 @@ def test_before_it_has_trained_nothing_is_answered_or_described(
 
 def test_a_silo_that_makes_no_base_with_others_gives_no_sums(tmp_path: Path) -> None:
     """Asked before it has trained and afterwards: refused, and nothing is charged."""
-    request = Combine(((Released(messages.Packed.of(COUNTS), 1.5),),))
+    shown = Released(messages.Packed.of(COUNTS[None]), messages.Packed.of(np.array([1.5])))
+    request = Combine((shown,), AGREED)
     with resident(tmp_path) as trained:
         for who in (untrained(), trained):
             refused = asked(who, request)
@@ -157,9 +160,10 @@ def test_the_description_holds_what_was_released_and_the_ledgers_sums(tmp_path: 
             released=(),
             inside=(),
             answers=2,
-            spent=Spent(held.totals().answers_mu2, None),
+            spent=Spent(held.totals().answers_mu2, None, 2, held.header.ledger_id, held.head),
             ledger_id=held.header.ledger_id,
             ledger_head=held.head,
+            base="",
         )
         assert found.spent.answers_mu2 == pytest.approx(2 * COST)
 
@@ -211,7 +215,8 @@ def test_a_question_is_answered_with_the_bytes_of_the_silos_answer(tmp_path: Pat
         found = ask(who)
         assert isinstance(found, Answered)
         assert found.answer == direct
-        assert found.spent == Spent(row.mu2, None)
+        assert (found.spent.answers_mu2, found.spent.record_mu2) == (row.mu2, None)
+        assert (found.spent.answers, found.spent.ledger_head) == (1, ledger(who).head)
         (charged,) = ledger(who).charges()
         assert (charged.digest, charged.mu2, charged.reply) == (row.digest, row.mu2, direct)
 

@@ -27,7 +27,7 @@ from tests.dpfedsyn.test_silo import ONE, query, silo
 
 MAY_LEAVE = {BudgetExhausted: "budget", ProtocolMismatch: "mismatch", ReplyPruned: "pruned"}
 SECRET = "patient 4711 has 600 mg/dl"
-HERE = Healthy("north", "run", "1", "ready", 1, 1)
+HERE = Healthy("north", "run", "1", "ready", 1, 1, "")
 ASKED = envelope.encode(Health())
 
 
@@ -171,7 +171,7 @@ def test_a_silo_is_reached_by_bytes_alone(tmp_path: Path) -> None:
         first = asked()
         assert isinstance(first, Answered)
         assert first.answer == one.ledger.charges()[0].reply
-        assert first.spent == Spent(cost, None)
+        assert (first.spent.answers_mu2, first.spent.record_mu2) == (cost, None)
         assert asked() == first
         for number in (2, 3, 4):
             assert isinstance(asked(round_number=number), Answered)
@@ -186,7 +186,9 @@ def test_a_silo_is_reached_by_bytes_alone(tmp_path: Path) -> None:
             kinds[name] = refused.kind
         assert kinds == {name: name for name in kinds}
         assert len(one.ledger.charges()) == 4
-        assert service.spent(one.ledger) == Spent(one.ledger.totals().answers_mu2, None)
+        head, ledger_id = one.ledger.head, one.ledger.header.ledger_id
+        mu2 = one.ledger.totals().answers_mu2
+        assert service.spent(one.ledger) == Spent(mu2, None, 4, ledger_id, head)
 
 
 def test_the_record_level_sum_goes_with_an_ensembles_answer(tmp_path: Path) -> None:
@@ -198,4 +200,5 @@ def test_the_record_level_sum_goes_with_an_ensembles_answer(tmp_path: Path) -> N
         totals = one.ledger.totals()
     assert isinstance(reply, Answered)
     assert totals.record_mu2 is not None
-    assert reply.spent == Spent(totals.answers_mu2, totals.record_mu2)
+    assert reply.spent.answers_mu2 == totals.answers_mu2
+    assert reply.spent.record_mu2 == totals.record_mu2

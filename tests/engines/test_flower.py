@@ -78,7 +78,7 @@ class Grid:
 
 def standing_for(name: str, then: Callable[[bytes], bytes | str | None]) -> Any:
     """A node that says which silo it stands for, and answers other payloads as told."""
-    hello = envelope.encode(Healthy(name, "run", "1", "ready", 0, 0))
+    hello = envelope.encode(Healthy(name, "run", "1", "ready", 0, 0, ""))
     return lambda data: hello if data == envelope.encode(Health()) else then(data)
 
 
