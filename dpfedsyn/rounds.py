@@ -70,6 +70,8 @@ def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:
         settings=part.settings,
         kernels=part.kernels,
         noise={silo.name: plan.noise(part, len(own)) for silo, own in rows},
+        clip=plan.config.answers.clip,
+        energy_bound=plan.config.answers.energy_bound,
         participation=plan.config.participation,
     )
 

@@ -66,7 +66,7 @@ class Asking:
         answers = {}
         for name, reply in replies.items():
             if isinstance(reply, Answered):
-                answers[name] = messages.decode_answer(reply.answer)
+                answers[name] = _decoded(name, reply.answer)
                 self.spent[name] = reply.spent
             elif not isinstance(reply, Refused):
                 raise ProtocolMismatch(
@@ -74,6 +74,15 @@ class Asking:
                     "Let all silos run the server's version."
                 )
         return answers
+
+
+def _decoded(name: str, data: bytes) -> PrivateAnswer:
+    try:
+        return messages.decode_answer(data)
+    except ProtocolMismatch as error:
+        raise ProtocolMismatch(
+            f"{name}: {error} Its answer was not used. Let all silos run the server's version."
+        ) from None
 
 
 def exchange(
