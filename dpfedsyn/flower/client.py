@@ -21,6 +21,7 @@ SOCKET = "socket"  # key of the SuperNode's configuration, which is the site's o
 ENVIRONMENT = "DPFEDSYN_SOCKET"
 UNNAMED = "this site names no silo: give its SuperNode --node-config 'socket=\"PATH\"'"
 UNREACHED = "the silo cannot be reached from its site, or did not take the message"
+LONGEST = 12 * 3600.0  # seconds after which Flower drops a message's reply, so nobody waits for it
 FAILED = "failed"  # record that says why there is no reply
 
 app = ClientApp()
@@ -43,7 +44,7 @@ def replied(content: RecordDict, context: Context) -> RecordDict:
     if not path:
         return failed(UNNAMED)
     try:
-        return packed(reach.call(str(path), unpacked(content)))
+        return packed(reach.call(str(path), unpacked(content), LONGEST))
     except OSError:
         return failed(UNREACHED)
 
