@@ -103,6 +103,7 @@ def _round_writer(
             "responsibilities": list(info.step.responsibilities),
             "asked": dict(info.asked),
             "answered": list(info.answered),
+            "missing": dict(info.missing),
             "received": dict(info.received),
             "unanswered": info.step.unanswered,
             "handed_over": info.handed_over,

@@ -58,13 +58,15 @@ class RoundInfo:
 
     Attributes:
         step: what the step did. asked: rows that each silo was asked about.
-        answered: who answered in time. received: bytes of the arrays in each of their answers.
+        answered: who answered in time. missing: of the others, why they did not.
+        received: bytes of the arrays in each answer.
         handed_over: rows that changed hands before the round, since their silo has left.
     """
 
     step: StepInfo
     asked: Mapping[str, int]
     answered: tuple[str, ...]
+    missing: Mapping[str, str]
     received: Mapping[str, int]
     handed_over: int
 
@@ -158,7 +160,7 @@ def _round(
         if len(own)
     }
     away = sum(has_left and name not in queries for name, has_left in zip(names, gone, strict=True))
-    replies = ask(plan, engine, queries, state, away)
+    replies, missing = ask(plan, engine, queries, state, away)
     answers = _gather(plan, state, names, rows, replies)
     kernel = plan.kernels[state.round_number]
     after, step = sampler.step(state, answers, kernel, prior[:, state.labels], plan.settings, rng)
@@ -166,17 +168,23 @@ def _round(
     after = participation.counted(after, asked, answers.present)
     rows_asked = {name: len(query.x) for name, query in queries.items()}
     received = {name: reply.payload for name, reply in replies.items()}
-    return after, RoundInfo(step, rows_asked, tuple(replies), received, handed_over)
+    return after, RoundInfo(step, rows_asked, tuple(replies), missing, received, handed_over)
 
 
 def ask(
     plan: Pass, engine: Engine, queries: Mapping[str, ScoreQuery], state: ChainState, away: int
-) -> dict[str, PrivateAnswer]:
+) -> tuple[dict[str, PrivateAnswer], dict[str, str]]:
     """Ask until the quorum has answered; silos that have answered are not asked again.
 
     Args:
         away: how many silos have left and are not asked; they count as missing. A silo that is
             not asked because it never had a row does not.
+
+    Returns:
+        The answers, and why the others gave none.
+
+    Raises:
+        SiloUnavailable: too few have answered. ProtocolMismatch: an answer does not fit its query.
     """
     members, rule = engine.members(), plan.participation
     wanted = participation.needed(len(members), rule.quorum)
@@ -184,13 +192,15 @@ def ask(
     for _ in range(rule.attempts):
         replies |= engine.ask({name: q for name, q in queries.items() if name not in replies})
         missing = sorted(set(queries) - set(replies))
+        why = {name: engine.why().get(name, "it gave no answer") for name in missing}
         if replies and len(members) - away - len(missing) >= wanted:
             for name, reply in replies.items():
                 require_fit(name, queries[name], reply, plan.clip, plan.energy_bound)
-            return {name: replies[name] for name in queries if name in replies}
+            return {name: replies[name] for name in queries if name in replies}, why
     raise SiloUnavailable(
         f"{', '.join(missing)}: no answer in round "
-        f"{state.round_number + 1} of pass {plan.name}, asked {rule.attempts} times. "
+        f"{state.round_number + 1} of pass {plan.name}, asked {rule.attempts} times "
+        f"({'; '.join(f'{name}: {told}' for name, told in why.items())}). "
         f"{len(members) - away - len(missing)} of {len(members)} silos took part, and "
         f"participation.quorum = {rule.quorum:g} needs {wanted}; the samples stay where they are. "
         "Start the silos again and continue with --resume."

@@ -38,6 +38,7 @@ class Asking:
         self._timeout = timeout
         self._pause, self._sleep = pause, sleep
         self._asked = -1
+        self._why: dict[str, str] = {}
         self.spent: dict[str, Spent] = {}
         """What each silo's ledger added up to with its last answer."""
 
@@ -61,19 +62,26 @@ class Asking:
         asked: dict[str, Request] = {
             name: Ask(messages.encode_query(query)) for name, query in queries.items()
         }
-        replies = exchange(self._transport, f"round {number}", asked, self._timeout)
+        self._why = {}
+        replies = exchange(self._transport, f"round {number}", asked, self._timeout, self._why)
         _raise_refusals(replies)
         answers = {}
         for name, reply in replies.items():
             if isinstance(reply, Answered):
                 answers[name] = _decoded(name, reply.answer)
                 self.spent[name] = reply.spent
-            elif not isinstance(reply, Refused):
+            elif isinstance(reply, Refused):
+                self._why[name] = Failure.told(f"{reply.kind}: {reply.reason}").reason
+            else:
                 raise ProtocolMismatch(
                     f"{name}: replied to round {number} with something else; it was not used. "
                     "Let all silos run the server's version."
                 )
         return answers
+
+    def why(self) -> Mapping[str, str]:
+        """Why silos gave no answer when they were asked last, by silo."""
+        return self._why
 
 
 def _decoded(name: str, data: bytes) -> PrivateAnswer:
@@ -86,9 +94,13 @@ def _decoded(name: str, data: bytes) -> PrivateAnswer:
 
 
 def exchange(
-    transport: Transport, step: str, requests: Mapping[str, Request], timeout: float | None
+    transport: Transport,
+    step: str,
+    requests: Mapping[str, Request],
+    timeout: float | None,
+    why: dict[str, str] | None = None,
 ) -> dict[str, Reply]:
-    """Deliver requests and return the replies; why a silo has none is logged.
+    """Deliver requests and return the replies; why a silo has none is logged, and put into `why`.
 
     Raises:
         ProtocolMismatch: a reply cannot be read.
@@ -98,6 +110,8 @@ def exchange(
     for name, found in transport.query(step, payloads, timeout).items():
         if isinstance(found, Failure):
             _LOG.info("%s: no reply in %s: %s", name, step, found.reason)
+            if why is not None:
+                why[name] = found.reason
             continue
         try:
             replies[name] = envelope.reply(found)

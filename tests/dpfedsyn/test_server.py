@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dpfedsyn import envelope, messages, schedule, server, service
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
-from dpfedsyn.envelope import Answered, Spent
+from dpfedsyn.envelope import Answered, Refused, Spent
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.moments import clip_rows
@@ -22,7 +22,7 @@ from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.sampler import ChainState
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import Pass, PassResult
-from dpfedsyn.settings import SamplerSettings
+from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
 
 Array = NDArray[np.float64]
@@ -84,6 +84,9 @@ class Federation:
 
     def ask(self, queries: Mapping[str, ScoreQuery]) -> dict[str, PrivateAnswer]:
         return {k: self.answer(k, query) for k, query in queries.items() if k != self.mute}
+
+    def why(self) -> Mapping[str, str]:
+        return {self.mute: "it is mute"}
 
     def answer(self, name: str, query: ScoreQuery) -> PrivateAnswer:
         self.seen.append((name, query))
@@ -364,7 +367,9 @@ def test_refusal_in_the_first_round_leaves_the_starting_state(tmp_path: Path) ->
 
 def test_missing_answer_names_the_silo_and_keeps_the_samples(tmp_path: Path) -> None:
     """SiloUnavailable says who and in which round; with c back the pass ends as ever."""
-    with pytest.raises(SiloUnavailable, match=r"^c: no answer in round 1.*--resume"):
+    with pytest.raises(
+        SiloUnavailable, match=r"^c: no answer in round 1.*\(c: it is mute\).*--resume"
+    ):
         take(DEFAULT, Federation(mute="c"), tmp_path / "late")
     late = take(DEFAULT, Federation(), tmp_path / "late")
     assert same(late.state, take(DEFAULT, Federation(), tmp_path / "straight").state)
@@ -421,6 +426,39 @@ def test_an_answer_under_another_silos_name_is_that_of_the_silo_asked(tmp_path: 
 
     with pytest.raises(ProtocolMismatch, match=r"^b: .*\(t, silo\)"):
         take(DEFAULT, Federation(change=posing), tmp_path)
+
+
+def test_why_a_silo_is_missing_is_told_with_the_round(tmp_path: Path) -> None:
+    """What the transport or the silo says, cut to a line: `asking` keeps it, the round has it."""
+    long = "the disk is full " * 100
+
+    def silent(request: bytes) -> bytes:
+        raise SiloUnavailable("nobody listens")
+
+    def refusing(request: bytes) -> bytes:
+        return envelope.encode(Refused("fault", f"\x1b[2J{long}"))
+
+    fake = Federation()
+    handlers = {
+        "a": service.answering(lambda query: fake.answer("a", query), lambda: Spent(0.0, None)),
+        "b": silent,
+        "c": refusing,
+    }
+    told: list[server.RoundInfo] = []
+    with LocalTransport(handlers) as transport:
+        server.run_pass(
+            replace(plan(DEFAULT), participation=ParticipationSettings(quorum=0.3)),
+            Asking(transport),
+            MIXTURE,
+            state=begin(DEFAULT),
+            saved=tmp_path / "state.npz",
+            on_round=lambda number, info: told.append(info),
+        )
+    for info in told:
+        assert info.answered == ("a",)
+        assert info.missing["b"] == "nobody listens"
+        assert info.missing["c"].startswith("fault: \\x1b[2Jthe disk is full")
+        assert len(info.missing["c"]) < 300
 
 
 def test_an_answer_that_cannot_be_read_is_named() -> None:
