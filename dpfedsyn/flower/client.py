@@ -1,8 +1,9 @@
 """The ClientApp: it hands a message's bytes to this machine's silo, and its reply back.
 
-It runs in a process that Flower starts for every message and whose code the server may choose, so
-it can reach nothing: records, model and ledger belong to the silo's own process and user. Numpy and
-torch are not imported here, for every message would wait for them.
+It runs in a process that Flower starts for every message and whose code the server may choose. So
+records, model and ledger belong to the silo's own process, and to a user of its own: where that is
+the SuperNode's user too, the server's code could read them. Numpy and torch are not imported here,
+for every message would wait for them.
 """
 
 from __future__ import annotations
