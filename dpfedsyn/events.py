@@ -33,7 +33,10 @@ class EventLog:
         """A round is over; all that it did stands in rounds.jsonl."""
         names = ("pass", "round", "of", "seconds", "left")
         missing = sorted(set(record.get("asked", {})) - set(record.get("answered", ())))
-        self._append("round", missing=missing, **{name: record.get(name) for name in names})
+        why = record.get("missing", {})
+        self._append(
+            "round", missing=missing, why=why, **{name: record.get(name) for name in names}
+        )
 
     def note(self, text: str) -> None:
         """Something that outlives its stage."""

@@ -25,7 +25,7 @@ from dpfedsyn.errors import ConfigError, LedgerMismatch
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.plan import Plan
-from dpfedsyn.preparation import Preparation
+from dpfedsyn.preparation import Preparation, steps
 from dpfedsyn.progress import Progress
 from dpfedsyn.released import Site
 from dpfedsyn.releases import sums_of
@@ -143,7 +143,7 @@ def federation(
             preparations = _started(preparations, together[0], folder, progress.advance)
         for preparation, base in zip(preparations, together, strict=True):
             name = preparation.silo.name
-            progress.stage(f"train {name}", training_steps(config))
+            progress.stage(f"train {name}", steps(config))
             members[name] = _member(plan, preparation, base, progress.advance)
         yield members
 
@@ -325,12 +325,5 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
 
 
 def training_steps(config: Config) -> int:
-    """Return how many steps of progress `prepare` makes."""
-    match config.train.method:
-        case "dp-sgd" if config.network.kind == "none":
-            return 1
-        case "dp-sgd":
-            return config.train.steps
-        case "ensemble":
-            return config.train.parts
-    return 1
+    """Return how many steps of progress `trained` makes, those that pretrain its start included."""
+    return config.pretrain.steps + steps(config)

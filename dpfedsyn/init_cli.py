@@ -26,6 +26,14 @@ Secure = Annotated[
 Address = Annotated[
     str, typer.Option("--address", metavar="HOST:PORT", help="Where the SuperLink is reached.")
 ]
+Keys = Annotated[
+    Path | None,
+    typer.Option(
+        "--keys",
+        metavar="DIR",
+        help="Public keys of the silos' SuperNodes, NAME.pub, on the server; nobody else is asked.",
+    ),
+]
 
 
 @app.command("flower")
@@ -35,22 +43,26 @@ def init_flower(
     out: Out = None,
     address: Address = "127.0.0.1:8000",
     secure: Secure = False,
+    keys: Keys = None,
 ) -> None:
     """Write a Flower app that carries a run's bytes; it holds no records and no models."""
     with one_error():
         from dpfedsyn.config import load
         from dpfedsyn.flower import app as flower
+        from dpfedsyn.flower.address import host
         from dpfedsyn.report import terminal
 
-        silos = [silo.name for silo in load(config, records=False).silos]
-        written = flower.write(folder, config, out or folder / "run")
-        home, authority = folder / "federation", None
+        # All that can be refused comes first: what is half written would be in its own way.
+        silos, reached = [silo.name for silo in load(config, records=False).silos], host(address)
+        flower.require_new(folder)
+        home = folder / "federation"
+        pins = home if secure and keys is None else keys
+        written = flower.write(folder, config, out or folder / "run", pins)
         if secure:
             from dpfedsyn.flower import security
 
-            keys = security.write(home, silos, [address.rpartition(":")[0]])
-            authority = home / "ca.crt"
-            written += keys
+            written += security.write(home, silos, [reached])
+        authority = home / "ca.crt" if secure else None
         written.append(flower.connect(home, address, authority))
         for path in written:
             terminal.say(console(), str(path))

@@ -14,7 +14,8 @@ SECONDS = {
     "NVFlare": 0.3,
     "Flower": 6.0,
 }
-"""Seconds a round, 2 silos and 64 x 64 numbers on 2 cores: `python -m benchmarks engines`."""
+"""Seconds a round, 2 silos and 64 x 64 numbers on 2 cores: what `python -m benchmarks engines`
+prints, kept in `benchmarks/results/engines.json`."""
 
 DEAR = 600.0  # seconds of carrying from which fewer rounds are worth a word
 FEW = 50  # rounds that ancestral steps need at most

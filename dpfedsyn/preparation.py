@@ -145,3 +145,15 @@ def _digest(preparation: Preparation, kind: str, index: int) -> bytes:
     """What a ledger finds a mechanism's use by: its kind, its number and the silo's model."""
     context = (kind.encode(), index.to_bytes(8, "big"), preparation.key.model_nonce)
     return hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in context)).digest()
+
+
+def steps(config: Config) -> int:
+    """Return how many steps of progress a silo's training makes, from the start that it has."""
+    match config.train.method:
+        case "dp-sgd" if config.network.kind == "none":
+            return 1
+        case "dp-sgd":
+            return config.train.steps
+        case "ensemble":
+            return config.train.parts
+    return 1

@@ -153,14 +153,20 @@ def round_line(record: dict[str, Any], terms: wording.Terms) -> str:
         f"{record['pass']} ({record.get('sampler', '')}) {record['round']}/{record['of']}: "
         f"record {_at_most(worst(record, 'record'))}; "
         f"answers alone {_at_most(worst(record, 'answers'))} ({terms}); "
-        f"silo level {_at_most(silo)}{silo_terms}{_missing(record)}{_left(record)}"
+        f"silo level {_at_most(silo)}{silo_terms}{aside(record)}"
     )
 
 
+def aside(record: dict[str, Any]) -> str:
+    """Name the silos that gave no answer in time, with the reason, and the time that is left."""
+    return f"{_missing(record)}{_left(record)}"
+
+
 def _missing(record: dict[str, Any]) -> str:
-    """Name the silos that were asked and gave no answer in time."""
     missing = sorted(set(record.get("asked", {})) - set(record.get("answered", ())))
-    return f"; without {', '.join(missing)}" if missing else ""
+    why = record.get("missing", {})
+    told = [f"{name} ({why[name]})" if why.get(name) else name for name in missing]
+    return f"; without {', '.join(told)}" if told else ""
 
 
 def _left(record: dict[str, Any]) -> str:

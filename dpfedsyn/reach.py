@@ -17,23 +17,38 @@ def call(path: Path | str, request: bytes, timeout: float | None = None) -> byte
     """Send a request to the silo that listens at `path`, and return its reply.
 
     Args:
-        timeout: seconds for each part of the reply to come; None: as long as it takes.
+        timeout: seconds to send the request, and for the whole reply to come; None: as long as it
+            takes.
 
     Raises:
         ConnectionError: nobody listens there, or the silo closed the connection (it does so to
             those whom it does not know, without a word). TimeoutError: no reply in time; the
             silo may have charged for it.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(CONNECT)
-        try:
-            connection.connect(str(path))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ConnectionError(f"{path}: no silo can be reached there ({reason})") from None
-        connection.settimeout(timeout)
-        frames.send(connection, request)
-        reply = frames.receive(connection, frames.MOST)
+    with connected(path) as connection:
+        return exchanged(path, connection, request, timeout)
+
+
+def connected(path: Path | str) -> socket.socket:
+    """Return a connection to whoever listens at `path`; `ConnectionError` where nobody does."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(CONNECT)
+    try:
+        connection.connect(str(path))
+    except OSError as error:
+        connection.close()
+        reason = error.strerror or str(error)
+        raise ConnectionError(f"{path}: no silo can be reached there ({reason})") from None
+    return connection
+
+
+def exchanged(
+    path: Path | str, connection: socket.socket, request: bytes, timeout: float | None
+) -> bytes:
+    """Send a request over a connection and return the reply; arguments and errors as of `call`."""
+    connection.settimeout(timeout)
+    frames.send(connection, request)
+    reply = frames.receive(connection, frames.MOST, timeout)
     if reply is None:
         raise ConnectionError(f"{path}: the silo closed the connection without a reply")
     return reply

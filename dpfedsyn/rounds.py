@@ -70,6 +70,8 @@ def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:
         settings=part.settings,
         kernels=part.kernels,
         noise={silo.name: plan.noise(part, len(own)) for silo, own in rows},
+        clip=plan.config.answers.clip,
+        energy_bound=plan.config.answers.energy_bound,
         participation=plan.config.participation,
     )
 
@@ -101,6 +103,7 @@ def _round_writer(
             "responsibilities": list(info.step.responsibilities),
             "asked": dict(info.asked),
             "answered": list(info.answered),
+            "missing": dict(info.missing),
             "received": dict(info.received),
             "unanswered": info.step.unanswered,
             "handed_over": info.handed_over,

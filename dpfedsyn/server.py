@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from dpfedsyn import checkpoint, participation, sampler, weights
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.engine import Engine
-from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
+from dpfedsyn.errors import BudgetExhausted, SiloUnavailable
+from dpfedsyn.fitting import require_fit
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.sampler import ChainState, RoundAnswers, StepInfo
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
-
-ROUNDED_UP = 1.0 + 1e-9  # a silo's lattice may add so much noise to what was asked for
 
 EVERYBODY = ParticipationSettings(quorum=1.0)
 """Every silo has to answer every round."""
@@ -39,6 +38,7 @@ class Pass:
         first_round: number of the run's rounds before this pass (rounds count over all passes).
         kernels: one per round. noise: per silo, one per round, for the rows that it is asked about
             at the beginning; asked about more of them, it adds more, so that the cost stays.
+        clip, energy_bound: C and B, which every silo's answers have to name.
     """
 
     name: str
@@ -47,6 +47,8 @@ class Pass:
     settings: SamplerSettings
     kernels: tuple[Kernel, ...]
     noise: Mapping[str, tuple[AnswerNoise, ...]]
+    clip: float
+    energy_bound: float
     participation: ParticipationSettings = EVERYBODY
 
 
@@ -56,13 +58,15 @@ class RoundInfo:
 
     Attributes:
         step: what the step did. asked: rows that each silo was asked about.
-        answered: who answered in time. received: bytes of the arrays in each of their answers.
+        answered: who answered in time. missing: of the others, why they did not.
+        received: bytes of the arrays in each answer.
         handed_over: rows that changed hands before the round, since their silo has left.
     """
 
     step: StepInfo
     asked: Mapping[str, int]
     answered: tuple[str, ...]
+    missing: Mapping[str, str]
     received: Mapping[str, int]
     handed_over: int
 
@@ -156,7 +160,7 @@ def _round(
         if len(own)
     }
     away = sum(has_left and name not in queries for name, has_left in zip(names, gone, strict=True))
-    replies = ask(plan, engine, queries, state, away)
+    replies, missing = ask(plan, engine, queries, state, away)
     answers = _gather(plan, state, names, rows, replies)
     kernel = plan.kernels[state.round_number]
     after, step = sampler.step(state, answers, kernel, prior[:, state.labels], plan.settings, rng)
@@ -164,17 +168,23 @@ def _round(
     after = participation.counted(after, asked, answers.present)
     rows_asked = {name: len(query.x) for name, query in queries.items()}
     received = {name: reply.payload for name, reply in replies.items()}
-    return after, RoundInfo(step, rows_asked, tuple(replies), received, handed_over)
+    return after, RoundInfo(step, rows_asked, tuple(replies), missing, received, handed_over)
 
 
 def ask(
     plan: Pass, engine: Engine, queries: Mapping[str, ScoreQuery], state: ChainState, away: int
-) -> dict[str, PrivateAnswer]:
+) -> tuple[dict[str, PrivateAnswer], dict[str, str]]:
     """Ask until the quorum has answered; silos that have answered are not asked again.
 
     Args:
         away: how many silos have left and are not asked; they count as missing. A silo that is
             not asked because it never had a row does not.
+
+    Returns:
+        The answers, and why the others gave none.
+
+    Raises:
+        SiloUnavailable: too few have answered. ProtocolMismatch: an answer does not fit its query.
     """
     members, rule = engine.members(), plan.participation
     wanted = participation.needed(len(members), rule.quorum)
@@ -182,13 +192,15 @@ def ask(
     for _ in range(rule.attempts):
         replies |= engine.ask({name: q for name, q in queries.items() if name not in replies})
         missing = sorted(set(queries) - set(replies))
+        why = {name: engine.why().get(name, "it gave no answer") for name in missing}
         if replies and len(members) - away - len(missing) >= wanted:
             for name, reply in replies.items():
-                _check(queries[name], reply)
-            return {name: replies[name] for name in queries if name in replies}
+                require_fit(name, queries[name], reply, plan.clip, plan.energy_bound)
+            return {name: replies[name] for name in queries if name in replies}, why
     raise SiloUnavailable(
         f"{', '.join(missing)}: no answer in round "
-        f"{state.round_number + 1} of pass {plan.name}, asked {rule.attempts} times. "
+        f"{state.round_number + 1} of pass {plan.name}, asked {rule.attempts} times "
+        f"({'; '.join(f'{name}: {told}' for name, told in why.items())}). "
         f"{len(members) - away - len(missing)} of {len(members)} silos took part, and "
         f"participation.quorum = {rule.quorum:g} needs {wanted}; the samples stay where they are. "
         "Start the silos again and continue with --resume."
@@ -215,38 +227,6 @@ def _gather(
     released = plan.settings.energy == "released"
     answered = np.array([name in replies for name in names])
     return RoundAnswers(noise, energies if released else None, stds, answered)
-
-
-def _check(query: ScoreQuery, answer: PrivateAnswer) -> None:
-    """Refuse an answer that is not one to this query; nothing is broadcast or filled up."""
-    wrong = [
-        name for name in ("round_number", "t") if getattr(answer, name) != getattr(query, name)
-    ]
-    wrong += [] if _as_asked(query.score_std, answer.score_std, answer.spacing) else ["score_std"]
-    energies = _as_asked(query.energy_std, answer.energy_std, answer.energy_spacing)
-    wrong += [] if energies else ["energy_std"]
-    wrong += [] if answer.points.shape == query.x.shape else ["points"]
-    expected = None if query.energy_std is None else query.labels.shape
-    given = None if answer.energy_points is None else answer.energy_points.shape
-    wrong += [] if given == expected else ["energy_points"]
-    wrong += [] if _finite(answer.clip) and _finite(answer.energy_bound) else ["bounds"]
-    if wrong:
-        raise ProtocolMismatch(
-            f"{answer.silo}: its answer in round {query.round_number} does not fit the query "
-            f"({', '.join(wrong)}); it was not used. Let all silos run the server's version."
-        )
-
-
-def _as_asked(asked: float | None, drawn: float | None, spacing: float | None) -> bool:
-    """Whether noise and spacing are numbers, and the noise what was asked for or a hair more."""
-    if asked is None or drawn is None or spacing is None:
-        return asked is drawn is spacing is None
-    numbers = _finite(drawn) and _finite(spacing)
-    return numbers and asked <= drawn <= asked * ROUNDED_UP and spacing > 0.0
-
-
-def _finite(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
 
 
 def rows_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.network import Denoiser
+from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import RoundInfo
 from dpfedsyn.settings import SamplerSettings
 from dpfedsyn.threads import one_per_silo
 
-SPACING = 2.0**-24  # of answers, which travel as integers
+LEAST = 2.0**-14  # of noise: answers travel as integers, whose spacing follows from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +58,8 @@ def sample(
     """
     mixture = weights.public(np.array(shares), np.ones(1))
     kernels = schedule.kernels(settings)
-    noise = {name: (AnswerNoise(sigma, None),) * len(kernels) for name in models}
-    plan = server.Pass("shares", "shares", 0, settings, kernels, noise)
+    noise = {name: (AnswerNoise(max(sigma, LEAST), None),) * len(kernels) for name in models}
+    plan = server.Pass("shares", "shares", 0, settings, kernels, noise, math.inf, math.inf)
     state = server.begin(settings, mixture, first_round=0, rows=rows, dimension=dimension)
     rounds: list[RoundInfo] = []
 
@@ -88,16 +90,17 @@ def answerer(name: str, model: Denoiser, seed: int) -> Callable[[ScoreQuery], Pr
             query.x.astype(np.float64), signal_shares()[query.t], query.labels
         )
         rng = np.random.default_rng([seed, own, query.round_number])
+        spacing = max(query.score_std, LEAST) / COARSE
         noisy = predicted + query.score_std * rng.standard_normal(predicted.shape)
         return PrivateAnswer(
             silo=name,
             round_number=query.round_number,
             t=query.t,
-            points=np.round(noisy / SPACING).astype(np.int64),
+            points=np.round(noisy / spacing).astype(np.int64),
             energy_points=None,
-            clip=0.0,  # there is none, and no energies
-            energy_bound=0.0,
-            spacing=SPACING,
+            clip=math.inf,  # there is none, and no energies
+            energy_bound=math.inf,
+            spacing=spacing,
             energy_spacing=None,
             score_std=query.score_std,
             energy_std=None,

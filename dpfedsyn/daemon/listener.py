@@ -19,8 +19,8 @@ from dpfedsyn.errors import RunError
 
 _LOG = logging.getLogger(__name__)
 
-PATIENCE = 60.0  # seconds that a connection may be silent before it is closed
-AT_ONCE = 32  # connections that are served at the same time; more are closed
+PATIENCE = 60.0  # seconds in which a connection's next request has to be there, whole
+AT_ONCE = 32  # connections of one user that are served at the same time; more are closed
 LONGEST_PATH = 107  # bytes of a socket's path, on Linux
 FAULT = Refused("fault", "the silo could not answer; its own log says why")
 
@@ -35,8 +35,9 @@ class Listener:
 
     Guarantee:
         A connection by a user who is not on the list (SO_PEERCRED) is closed before anything is
-        read; no request longer than `most` is read; an error of `handle` reaches the log, and the
-        other side hears one fixed sentence.
+        read; no request longer than `most` is read, and none that takes longer than `PATIENCE`;
+        whatever one user does, others find their places; an error of `handle` reaches the log, and
+        the other side hears one fixed sentence.
 
     Raises:
         RunError: the socket cannot be made, or another process listens there.
@@ -55,7 +56,8 @@ class Listener:
         self._handle = handle
         self._most = most
         self._allowed = frozenset(allowed)
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        # By user, or one of them could shut out the rest, and the silo's own owner.
+        self._places = {user: threading.BoundedSemaphore(AT_ONCE) for user in self._allowed}
         self._at_work, self._idle, self._ending = 0, threading.Condition(), False
         self._server = self._bound(group)
 
@@ -114,18 +116,19 @@ class Listener:
         if user not in self._allowed:
             _LOG.warning("user %d is not on the list: the connection was closed", user)
             return
-        if not self._places.acquire(blocking=False):
-            _LOG.warning("%d connections at once: another was closed", AT_ONCE)
+        places = self._places[user]
+        if not places.acquire(blocking=False):
+            _LOG.warning("%d connections of user %d: another was closed", AT_ONCE, user)
             return
         try:
-            connection.settimeout(PATIENCE)
-            while (request := frames.receive(connection, self._most)) is not None:
+            while (request := frames.receive(connection, self._most, PATIENCE)) is not None:
+                connection.settimeout(PATIENCE)
                 with self._work():
                     frames.send(connection, self._reply(request))
         except OSError as error:
             _LOG.warning("a connection of user %d was closed: %s", user, error)
         finally:
-            self._places.release()
+            places.release()
 
     @contextlib.contextmanager
     def _work(self) -> Iterator[None]:

@@ -12,12 +12,22 @@ from typing import Protocol
 
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 
+MOST_TOLD = 200  # characters of a reason that came from elsewhere
+
 
 @dataclass(frozen=True)
 class Failure:
     """Why a member's reply is not there; it may have been asked, and have charged."""
 
     reason: str
+
+    @classmethod
+    def told(cls, reason: object) -> Failure:
+        """One whose reason came from elsewhere: made printable, and no longer than a line or two.
+
+        It goes into logs and events, where no site may write what it likes.
+        """
+        return cls(ascii(str(reason)[:MOST_TOLD])[1:-1])
 
 
 class Transport(Protocol):
@@ -54,4 +64,8 @@ class Engine(Protocol):
 
         A query may be asked again in the same round: then an answer that was late may come in.
         """
+        ...
+
+    def why(self) -> Mapping[str, str]:
+        """Why silos gave no answer when they were asked last, by silo."""
         ...

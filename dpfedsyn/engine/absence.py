@@ -25,6 +25,7 @@ class WithAbsences:
         self._engine = engine
         self._settings = settings
         self._away = aways(settings.away, engine.members())
+        self._why: dict[str, str] = {}
         self._attempts: Counter[tuple[str, int]] = Counter()
 
     def members(self) -> tuple[str, ...]:
@@ -42,7 +43,16 @@ class WithAbsences:
             if any(away.covers(name, query.round_number) for away in self._away)
         }
         answers = self._engine.ask({n: query for n, query in queries.items() if n not in absent})
+        self._why = {
+            **self._engine.why(),
+            **dict.fromkeys(late & answers.keys(), "its answer came too late, as settings have it"),
+            **dict.fromkeys(absent, "it is away, as settings have it"),
+        }
         return {name: answer for name, answer in answers.items() if name not in late}
+
+    def why(self) -> Mapping[str, str]:
+        """Why silos gave no answer when they were asked last, by silo."""
+        return self._why
 
     def _chances(self, name: str, query: ScoreQuery) -> tuple[float, float]:
         attempt = self._attempts[name, query.round_number]

@@ -42,6 +42,7 @@ class Asking:
         self._pause, self._sleep = pause, sleep
         self._asked = -1
         self._on_spent = on_spent
+        self._why: dict[str, str] = {}
 
     def members(self) -> tuple[str, ...]:
         """Names of the silos, in a fixed order."""
@@ -63,7 +64,8 @@ class Asking:
         asked: dict[str, Request] = {
             name: Ask(messages.encode_query(query)) for name, query in queries.items()
         }
-        replies = exchange(self._transport, f"round {number}", asked, self._timeout)
+        self._why = {}
+        replies = exchange(self._transport, f"round {number}", asked, self._timeout, self._why)
         for name, reply in replies.items():
             if isinstance(reply, Answered):
                 self._on_spent(name, number, reply.spent)
@@ -71,19 +73,38 @@ class Asking:
         answers = {}
         for name, reply in replies.items():
             if isinstance(reply, Answered):
-                answers[name] = messages.decode_answer(reply.answer)
-            elif not isinstance(reply, Refused):
+                answers[name] = _decoded(name, reply.answer)
+            elif isinstance(reply, Refused):
+                self._why[name] = Failure.told(f"{reply.kind}: {reply.reason}").reason
+            else:
                 raise ProtocolMismatch(
                     f"{name}: replied to round {number} with something else; it was not used. "
                     "Let all silos run the server's version."
                 )
         return answers
 
+    def why(self) -> Mapping[str, str]:
+        """Why silos gave no answer when they were asked last, by silo."""
+        return self._why
+
+
+def _decoded(name: str, data: bytes) -> PrivateAnswer:
+    try:
+        return messages.decode_answer(data)
+    except ProtocolMismatch as error:
+        raise ProtocolMismatch(
+            f"{name}: {error} Its answer was not used. Let all silos run the server's version."
+        ) from None
+
 
 def exchange(
-    transport: Transport, step: str, requests: Mapping[str, Request], timeout: float | None
+    transport: Transport,
+    step: str,
+    requests: Mapping[str, Request],
+    timeout: float | None,
+    why: dict[str, str] | None = None,
 ) -> dict[str, Reply]:
-    """Deliver requests and return the replies; why a silo has none is logged.
+    """Deliver requests and return the replies; why a silo has none is logged, and put into `why`.
 
     Raises:
         ProtocolMismatch: a reply cannot be read.
@@ -93,6 +114,8 @@ def exchange(
     for name, found in transport.query(step, payloads, timeout).items():
         if isinstance(found, Failure):
             _LOG.info("%s: no reply in %s: %s", name, step, found.reason)
+            if why is not None:
+                why[name] = found.reason
             continue
         try:
             replies[name] = envelope.reply(found)

@@ -21,12 +21,18 @@ class LocalTransport:
 
     Args:
         handlers: each member's way from a request to its reply, in bytes; no more is seen of it.
+        close: called when the transport is left, before it waits.
 
     Use it as a context: leaving it waits for silos that are still at work, and ends the threads.
     """
 
-    def __init__(self, handlers: Mapping[str, Callable[[bytes], bytes]]) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Callable[[bytes], bytes]],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._handlers = dict(handlers)
+        self._close = close
         self._threads = ThreadPoolExecutor(len(self._handlers), "silo")
         self._pending: dict[str, Pending] = {}  # replies that were not there in time
 
@@ -82,7 +88,8 @@ class LocalTransport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._threads.shutdown()
+        self._close()
+        self._threads.shutdown(cancel_futures=True)
 
 
 def _result(future: Future[bytes]) -> bytes | Failure:

@@ -41,6 +41,7 @@ clientapp = "client_app:app"
 config = {config}   # TOML file or example, on the server's machine
 overrides = ""      # SECTION.KEY=VALUE; SECTION.KEY=VALUE
 out = {out}   # run folder on the server's machine; one that holds a run is resumed
+keys = {keys}   # folder of SuperNodes' public keys, SILO.pub; "": whoever says so is the silo
 wait = 300.0        # seconds for a SuperNode of every silo to be connected
 metrics = 0         # port of the server's loopback that serves metrics (Prometheus); 0: none
 """
@@ -60,18 +61,24 @@ __all__ = ["app"]
 '''
 
 
-def write(folder: Path, config: str, out: Path) -> list[Path]:
+def require_new(folder: Path) -> None:
+    """Refuse a folder in which something lies; `RunError`."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: is not empty, so no app was written. Name a new folder.")
+
+
+def write(folder: Path, config: str, out: Path, keys: Path | None = None) -> list[Path]:
     """Write the app's files, and return them.
 
     Args:
         config: of the run; a file by its absolute path, since Flower starts the app elsewhere.
-        out: the run's folder on the server's machine.
+        out: the run's folder on the server's machine. keys: folder there of the public keys of the
+            silos' SuperNodes; None: whoever says that it stands for a silo does.
 
     Raises:
         RunError: the folder is in use.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder}: is not empty, so no app was written. Name a new folder.")
+    require_new(folder)
     folder.mkdir(parents=True, exist_ok=True)
     source = Path(config)
     named = str(source.absolute()) if source.is_file() else config
@@ -81,6 +88,7 @@ def write(folder: Path, config: str, out: Path) -> list[Path]:
         bounds=BOUNDS,
         config=json.dumps(named),
         out=json.dumps(str(out.absolute())),
+        keys=json.dumps("" if keys is None else str(keys.absolute())),
     )
     files = {"pyproject.toml": pyproject, "server_app.py": _SERVER, "client_app.py": _CLIENT}
     for name, text in files.items():

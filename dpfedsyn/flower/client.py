@@ -1,8 +1,9 @@
 """The ClientApp: it hands a message's bytes to this machine's silo, and its reply back.
 
-It runs in a process that Flower starts for every message and whose code the server may choose, so
-it can reach nothing: records, model and ledger belong to the silo's own process and user. Numpy and
-torch are not imported here, for every message would wait for them.
+It runs in a process that Flower starts for every message and whose code the server may choose. So
+records, model and ledger belong to the silo's own process, and to a user of its own: where that is
+the SuperNode's user too, the server's code could read them. Numpy and torch are not imported here,
+for every message would wait for them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ SOCKET = "socket"  # key of the SuperNode's configuration, which is the site's o
 ENVIRONMENT = "DPFEDSYN_SOCKET"
 UNNAMED = "this site names no silo: give its SuperNode --node-config 'socket=\"PATH\"'"
 UNREACHED = "the silo cannot be reached from its site, or did not take the message"
+LONGEST = 12 * 3600.0  # seconds after which Flower drops a message's reply, so nobody waits for it
 FAILED = "failed"  # record that says why there is no reply
 
 app = ClientApp()
@@ -43,7 +45,7 @@ def replied(content: RecordDict, context: Context) -> RecordDict:
     if not path:
         return failed(UNNAMED)
     try:
-        return packed(reach.call(str(path), unpacked(content)))
+        return packed(reach.call(str(path), unpacked(content), LONGEST))
     except OSError:
         return failed(UNREACHED)
 

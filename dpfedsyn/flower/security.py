@@ -1,7 +1,7 @@
 """Certificates and keys of a test federation: an own authority, a server, one key per SuperNode.
 
 For one host or a laboratory. A real federation has an authority of its own, and each site makes its
-own key and sends the public half: the document that `write` leaves says how.
+own key and sends the public half, as the README says; `pinned` binds those to the silos' names.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from dpfedsyn.errors import RunError
+from dpfedsyn.errors import ConfigError, RunError
 
 DAYS = 30
 Key = ec.EllipticCurvePrivateKey
@@ -62,6 +63,35 @@ def write(
     for name, content in files.items():
         _write(folder / name, content, 0o600 if name.endswith(".key") else 0o644)
     return [folder / name for name in files]
+
+
+def pinned(folder: Path, silos: Iterable[str]) -> dict[str, bytes]:
+    """Return each silo's public key (PEM, as Flower keeps it) from NAME.pub in a folder.
+
+    Raises:
+        ConfigError: a silo has none there, or one that is no key, or that is another silo's too.
+    """
+    keys = {name: _public(folder / f"{name}.pub") for name in silos}
+    shared = [name for name, key in keys.items() if list(keys.values()).count(key) > 1]
+    if shared:
+        raise ConfigError(
+            f"{folder}: {', '.join(shared)} have one key, so nobody can tell them apart; nothing "
+            "was asked. Let each site make its own."
+        )
+    return keys
+
+
+def _public(path: Path) -> bytes:
+    try:
+        key = serialization.load_ssh_public_key(path.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(
+            f"{path}: holds no public key of an SSH key pair ({error}), so nothing was asked. "
+            "Keep each silo's as NAME.pub in the folder that `keys` names."
+        ) from None
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _key() -> Key:

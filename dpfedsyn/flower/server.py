@@ -10,6 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from dpfedsyn import config as configuration
 from dpfedsyn import remote
+from dpfedsyn.flower import security
 from dpfedsyn.flower.transport import FlowerTransport
 from dpfedsyn.folder import next_free
 from dpfedsyn.progress import RichProgress
@@ -26,14 +27,18 @@ def main(grid: Grid, context: Context) -> None:
 
     Keys of the run configuration: `config` (TOML file or example, on the server's machine),
     `overrides` (SECTION.KEY=VALUE, separated by ";"), `out` (folder; one that holds a run is
-    resumed), `wait` (seconds for all silos to be connected), `metrics` (loopback port; 0: none).
+    resumed), `keys` (folder of the silos' public keys; "": whoever says so stands for a silo),
+    `wait` (seconds for all silos to be connected), `metrics` (loopback port; 0: none).
     """
     settings = context.run_config
     overrides = [part.strip() for part in str(settings["overrides"]).split(";") if part.strip()]
     config = configuration.load(str(settings["config"]), overrides, records=False)
     out = Path(str(settings["out"])) if settings["out"] else next_free(config)
     logging.getLogger("dpfedsyn").setLevel(logging.INFO)
-    transport = FlowerTransport(grid, [silo.name for silo in config.silos])
+    names = [silo.name for silo in config.silos]
+    pins = str(settings["keys"])
+    keys = security.pinned(Path(pins), names) if pins else None
+    transport = FlowerTransport(grid, names, keys)
     transport.wait(float(settings["wait"]))
     privacy = config.privacy
     terms = Terms(privacy.delta, privacy.unit, privacy.adjacency)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn.errors import ConfigError, FederationError, SiloUnavailable
+from dpfedsyn.errors import ConfigError, FederationError, RunError, SiloUnavailable
 from dpfedsyn.nvflare.ending import Ending, read
 
 EXECUTOR = "nvflare.collab.runtime.executor.CollabExecutor"
@@ -57,10 +57,12 @@ class Job:
             with what is installed there.
 
         Raises:
-            ConfigError: a path is relative.
+            ConfigError: a path is relative, or the run's folder and the job's lie in each other.
+            RunError: something lies there already.
         """
         self._check()
         path = folder / self.name
+        self._require_new(path)
         _json(path / "meta.json", self._meta())
         _json(path / "server" / "config" / "config_fed_server.json", self._server())
         _json(path / "site" / "config" / "config_fed_client.json", _site())
@@ -75,6 +77,16 @@ class Job:
                 f"{', '.join(relative)}: relative, and the server's job would look for it in a "
                 "folder of its own; nothing was handed in. Give absolute paths, at the server."
             )
+
+    def _require_new(self, path: Path) -> None:
+        where = path.absolute()
+        if where == self.out or where in self.out.parents or self.out in where.parents:
+            raise ConfigError(
+                f"{path}: the job would lie in the folder of its run ({self.out}), or that in the "
+                "job, so nothing was written. Give another --out."
+            )
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunError(f"{path}: is not empty, so no job was written. Name a new folder.")
 
     def _meta(self) -> dict[str, Any]:
         return {

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from dpfedsyn.progress import aside
+from dpfedsyn.report.wording import plain
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -20,7 +23,8 @@ class Logged:
 
     def round(self, record: dict[str, Any]) -> None:
         """One round is charged, committed and over."""
-        _LOG.info("%s: round %d of %d", record["pass"], record["round"], record["of"])
+        told = record["pass"], record["round"], record["of"], plain(aside(record))
+        _LOG.info("%s: round %d of %d%s", *told)
 
     def note(self, text: str) -> None:
         """Say something that outlives the stage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from nvflare.collab import CollabCallError
 from nvflare.collab.api.exceptions import RunAborted
 
 from dpfedsyn.engine import Failure
+
+_LOG = logging.getLogger(__name__)
 
 LONGEST = 7 * 86400.0  # seconds of a call that may take as long as it takes
 NOTICE = 10.0  # seconds after a lost call in which NVFlare says whether the job ends
@@ -50,22 +53,23 @@ class NVFlareTransport:
         """
         seconds = LONGEST if timeout is None else timeout
         futures = {
-            name: self._threads.submit(self._call, name, payload, seconds)
+            name: self._threads.submit(self._call, step, name, payload, seconds)
             for name, payload in payloads.items()
         }
         return {name: future.result() for name, future in futures.items()}
 
-    def _call(self, name: str, payload: bytes, seconds: float) -> bytes | Failure:
+    def _call(self, step: str, name: str, payload: bytes, seconds: float) -> bytes | Failure:
         began = time.monotonic()
         try:
             reply = self._sites[name](timeout=seconds).forward(payload, seconds)
         except CollabCallError as error:
             if time.monotonic() - began < seconds:
                 self._require_job(name)
-            return Failure(f"its site did not reply ({error.cause_type})")
+            _LOG.warning("%s: no reply in %s; if one comes later, it is dropped", name, step)
+            return Failure.told(f"its site did not reply ({error.cause_type})")
         if isinstance(reply, bytes):
             return reply
-        return Failure(f"its site has no reply of it: {reply}")
+        return Failure.told(f"its site has no reply of it: {reply}")
 
     def _require_job(self, name: str) -> None:
         """A call that ended before its time: its site may be lost, and with it the job.

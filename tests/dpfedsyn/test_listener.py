@@ -379,6 +379,85 @@ def test_a_silent_connection_is_closed_and_leaves_its_place(
                 assert closed(connection)
 
 
+@contextlib.contextmanager
+def dripping(path: Path) -> Iterator[None]:
+    """Send one byte of a long request now and then, until the other side has closed."""
+    ended = threading.Event()
+    with connected(path) as connection:
+
+        def drip() -> None:
+            with contextlib.suppress(OSError):
+                connection.sendall(b"\x00\x00\x03\x00")
+                while not ended.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(SOON)
+
+
+def test_a_request_that_comes_byte_by_byte_does_not_hold_its_place(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guarantee of dpfedsyn.daemon.listener.Listener: no request longer than `most` is read, and
+    none that takes longer than `PATIENCE`, also where no pause between its bytes is long."""
+    monkeypatch.setattr(listening, "PATIENCE", 0.4)
+    monkeypatch.setattr(listening, "AT_ONCE", 1)
+
+    def free() -> bool:
+        try:
+            return reach.call(place / "s", b"1") == b"<1>"
+        except ConnectionError:
+            return False
+
+    with serving(place / "s"), dripping(place / "s"):
+        until(lambda: not free())
+        until(free)
+
+
+def test_whoever_takes_all_places_takes_them_from_nobody_else(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Guarantee of dpfedsyn.daemon.listener.Listener: whatever one user does, others find their
+    places: the silo's owner above all, who wants to know what goes on."""
+    monkeypatch.setattr(listening, "AT_ONCE", 2)
+    with serving(place / "s", allowed={ME, ME + 1}), contextlib.ExitStack() as stack:
+        with monkeypatch.context() as other:
+            other.setattr(listening, "_user", lambda connection: ME + 1)
+            for _ in range(2):
+                one = stack.enter_context(connected(place / "s"))
+                assert exchanged(one, b"1") == b"<1>"
+            assert closed(stack.enter_context(connected(place / "s")))
+        assert reach.call(place / "s", b"2") == b"<2>"
+
+
+def test_a_reply_that_comes_byte_by_byte_is_not_waited_for(place: Path) -> None:
+    """The limit is for all of it: a silo cannot hold its asker by a byte now and then."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(place / "s"))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"\x00\x00\x03\x00")
+                while True:
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            reach.call(place / "s", b"1", 0.4)
+        assert time.monotonic() - began < SOON
+        thread.join(SOON)
+
+
 # --- beginning and end ---------------------------------------------------------------------------
 
 

@@ -10,23 +10,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dpfedsyn import messages, schedule, server, service
+from dpfedsyn import envelope, messages, schedule, server, service
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
-from dpfedsyn.envelope import Spent
+from dpfedsyn.envelope import Answered, Refused, Spent
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+from dpfedsyn.moments import clip_rows
 from dpfedsyn.noise import Keystream
+from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.sampler import ChainState
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import Pass, PassResult
-from dpfedsyn.settings import SamplerSettings
+from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
 
 Array = NDArray[np.float64]
 
 NAMES = ("a", "b", "c")
 ROWS, D, ROUNDS = 40, 2, 6
+CLIP, BOUND = 6.0, 18.0
+NONE = 1e-6  # of noise: so little that it shows nowhere, on a lattice all the same
 MIXTURE = Mixture(
     np.array([[0.6, 0.3], [0.3, 0.3], [0.1, 0.4]]),  # weights per label
     np.array([0.5, 0.5]),
@@ -43,20 +47,23 @@ SETTINGS = {
 
 
 def answered(
-    name: str, query: ScoreQuery, noise: Array, energies: Array | None, *, bound: float = 18.0
+    name: str, query: ScoreQuery, noise: Array, energies: Array | None, *, bound: float = BOUND
 ) -> PrivateAnswer:
-    """An answer of these predictions and energies, less half their bound, on a fine lattice."""
-    spacing = 2.0**-20
+    """An answer of these predictions and energies, less half their bound, on their lattices."""
+    spacing = query.score_std / COARSE
+    energy_spacing = None if query.energy_std is None else query.energy_std / COARSE
     return PrivateAnswer(
         silo=name,
         round_number=query.round_number,
         t=query.t,
         points=np.round(noise / spacing).astype(np.int64),
-        energy_points=None if energies is None else np.round(energies / spacing).astype(np.int64),
-        clip=6.0,
+        energy_points=None
+        if energies is None or energy_spacing is None
+        else np.round(energies / energy_spacing).astype(np.int64),
+        clip=CLIP,
         energy_bound=bound,
         spacing=spacing,
-        energy_spacing=None if energies is None else spacing,
+        energy_spacing=energy_spacing,
         score_std=query.score_std,
         energy_std=query.energy_std,
     )
@@ -78,11 +85,14 @@ class Federation:
     def ask(self, queries: Mapping[str, ScoreQuery]) -> dict[str, PrivateAnswer]:
         return {k: self.answer(k, query) for k, query in queries.items() if k != self.mute}
 
+    def why(self) -> Mapping[str, str]:
+        return {self.mute: "it is mute"}
+
     def answer(self, name: str, query: ScoreQuery) -> PrivateAnswer:
         self.seen.append((name, query))
         if name == "b" and query.round_number >= self.refuse_at:
             raise BudgetExhausted("b: the cap is reached")
-        exact = query.x.astype(np.float64) - 0.5 * NAMES.index(name)
+        exact = clip_rows(query.x.astype(np.float64) - 0.5 * NAMES.index(name), CLIP)
         stream = Keystream(messages.digest(query, name.encode()))
         noise = exact + query.score_std * stream.normal(exact.shape)
         energies = None
@@ -101,7 +111,7 @@ def plan(
     released = energy_std if settings.energy == "released" else None
     stds = [score_std * min(1.0, kernel.tolerance or 0.1) for kernel in kernels]
     noise = tuple(AnswerNoise(std, released) for std in stds)
-    return Pass("p", "run", first, settings, kernels, dict.fromkeys(NAMES, noise))
+    return Pass("p", "run", first, settings, kernels, dict.fromkeys(NAMES, noise), CLIP, BOUND)
 
 
 def begin(settings: SamplerSettings, first: int = 10) -> ChainState:
@@ -357,7 +367,9 @@ def test_refusal_in_the_first_round_leaves_the_starting_state(tmp_path: Path) ->
 
 def test_missing_answer_names_the_silo_and_keeps_the_samples(tmp_path: Path) -> None:
     """SiloUnavailable says who and in which round; with c back the pass ends as ever."""
-    with pytest.raises(SiloUnavailable, match=r"^c: no answer in round 1.*--resume"):
+    with pytest.raises(
+        SiloUnavailable, match=r"^c: no answer in round 1.*\(c: it is mute\).*--resume"
+    ):
         take(DEFAULT, Federation(mute="c"), tmp_path / "late")
     late = take(DEFAULT, Federation(), tmp_path / "late")
     assert same(late.state, take(DEFAULT, Federation(), tmp_path / "straight").state)
@@ -368,6 +380,16 @@ WRONG: dict[str, dict[str, Any]] = {
     "one vector": {"points": np.zeros(D, np.int16)},
     "no finite spacing": {"spacing": np.inf},
     "a spacing in words": {"spacing": "1"},
+    "a spacing that is finite and takes the samples out of the floats": {"spacing": 1e308},
+    "a spacing that is a little wide": {"spacing": 0.3 / COARSE * (1.0 + 1e-6)},
+    "a spacing that is a little narrow": {"spacing": 0.3 / COARSE * (1.0 - 1e-6)},
+    "another spacing of energies": {"energy_spacing": 0.3 / COARSE},
+    "points that no draw reaches": {"points": np.full((ROWS, D), 2**60)},
+    "points that no draw reaches, below zero": {"points": np.full((ROWS, D), -(2**63))},
+    "energies that no draw reaches": {"energy_points": np.full(ROWS, 2**60)},
+    "another silo's name": {"silo": "z"},
+    "another clip": {"clip": 7.0},
+    "another bound of energies": {"energy_bound": 1e9},
     "no spacing": {"energy_spacing": None},
     "a spacing of nothing": {"energy_spacing": 0.0},
     "no finite bound": {"energy_bound": np.nan},
@@ -385,10 +407,73 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG.keys())
 def test_answer_to_another_question_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    """A reply that does not fit its query is never broadcast, filled up or used as it is."""
-    engine = Federation(change=lambda answer: replace(answer, **change))
-    with pytest.raises(ProtocolMismatch):
-        take(DEFAULT, engine, tmp_path)
+    """A reply that does not fit its query is never broadcast, filled up or used as it is: nothing
+    of the round is kept, and what is said names the silo that was asked."""
+
+    def of_b(answer: PrivateAnswer) -> PrivateAnswer:
+        return replace(answer, **change) if answer.silo == "b" else answer
+
+    with pytest.raises(ProtocolMismatch, match=r"^b: its answer in round 11 does not fit"):
+        take(DEFAULT, Federation(change=of_b), tmp_path)
+    assert not (tmp_path / "state.npz").exists()
+
+
+def test_an_answer_under_another_silos_name_is_that_of_the_silo_asked(tmp_path: Path) -> None:
+    """Nobody can have another blamed, whatever else is wrong with the answer."""
+
+    def posing(answer: PrivateAnswer) -> PrivateAnswer:
+        return replace(answer, silo="a", t=3) if answer.silo == "b" else answer
+
+    with pytest.raises(ProtocolMismatch, match=r"^b: .*\(t, silo\)"):
+        take(DEFAULT, Federation(change=posing), tmp_path)
+
+
+def test_why_a_silo_is_missing_is_told_with_the_round(tmp_path: Path) -> None:
+    """What the transport or the silo says, cut to a line: `asking` keeps it, the round has it."""
+    long = "the disk is full " * 100
+
+    def silent(request: bytes) -> bytes:
+        raise SiloUnavailable("nobody listens")
+
+    def refusing(request: bytes) -> bytes:
+        return envelope.encode(Refused("fault", f"\x1b[2J{long}"))
+
+    fake = Federation()
+    handlers = {
+        "a": service.answering(lambda query: fake.answer("a", query), lambda: Spent(0.0, None)),
+        "b": silent,
+        "c": refusing,
+    }
+    told: list[server.RoundInfo] = []
+    with LocalTransport(handlers) as transport:
+        server.run_pass(
+            replace(plan(DEFAULT), participation=ParticipationSettings(quorum=0.3)),
+            Asking(transport),
+            MIXTURE,
+            state=begin(DEFAULT),
+            saved=tmp_path / "state.npz",
+            on_round=lambda number, info: told.append(info),
+        )
+    for info in told:
+        assert info.answered == ("a",)
+        assert info.missing["b"] == "nobody listens"
+        assert info.missing["c"].startswith("fault: \\x1b[2Jthe disk is full")
+        assert len(info.missing["c"]) < 300
+
+
+def test_an_answer_that_cannot_be_read_is_named() -> None:
+    """Bytes that are no answer, and arrays that are none: the silo that sent them is told."""
+    good = messages.encode_answer(Federation().answer("b", one_query()))
+    for data in (b"no", good[:-1]):
+
+        def handler(request: bytes, data: bytes = data) -> bytes:
+            return envelope.encode(Answered(data, Spent(0.0, None)))
+
+        with (
+            LocalTransport({"b": handler}) as transport,
+            pytest.raises(ProtocolMismatch, match=r"^b: .* bytes are not a dpfedsyn-answer"),
+        ):
+            Asking(transport).ask({"b": one_query()})
 
 
 def test_noise_that_the_lattice_rounded_up_is_taken_as_drawn(tmp_path: Path) -> None:
@@ -409,7 +494,7 @@ def test_every_silos_released_energies_move_the_samples(name: str, tmp_path: Pat
     plain = take(DEFAULT, Federation(), tmp_path / "plain")
     one = take(DEFAULT, Federation(energy={name: 1.0}), tmp_path / "one")
     everybody = Federation(energy=dict.fromkeys(NAMES, 1.0))
-    exact = {"score_std": 0.0, "energy_std": 0.0}
+    exact = {"score_std": NONE, "energy_std": NONE}
     shifted = take(DEFAULT, everybody, tmp_path / "all", **exact)
     quiet = take(DEFAULT, Federation(), tmp_path / "quiet", **exact)
     assert np.abs(one.samples - plain.samples).max() > 0.01
@@ -427,10 +512,10 @@ def test_unreleased_energies_are_not_asked_for(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("signal", ["score_std", "energy_std"])
 def test_noise_on_either_output_reaches_the_samples(signal: str, tmp_path: Path) -> None:
     """Default preset: noise of 0 and of .3 on scores alone, or on energies alone."""
-    quiet = {"score_std": 0.0, "energy_std": 0.0}
+    quiet = {"score_std": NONE, "energy_std": NONE}
     samples = [
         take(DEFAULT, Federation(), tmp_path / str(std), **{**quiet, signal: std}).samples
-        for std in (0.0, 0.3)
+        for std in (NONE, 0.3)
     ]
     assert np.abs(samples[0] - samples[1]).max() > 0.01
 
@@ -482,7 +567,7 @@ def test_rows_of_a_label_move_at_the_weights_of_that_label(tmp_path: Path) -> No
 
 def test_declared_noise_is_absorbed(tmp_path: Path) -> None:
     """The server injects less by what the silos declare, in every round of the default preset."""
-    shares: dict[float, list[float]] = {0.0: [], 1.0: []}
+    shares: dict[float, list[float]] = {NONE: [], 1.0: []}
     for std, injected in shares.items():
         server.run_pass(
             plan(DEFAULT, score_std=std),
@@ -492,7 +577,7 @@ def test_declared_noise_is_absorbed(tmp_path: Path) -> None:
             saved=tmp_path / f"{std}.npz",
             on_round=lambda number, info, injected=injected: injected.append(info.step.injected),
         )
-    assert shares[0.0] == pytest.approx([1.0] * ROUNDS)
+    assert shares[NONE] == pytest.approx([1.0] * ROUNDS)
     # c lambda^2 sigma^2 sum w~^2 / 2 with c = .3, sigma = 1 and sum w~^2 in [1/3, 1]
     assert all(0.85 <= share <= 0.95 for share in shares[1.0])
 

@@ -1,6 +1,7 @@
 """What a run tells while it runs: events, metrics, how it stands, how long it will take."""
 
 import json
+import logging
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from dpfedsyn import config, latency, plan
 from dpfedsyn.errors import DataError, RunError
 from dpfedsyn.events import FILE, EventLog
+from dpfedsyn.nvflare.logged import Logged
 from dpfedsyn.progress import Several, Silent, round_line
 from dpfedsyn.prometheus import HOST, Metrics, beside
 from dpfedsyn.report import standing, wording
@@ -42,6 +44,23 @@ def test_events_are_lines_of_json_that_are_added_to(tmp_path: Path) -> None:
     assert [line["time"] for line in lines] == [float(k) for k in range(8)]
     assert lines[1]["missing"] == ["b"]
     assert (lines[1]["round"], lines[1]["of"], lines[1]["left"]) == (1, 4, 90.0)
+
+
+def test_a_round_says_why_a_silo_is_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the screen, in the events and in the log of a job of NVFlare, with the time that is left;
+    a record of before, without reasons, is no error."""
+    one = record(1, missing={"b": "it took longer than 5 s"})
+    assert "; without b (it took longer than 5 s); 90 s left" in round_line(one, TERMS)
+    assert "; without b; 90 s left" in round_line(record(1), TERMS)
+    EventLog(tmp_path).round(one)
+    told = json.loads((tmp_path / FILE).read_text())
+    assert (told["missing"], told["why"]) == (["b"], {"b": "it took longer than 5 s"})
+    with caplog.at_level(logging.INFO):
+        Logged().round(one)
+    words = "best: round 1 of 4; without b (it took longer than 5 s); 90 s left"
+    assert caplog.messages == [words]
 
 
 def served(port: int) -> str:

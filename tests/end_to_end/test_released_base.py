@@ -17,6 +17,8 @@ from dpfedsyn import plan as planning
 from dpfedsyn import run as runner
 from dpfedsyn.audit.runs import audit
 from dpfedsyn.errors import ConfigError
+from dpfedsyn.federation import training_steps
+from dpfedsyn.progress import Silent
 
 SMALL = (
     "preset=best",
@@ -45,12 +47,39 @@ SMALL = (
 RELEASED = ["counts", "origin", "means", "moments", "centres", "clusters"]
 
 
+class Counting(Silent):
+    """Counts the steps of each stage, beside how many it said that it would have."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, list[int | None]] = {}
+
+    def stage(self, name: str, total: int | None) -> None:
+        self.steps[name] = self._now = [0, total]
+
+    def advance(self, text: str = "") -> None:
+        self._now[0] = (self._now[0] or 0) + 1
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def counted() -> Counting:
+    """What the whole run told of its steps."""
+    return Counting()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, counted: Counting) -> Path:
     """One whole run."""
     folder = tmp_path_factory.mktemp("released") / "run"
-    runner.run(configuration.load("digits", SMALL), folder)
+    runner.run(configuration.load("digits", SMALL), folder, progress=counted)
     return folder
+
+
+def test_a_silo_of_its_own_has_as_many_steps_as_it_says(finished: Path, counted: Counting) -> None:
+    """Those that pretrain its start are its own to take: 6, and 4 of training behind them."""
+    told = counted.steps
+    assert told["pretrain on released samples"] == [6, 6]
+    assert told["train silo-0"] == [4, 4]
+    assert training_steps(configuration.load("digits", SMALL)) == 6 + 4
 
 
 def read(path: Path) -> Any:

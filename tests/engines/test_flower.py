@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ import pytest
 from dpfedsyn import config, envelope, run
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.engine import Failure
-from dpfedsyn.envelope import Health, Healthy
+from dpfedsyn.envelope import Health, Healthy, Refused
 from dpfedsyn.errors import ProtocolMismatch, SiloUnavailable
 from dpfedsyn.flower import app as flower_app
 
@@ -28,7 +29,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks.engines import flower
 from benchmarks.engines.processes import Processes, free_port, silos, two_hospitals, until
-from dpfedsyn.flower import client, security
+from dpfedsyn.flower import client, nodes, security
 from dpfedsyn.flower.transport import FlowerTransport
 from tests.engines import conformance
 from tests.engines.hosts import NAMES, Hosts
@@ -46,13 +47,21 @@ def inside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
 class Grid:
     """A grid of nodes that stand for silos; each reply is what `answer` makes of a payload."""
 
-    def __init__(self, nodes: dict[int, Callable[[bytes], bytes | str | None]]) -> None:
+    def __init__(
+        self,
+        nodes: dict[int, Callable[[bytes], bytes | str | None]],
+        keys: dict[int, bytes] | None = None,
+    ) -> None:
         self.nodes = nodes
+        self.keys = keys or {}
         self.sent: list[Message] = []
         self.waiting: dict[str, Message] = {}
 
-    def get_node_ids(self) -> list[int]:
-        return list(self.nodes)
+    def get_nodes(self) -> list[Any]:
+        return [
+            SimpleNamespace(node_id=node, public_key=self.keys.get(node, b""))
+            for node in self.nodes
+        ]
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         ids = []
@@ -68,6 +77,8 @@ class Grid:
         found = []
         for name in message_ids:
             message = self.waiting[name]
+            if message.metadata.dst_node_id not in self.nodes:
+                continue
             made = self.nodes[message.metadata.dst_node_id](client.unpacked(message.content))
             if made is None:
                 continue  # nothing yet
@@ -128,6 +139,97 @@ def test_two_nodes_for_one_silo_are_refused_and_a_missing_one_is_named() -> None
         FlowerTransport(Grid({1: standing_for("a", lambda data: b"")}), ["a", "b"]).wait(0.0)
 
 
+@pytest.mark.usefixtures("inside_a_run")
+@pytest.mark.parametrize("junk", [b"", b"\xff\xff", envelope.encode(Refused("fault", ""))])
+def test_a_node_that_says_what_nobody_can_read_is_none_of_the_silos(
+    junk: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run goes on with those that are; the node is named, and not asked again."""
+    grid = Grid({4: lambda data: junk, 5: standing_for("a", lambda data: b"from a")})
+    carrier = FlowerTransport(grid, ["a", "b"])
+    for _ in range(2):
+        found = carrier.query("round", {"a": b"1", "b": b"2"}, 5.0)
+        assert found["a"] == b"from a"
+        assert isinstance(found["b"], Failure)
+    assert [message.metadata.dst_node_id for message in grid.sent].count(4) == 1
+    if junk[:1] != b"\x83":  # what can be read, but is no health, is no warning
+        assert "node 4: stands for no silo" in caplog.text
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_a_silent_node_costs_no_step_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silos that are known are asked meanwhile; the wait for a stranger is bounded by the step's
+    time, and by `HELLO` in the whole run where the step has none."""
+    monkeypatch.setattr(nodes, "HELLO", 0.5)
+    grid = Grid({4: lambda data: None, 5: standing_for("a", lambda data: b"from a")})
+    carrier = FlowerTransport(grid, ["a", "b"])
+    began = time.monotonic()
+    found = carrier.query("round 1", {"a": b"1", "b": b"2"}, 0.2)
+    assert found["a"] == b"from a"
+    assert time.monotonic() - began < 0.45
+    for _ in range(10):
+        found = carrier.query("round", {"a": b"1", "b": b"2"}, None)
+        assert found["a"] == b"from a"
+    assert time.monotonic() - began < 2.0
+    grid.nodes[4] = standing_for("b", lambda data: b"from b")  # and is heard when it speaks
+    carrier.query("round", {"a": b"1", "b": b"2"}, None)
+    assert carrier.query("round", {"a": b"1", "b": b"2"}, None)["b"] == b"from b"
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_a_silo_that_came_back_as_another_node_is_asked_there() -> None:
+    """While Flower still believes in the old node: the new one is found in the next step."""
+    grid = Grid({1: standing_for("a", lambda data: None)})
+    carrier = FlowerTransport(grid, ["a"])
+    carrier.query("round", {"a": b"1"}, 0.1)
+    grid.nodes[2] = standing_for("a", lambda data: b"back")
+    assert carrier.query("round", {"a": b"1"}, None) == {"a": b"back"}
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_only_the_node_with_a_silos_key_stands_for_it() -> None:
+    """Guarantee of dpfedsyn.flower.nodes.Nodes: Where keys are pinned, only the node whose key is a
+    silo's stands for it, whatever any node says: nobody else is sent so much as a greeting."""
+    grid = Grid(
+        {
+            1: standing_for("a", lambda data: b"forged"),
+            2: lambda data: b"from a",
+            3: lambda data: b"forged",
+        },
+        {1: b"other", 2: b"key of a", 3: b""},
+    )
+    carrier = FlowerTransport(grid, ["a", "b"], {"a": b"key of a", "b": b"key of b"})
+    with pytest.raises(SiloUnavailable, match=r"^b: .*the key that is pinned"):
+        carrier.wait(0.0)
+    found = carrier.query("round", {"a": b"1", "b": b"2"}, None)
+    assert found["a"] == b"from a"
+    assert isinstance(found["b"], Failure)
+    assert [message.metadata.dst_node_id for message in grid.sent] == [2]
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_a_late_reply_is_dropped_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It was charged; the next question's reply is not mistaken for it."""
+    slow: list[bytes] = []
+    grid = Grid({1: standing_for("a", lambda data: None if data == b"1" and not slow else data)})
+    carrier = FlowerTransport(grid, ["a"])
+    assert isinstance(carrier.query("round 1", {"a": b"1"}, 0.1)["a"], Failure)
+    slow.append(b"now")
+    assert carrier.query("round 2", {"a": b"2"}, None) == {"a": b"2"}
+    carrier.query("round 3", {"a": b"3"}, None)
+    assert "a: its reply in round 1 came too late, dropped" in caplog.text
+
+
+@pytest.mark.usefixtures("inside_a_run")
+def test_a_site_writes_no_more_into_a_log_than_a_line() -> None:
+    """What it says of a failure is cut, and its control characters are shown as such."""
+    grid = Grid({1: standing_for("a", lambda data: "\x1b[2J" + "x" * 10_000)})
+    (found,) = FlowerTransport(grid, ["a"]).query("round", {"a": b"1"}, None).values()
+    assert isinstance(found, Failure)
+    assert found.reason.startswith("\\x1b[2Jxx")
+    assert len(found.reason) < 300
+
+
 def test_the_forwarder_reaches_its_own_socket_only_and_imports_no_more(tmp_path: Path) -> None:
     """Guarantee of dpfedsyn.flower.client.replied: What goes back to the server is a reply of the
     silo's process, bytes as they are, or a fixed sentence that says nothing of the site."""
@@ -178,7 +280,10 @@ def conforming(checks: Iterable[str], soon: float, *, secure: bool) -> dict[str,
             config: dict[str, str | int] = {"folder": name, "checks": ",".join(checks)}
             server = "tests.engines.flower_conformance"
             app = flower.write_app(
-                folder / "app", server, "dpfedsyn.flower.client", config | {"soon": int(soon)}
+                folder / "app",
+                server,
+                "dpfedsyn.flower.client",
+                config | {"soon": int(soon), "keys": str(keys or "")},
             )
             flower.submit(processes, app, "run")
             until(outcomes.is_file, "the checks", 900.0)
@@ -187,7 +292,7 @@ def conforming(checks: Iterable[str], soon: float, *, secure: bool) -> dict[str,
 
 
 def test_a_round_trip_a_duplicate_and_a_kill_behind_keys_and_certificates() -> None:
-    """The quick part of the conformance suite, over TLS, by SuperNodes that have named their keys.
+    """The quick part of the conformance suite, over TLS, by SuperNodes whose keys are pinned.
 
     Nothing outside of the machine is looked up by any process.
     """

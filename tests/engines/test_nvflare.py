@@ -92,6 +92,19 @@ def test_late_and_refusing_sites_are_failures_and_the_others_reply() -> None:
     assert found["c"] == b"1"
 
 
+def test_what_a_site_says_is_cut_and_a_late_call_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its words go into logs and events; NVFlare itself drops what comes after the call's time."""
+    sites = {"a": Site(late), "b": Site(lambda r, s: "\x1b[2J" + "x" * 10_000)}
+    with NVFlareTransport(sites, never) as over:
+        found = over.query("round 7", dict.fromkeys(sites, b"1"), 0.1)
+    assert "a: no reply in round 7; if one comes later, it is dropped" in caplog.text
+    assert isinstance(found["b"], Failure)
+    assert found["b"].reason.startswith("its site has no reply of it: \\x1b[2J")
+    assert len(found["b"].reason) < 300
+
+
 def test_a_lost_site_ends_the_round_with_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """NVFlare reports the call of a killed site as late, and only then that the job ends."""
     ends = iter([False, False])
@@ -158,7 +171,7 @@ def test_the_forwarder_needs_nothing_of_dpfedsyn_but_the_way_to_a_silo() -> None
 def test_a_job_names_classes_and_holds_no_code(tmp_path: Path) -> None:
     """Guarantee of dpfedsyn.nvflare.job.Job.write: There is no `custom` folder in it, nor any other
     file than configurations that name the allowed classes."""
-    path = Job("j", "hospitals", tmp_path, NAMES).write(tmp_path)
+    path = Job("j", "hospitals", tmp_path / "out", NAMES).write(tmp_path)
     written = {str(p.relative_to(path)): json.loads(p.read_text()) for p in path.rglob("*.json")}
     assert {p for p in path.rglob("*") if p.is_file()} == {path / name for name in written}
     assert written["meta.json"]["mandatory_clients"] == list(NAMES)
