@@ -179,6 +179,10 @@ class Recorded:
             self._roster.sent(number, list(queries))
         return self._engine.ask(queries)
 
+    def why(self) -> Mapping[str, str]:
+        """Why silos gave no answer when they were asked last, by silo."""
+        return self._engine.why()
+
 
 def _charged(silo: Description, spent: Spent, last: LastHeard | None = None) -> Charged:
     return Charged(
