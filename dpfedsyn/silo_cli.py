@@ -31,7 +31,7 @@ Group = Annotated[
 ]
 Allowed = Annotated[
     list[str] | None,
-    typer.Option("--allow", metavar="USER", help="User who may ask; repeatable; default you."),
+    typer.Option("--allow", metavar="USER", help="User who may ask, beside you; repeatable."),
 ]
 HomeFolder = Annotated[Path, typer.Argument(metavar="HOME", help="A silo's folder.")]
 

@@ -11,12 +11,14 @@ from dpfedsyn.errors import ConfigError
 
 
 def numbers(names: Sequence[str]) -> frozenset[int]:
-    """Return the numbers of these users (names or numbers); of the process's own where none is.
+    """Return the numbers of these users (names or numbers), and of the process's own.
+
+    Its own user has key and ledger anyway, and asks how the silo is.
 
     Raises:
         ConfigError: there is no such user.
     """
-    return frozenset(map(_user, names)) if names else frozenset({os.getuid()})
+    return frozenset({os.getuid(), *map(_user, names)})
 
 
 def group(name: str | None) -> int | None:

@@ -412,8 +412,8 @@ def test_a_run_whose_silos_are_not_all_named_is_one_error(source: Path, tmp_path
 
 
 def test_users_are_named_or_numbered() -> None:
-    """Nobody named: the process's own."""
-    assert users.numbers(["root", "4711"]) == {0, 4711}
+    """The process's own is always among them."""
+    assert users.numbers(["root", "4711"]) == {os.getuid(), 0, 4711}
     assert users.numbers([]) == {os.getuid()}
     assert users.group(None) is None
     assert (users.group("root"), users.group("4711")) == (0, 4711)
