@@ -22,7 +22,7 @@ import dpfedsyn
 from accountants import Adjacency, Composed, epsilon
 from accountants.ledger import Ledger
 from dpfedsyn import config as configuration
-from dpfedsyn import dpsgd, privatise, rounds, run, sampler, silo, statement, train
+from dpfedsyn import dpsgd, fitting, privatise, rounds, run, sampler, silo, statement, train
 from dpfedsyn import plan as planning
 from dpfedsyn import preparation as mechanisms
 from dpfedsyn.errors import DPError
@@ -286,6 +286,7 @@ def _with_less_score_noise(patch: pytest.MonkeyPatch) -> None:
         return replace(drawn, scores=_Pretended(drawn.scores, asked.scores.std))
 
     patch.setattr(privatise.AnswerMechanism, "lattice", less)
+    patch.setattr(fitting, "_lattice", lambda *_: [])  # the server would see its finer spacing
 
 
 @dataclass(frozen=True)
