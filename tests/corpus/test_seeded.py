@@ -22,12 +22,17 @@ def test_a_seeded_bug_is_found(place: int, seeded: ModuleType) -> None:
 
 @pytest.mark.parametrize("place", range(CORRECT))
 def test_a_correct_mechanism_is_not_accused(place: int, seeded: ModuleType) -> None:
-    """A false alarm has a chance of 1e-6; half the noise would have been found."""
+    """A false alarm has a chance of 1e-6. Half the noise would have been found, but where one
+    record in ten is looked at: that takes more calls than these, and the verdict says so."""
     one = seeded.CORRECT[place]
     found = audit(
         one.mechanism, one.neighbours, claim=one.claim, adjacency=one.adjacency, max_calls=LONG
     )
-    assert found.verdict is Verdict.CONSISTENT, f"{one.name}: {found}"
+    if one.name == "Poisson sampled":
+        assert found.verdict is Verdict.INCONCLUSIVE, f"{one.name}: {found}"
+        assert found.needed_calls is None or found.needed_calls > LONG
+    else:
+        assert found.verdict is Verdict.CONSISTENT, f"{one.name}: {found}"
 
 
 def test_the_bench_has_its_mechanisms(seeded: ModuleType) -> None:
