@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "name",
-        choices=["accounting", "audit", "engines", "noise", "run", "utility"],
+        choices=["accounting", "audit", "engines", "examples", "noise", "run", "utility"],
         help="which question to answer",
     )
     parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from benchmarks.audit.benchmark import measure
         case "engines":
             from benchmarks.engines.benchmark import measure
+        case "examples":
+            from benchmarks.examples.benchmark import measure
         case "noise":
             from benchmarks.noise.benchmark import measure
         case "run":

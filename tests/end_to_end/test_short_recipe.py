@@ -17,7 +17,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def short(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module of the benchmarks, which are not installed."""
     monkeypatch.syspath_prepend(str(ROOT))
-    return importlib.import_module("benchmarks.utility.short")
+    return importlib.import_module("benchmarks.examples.short")
 
 
 def images(rows: int = 600) -> Arrays:

@@ -25,13 +25,13 @@ LAWS = st.lists(st.floats(0.01, 1.0), min_size=4, max_size=4).map(
 @pytest.fixture
 def shares(benchmark: Any) -> Any:
     """Which passes are measured, and what is kept of them."""
-    return benchmark("utility.shares")
+    return benchmark("examples.shares")
 
 
 @pytest.fixture
 def variation(benchmark: Any) -> Any:
     """The measure."""
-    return benchmark("utility.variation")
+    return benchmark("examples.variation")
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def passed(benchmark: Any, shares: Any, cell: Any) -> tuple[float, Any]:
     toy = four_silos()
     models = {f"silo-{k}": Exact(toy, k) for k in range(4)}
     settings = replace(SamplerSettings(), **cell.settings(1))
-    samples = benchmark("utility.chain").sample(
+    samples = benchmark("examples.chain").sample(
         models, WANTED, settings, rows=4000, dimension=8, sigma=cell.sigma
     )
     return apart(toy.shares(samples.x.astype(np.float64))), samples
@@ -192,7 +192,7 @@ def test_union_samples_follow_their_silo_in_the_wanted_shares(benchmark: Any, sh
 
 def test_answers_carry_the_noise_that_the_query_asks_for(benchmark: Any) -> None:
     """8,000 coordinates: std within 5 % of 1, 6 standard errors; another silo's noise is other."""
-    chain, toy = benchmark("utility.chain"), four_silos()
+    chain, toy = benchmark("examples.chain"), four_silos()
     x = np.zeros((1000, 8), dtype=np.float32)
     query = ScoreQuery("r", 3, 500, x, np.zeros(1000, dtype=np.int64), 1.0, None)
     exact = chain.answerer("a", Exact(toy, 0), 1)(replace(query, score_std=0.0))
@@ -210,7 +210,7 @@ def test_answers_carry_the_noise_that_the_query_asks_for(benchmark: Any) -> None
 
 def test_training_leaves_less_error_than_the_gaussian_alone(benchmark: Any) -> None:
     """Two narrow modes at +-1 in d = 2: a Gaussian's denoiser is off by more than twice as much."""
-    disjoint = benchmark("utility.disjoint")
+    disjoint = benchmark("examples.disjoint")
     setting = replace(disjoint.Setting(), hidden=64, steps=400, learning_rate=1e-2)
     rng = np.random.default_rng(2)
     modes = rng.choice([-1.0, 1.0], size=(600, 1)) * np.ones((1, 2))

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.examples import chain, disjoint
+from benchmarks.examples.disjoint import Federation, Setting
+from benchmarks.examples.variation import BEYOND, Row, table, target
 from benchmarks.kept import read_or_make
 from benchmarks.record import Target
-from benchmarks.utility import chain, disjoint
-from benchmarks.utility.disjoint import Federation, Setting
-from benchmarks.utility.variation import BEYOND, Row, table, target
 from dpfedsyn import __version__
 from dpfedsyn.settings import SamplerSettings
 

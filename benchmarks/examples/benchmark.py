@@ -1,17 +1,21 @@
 """Whole runs of the embedded examples with their own evaluation, and what holds when silos differ.
 
 Digits with privacy, MNIST in the authors' setting without, shares of four disjoint silos, silos
-that leave, bytes sent. Each split is a whole run with fresh noise.
+that leave, bytes sent. Each split is a whole run with fresh noise, and is kept, so that a
+measurement goes on where it was stopped. MNIST is read from the folder `shared/data/mnist` beside
+the project; without it those figures are not measured, and say so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.record import Figures, Table, Target
+from benchmarks.examples import dropout, images, shares, traffic
+from benchmarks.record import Figures, Table, Target, say
 from benchmarks.run import process, splits
-from benchmarks.utility import dropout, images, shares, traffic
 
 FEW = (
     "answers.rows=200",
@@ -25,7 +29,28 @@ PASSES = ("default", "best")
 SECONDS = 180.0  # of a whole run of the digits
 
 
-def measure(mnist_folder: Path, kept: Path, say: Callable[[str], None], *, smoke: bool) -> Figures:
+RESULTS = Path(__file__).parents[1] / "results" / "examples"
+MNIST = Path(__file__).parents[3] / "shared" / "data" / "mnist"
+
+
+def measure(*, smoke: bool) -> Figures:
+    """Return the figures; after a smoke run nothing is kept."""
+    with _folder(smoke) as folder:
+        return _measured(MNIST, folder, say, smoke=smoke)
+
+
+@contextmanager
+def _folder(smoke: bool) -> Iterator[Path]:
+    if smoke:
+        with tempfile.TemporaryDirectory(prefix="examples-") as folder:
+            yield Path(folder)
+    else:
+        yield RESULTS
+
+
+def _measured(
+    mnist_folder: Path, kept: Path, say: Callable[[str], None], *, smoke: bool
+) -> Figures:
     """Return the figures; finished runs are read back from `kept`."""
     names, overrides = (("dev-smoke",), FEW) if smoke else (splits.SPLITS, ())
     there = not smoke and mnist_folder.is_dir()

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.examples import short
 from benchmarks.record import ERROR, Target
 from benchmarks.run import splits
 from benchmarks.run.splits import Mean
-from benchmarks.utility import short
 from dpfedsyn import domain
 from dpfedsyn.federation import read_records
 from dpfedsyn.settings import Config

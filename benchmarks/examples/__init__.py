@@ -1,0 +1,1 @@
+"""What whole runs of the embedded examples give, and what holds when silos differ or leave."""
