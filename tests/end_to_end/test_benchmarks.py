@@ -155,7 +155,6 @@ MEASURED = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="the figures of `latency` are older than what is stored")
 def test_what_plans_say_of_carrying_is_what_was_measured() -> None:
     """Within a factor of 3, for machines differ; every engine of a plan was measured."""
     stored = json.loads((ROOT / "benchmarks" / "results" / "engines.json").read_text())
