@@ -97,7 +97,9 @@ def measure(
         if only not in cell.name:
             return "not measured: another cell was asked for"
         late = now() - began > 3600.0 * hours
-        return f"not measured: the {hours:g} hours were over; run it again" if late else None
+        return (
+            "not measured yet: the hours were over; another run goes on with it" if late else None
+        )
 
     for cell in ordered(settings):
         try:
