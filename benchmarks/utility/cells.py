@@ -28,6 +28,7 @@ from dpfedsyn.errors import DPError
 ROOT = Path(__file__).parents[2]
 PICTURES = "pictures"
 MOST_TOLD = 300  # characters of a reason
+LATE = "not measured yet: the hours were over; another run goes on with it"
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def test_no_cell_is_begun_after_the_hours(
 
     found = go(now=lambda: next(clock))
     assert [cell.name for cell in found.results] == ["smoke/ours-1"]
-    assert found.reason(setting, "base") == "not measured: the 1 hours were over; run it again"
+    assert found.reason(setting, "base") == utility.cells.LATE
     assert found.reason(setting, "fedavg") == "not part of the cost plan"
     only = go(only="ours")
     assert [cell.name for cell in only.results] == ["smoke/ours-1", "smoke/ours-2"]
