@@ -290,7 +290,7 @@ def test_smoke_trains_samples_and_judges_but_measures_no_target(
 
 def test_the_kept_rows_are_all_there_and_meet_the_target(shares: Any, variation: Any) -> None:
     """One file per pass; what they say of the l2 energies is the contrast that they are for."""
-    folder = ROOT / "benchmarks" / "results" / "utility" / "shares"
+    folder = ROOT / "benchmarks" / "results" / "examples" / "shares"
     assert {path.stem for path in folder.iterdir()} == {cell.name for cell in shares.CELLS}
     found = [read(folder / f"{cell.name}.json") for cell in shares.CELLS]
     assert variation.target(found).met is True
