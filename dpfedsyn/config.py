@@ -34,6 +34,12 @@ def examples() -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in root.iterdir() if (entry / "config.toml").exists()))
 
 
+def findable(name_or_path: str) -> str:
+    """Return the name by which `load` finds the same configuration from any folder."""
+    path = Path(name_or_path)
+    return str(path.absolute()) if path.is_file() else name_or_path
+
+
 def load(name_or_path: str, overrides: Sequence[str] = (), *, records: bool = True) -> Config:
     """Read an example by its name or a TOML file by its path, and apply `section.key=value`.
 

@@ -132,6 +132,11 @@ def unused(path: Path) -> bool:
     return all(entry.suffix == ".part" or entry.name == LOCK for entry in path.iterdir())
 
 
+def vacant(path: Path) -> bool:
+    """Whether nothing lies at a path, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
 def _create(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)

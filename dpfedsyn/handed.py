@@ -18,6 +18,7 @@ import pandas as pd
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError, RunError
+from dpfedsyn.folder import vacant
 from dpfedsyn.images import ImageEncoder
 from dpfedsyn.raw import texts
 from dpfedsyn.schema import Schema
@@ -40,7 +41,7 @@ def written(silos: Mapping[str, Given], encoder: Encoder, folder: Path) -> dict[
             continue
         content, ending = _content(name, given, encoder)
         made[name], found[name] = content, folder / f"{name}{ending}"
-    if made and folder.exists() and any(folder.iterdir()):
+    if made and not vacant(folder):
         raise RunError(f"{folder}: is not empty, so nothing was run. Name another run folder.")
     for name, content in made.items():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,5 +107,5 @@ def _archive(name: str, images: Any, labels: Any, encoder: ImageEncoder) -> byte
     if images.dtype.kind == "f" and images.size and float(images.max()) <= 1.0:
         images = np.rint(images * encoder.schema.largest)
     file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, images=images.astype(np.int64), labels=labels)
+    np.savez_compressed(file, allow_pickle=False, images=images, labels=labels)
     return file.getvalue()

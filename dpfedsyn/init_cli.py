@@ -74,14 +74,12 @@ def init_nvflare(
 ) -> None:
     """Write an NVFlare job that carries a run's bytes; it holds two class names and no code."""
     with one_error():
-        from dpfedsyn.config import load
+        from dpfedsyn.config import findable, load
         from dpfedsyn.nvflare.job import Job
         from dpfedsyn.report import terminal
 
         loaded = load(config, records=False)
-        source = Path(config)
-        named = str(source.absolute()) if source.is_file() else config
         chosen = sites or [silo.name for silo in loaded.silos]
         run = (out or folder / "run").absolute()
-        written = Job(loaded.name, named, run, chosen).write(folder)
+        written = Job(loaded.name, findable(config), run, chosen).write(folder)
         terminal.say(console(), f"{written}\n`submit_job {written.absolute()}` hands it in.")

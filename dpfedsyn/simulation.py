@@ -128,7 +128,7 @@ def fit(
     encoder = domain.encoder(Path(schema))
     records = handed.written(silos, encoder, place.with_name(place.name + "-records"))
     lines = [
-        f'preset = "{preset}"',
+        f"preset = {json.dumps(preset)}",
         f'name = "{_name(place.name)}"',
         "[data]",
         f"schema = {json.dumps(str(Path(schema).absolute()))}",

@@ -1,6 +1,7 @@
 """A run's synthetic data as a folder that others can take: data, claim, card, metadata.
 
 bundle      the folder: what is copied, under which names, with which digests
+files       a file of rows
 card        README.md, as data hubs show it
 croissant   croissant.json, as machines read it (MLCommons Croissant 1.0)
 

@@ -5,32 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from dpfedsyn import config as configuration
 from dpfedsyn import domain
 from dpfedsyn.errors import RunError
 from dpfedsyn.export import card, croissant
+from dpfedsyn.export.files import DataFile
+from dpfedsyn.folder import vacant
 from dpfedsyn.report.finished import FinishedRun, read
 from dpfedsyn.settings import Config
 
 NOT_PRIVATE = "NON-PRIVATE-"
 KINDS = {".csv": "text/csv", ".npz": "application/x-npz"}
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file of rows in the folder.
-
-    Attributes:
-        name: in the folder. kind: its media type. bytes: how many. sha256: of its content.
-    """
-
-    name: str
-    kind: str
-    bytes: int
-    sha256: str
 
 
 def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> list[Path]:
@@ -53,7 +40,7 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
     rows = [path for path in sorted(run.glob("synthetic*")) if path.suffix in KINDS]
     if not rows:
         raise RunError(f"{run}: holds no synthetic rows, so nothing was exported. Let it end.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not vacant(folder):
         raise RunError(f"{folder}: is not empty, so nothing was exported. Name a new folder.")
     config = configuration.load(str(run / "config.toml"), records=False)
     folder.mkdir(parents=True, exist_ok=True)

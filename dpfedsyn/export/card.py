@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
 
+from dpfedsyn.export.files import DataFile
 from dpfedsyn.report import wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.settings import Config
@@ -13,24 +13,16 @@ from dpfedsyn.settings import Config
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-class Named(Protocol):
-    """A file of the folder."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def sha256(self) -> str: ...
-
-
-def text(run: FinishedRun, config: Config, files: Sequence[Named], title: str, licence: str) -> str:
+def text(
+    run: FinishedRun, config: Config, files: Sequence[DataFile], title: str, licence: str
+) -> str:
     """Return the card: what the data are, what is promised, what is not."""
     front = _front(run, config, files, title, licence)
     return "\n".join([*front, *_body(run, config, files, title)])
 
 
 def _front(
-    run: FinishedRun, config: Config, files: Sequence[Named], title: str, licence: str
+    run: FinishedRun, config: Config, files: Sequence[DataFile], title: str, licence: str
 ) -> list[str]:
     private = run.statement["private"]
     tags = ["synthetic", "differential-privacy" if private else "not-private", "dpfedsyn"]
@@ -46,7 +38,7 @@ def _front(
     return [*lines, "---", ""]
 
 
-def _body(run: FinishedRun, config: Config, files: Sequence[Named], title: str) -> list[str]:
+def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: str) -> list[str]:
     statement, silos = run.statement, run.statement["silos"]
     lines = [f"# {wording.plain(title)}", ""]
     if not statement["private"]:

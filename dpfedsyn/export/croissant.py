@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from dpfedsyn.columns import Column, Numeric
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
+from dpfedsyn.export.files import DataFile
 from dpfedsyn.report import wording
 from dpfedsyn.report.finished import FinishedRun
 
@@ -37,24 +38,8 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-class File(Protocol):
-    """A file of the folder."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def bytes(self) -> int: ...
-
-    @property
-    def sha256(self) -> str: ...
-
-
 def metadata(
-    run: FinishedRun, encoder: Encoder, files: Sequence[File], title: str, licence: str
+    run: FinishedRun, encoder: Encoder, files: Sequence[DataFile], title: str, licence: str
 ) -> dict[str, Any]:
     """Return the metadata; fields of tables are those of the public schema."""
     silos = run.statement["silos"]
@@ -81,7 +66,7 @@ def metadata(
     return described | ({"license": licence} if licence else {})
 
 
-def _object(file: File) -> dict[str, Any]:
+def _object(file: DataFile) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": file.name,
@@ -93,7 +78,7 @@ def _object(file: File) -> dict[str, Any]:
     }
 
 
-def _records(file: File, encoder: TableEncoder) -> dict[str, Any]:
+def _records(file: DataFile, encoder: TableEncoder) -> dict[str, Any]:
     schema, own = encoder.schema, file.name.partition(".")[0]
     kinds: list[tuple[str, str, str]] = [(c.name, _type(c), c.title) for c in schema.columns]
     kinds.append((schema.target.column, "sc:Text", schema.target.title))

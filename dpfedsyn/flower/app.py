@@ -10,7 +10,9 @@ import json
 from pathlib import Path
 
 from dpfedsyn import __version__
+from dpfedsyn.config import findable
 from dpfedsyn.errors import RunError
+from dpfedsyn.folder import vacant
 
 BOUNDS = "flwr>=1.41,<1.43"
 
@@ -63,7 +65,7 @@ __all__ = ["app"]
 
 def require_new(folder: Path) -> None:
     """Refuse a folder in which something lies; `RunError`."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not vacant(folder):
         raise RunError(f"{folder}: is not empty, so no app was written. Name a new folder.")
 
 
@@ -80,13 +82,11 @@ def write(folder: Path, config: str, out: Path, keys: Path | None = None) -> lis
     """
     require_new(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    source = Path(config)
-    named = str(source.absolute()) if source.is_file() else config
     pyproject = _PYPROJECT.format(
         name=_name(folder),
         version=__version__,
         bounds=BOUNDS,
-        config=json.dumps(named),
+        config=json.dumps(findable(config)),
         out=json.dumps(str(out.absolute())),
         keys=json.dumps("" if keys is None else str(keys.absolute())),
     )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dpfedsyn.config import findable
 from dpfedsyn.errors import DPError
 from dpfedsyn.nvflare import poc
 from dpfedsyn.nvflare.job import Job
@@ -27,9 +28,7 @@ def main(config: Config, silo: Silos, out: Out, workspace: Workspace, port: Port
     """Start server and sites on the loopback with mutual TLS, run one job in them, and end them."""
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     sockets = dict(map(_socket, silo))
-    source = Path(config)
-    named = str(source.absolute()) if source.is_file() else config
-    job = Job("run", named, out.absolute(), list(sockets))
+    job = Job("run", findable(config), out.absolute(), list(sockets))
     try:
         ending = poc.run(job, sockets, workspace, port)
     except DPError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpfedsyn.errors import ConfigError, FederationError, RunError, SiloUnavailable
+from dpfedsyn.folder import vacant
 from dpfedsyn.nvflare.ending import Ending, read
 
 EXECUTOR = "nvflare.collab.runtime.executor.CollabExecutor"
@@ -85,7 +86,7 @@ class Job:
                 f"{path}: the job would lie in the folder of its run ({self.out}), or that in the "
                 "job, so nothing was written. Give another --out."
             )
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not vacant(path):
             raise RunError(f"{path}: is not empty, so no job was written. Name a new folder.")
 
     def _meta(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from nvflare.fuel.flare_api.flare_api import new_secure_session
 from nvflare.tool.poc.poc_commands import prepare_poc_provision
 
 from dpfedsyn.errors import FederationError, RunError
+from dpfedsyn.folder import vacant
 from dpfedsyn.nvflare import job, kits
 from dpfedsyn.nvflare.ending import Ending
 from dpfedsyn.nvflare.site import SOCKET
@@ -51,7 +52,7 @@ class Poc:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        if self.workspace.exists() and any(self.workspace.iterdir()):
+        if not vacant(self.workspace):
             raise RunError(
                 f"{self.workspace}: this folder is not empty, so nothing was started. Name another."
             )

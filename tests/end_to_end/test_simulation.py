@@ -107,6 +107,15 @@ def test_arrays_and_torch_data_sets_become_archives(tmp_path: Path) -> None:
         handed.written({"a": [1, 2, 3]}, encoder, tmp_path / "s")
 
 
+def test_pixels_that_are_no_whole_numbers_reach_the_reader(tmp_path: Path) -> None:
+    """It names them; rounding them on the way would hide a fault of the data."""
+    encoder = domain.encoder(Path(str(files("dpfedsyn") / "examples" / "digits" / "schema.toml")))
+    images = np.full((3, 8, 8), 2.5)
+    made = handed.written({"a": (images, np.zeros(3, dtype=int))}, encoder, tmp_path / "r")["a"]
+    with pytest.raises(DataError, match="pixels such as 2.5"):
+        encoder.read(made)
+
+
 def test_bad_arguments_are_said_before_anything_runs(fitted: Federation, tmp_path: Path) -> None:
     """Sizes are public and have to be given; a table's schema wants a table; rows are paid for."""
     given: dict[str, Any] = {"a": frame("cleveland")}
