@@ -49,7 +49,7 @@ def text(
         "overlap = 1     # in how many of the silos one person may be",
         "",
         "[answers]",
-        "rows = 1000     # synthetic rows",
+        "rows = 3000     # synthetic rows",
     ]
     return "\n".join(lines) + "\n"
 
