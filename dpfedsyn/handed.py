@@ -72,7 +72,7 @@ def table(frame: pd.DataFrame, schema: Schema) -> bytes:
     Missing values become the schema's first marker; where it has none, an empty cell, which the
     reader then names.
     """
-    cells = texts(frame)
+    cells = texts(frame, schema.formats)
     marker = schema.file.missing[0] if schema.file.missing else ""
     cells = cells.replace("", marker)
     if not schema.file.header:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpfedsyn import encoding
+from dpfedsyn import coordinates
 from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError
@@ -179,10 +179,10 @@ def test_numbers_are_counted_on_values_that_they_are_written_as(schema: Schema) 
         decoded = encoder.frame(x, np.zeros(len(x), dtype=np.int64))[column.name]
         written = np.round(decoded.to_numpy() * 10**column.decimals).astype(int)
         steps = {s for p in range(8) for s in (10**p, 2 * 10**p, 5 * 10**p)}
-        fitting = [s for s in sorted(steps) if (high - low) // s < encoding.CELLS]
+        fitting = [s for s in sorted(steps) if (high - low) // s < coordinates.CELLS]
         expected = [k for k in range(low, high + 1) if k % fitting[0] == 0]
         assert written.tolist() == expected
-        assert 1 <= len(expected) <= encoding.CELLS
+        assert 1 <= len(expected) <= coordinates.CELLS
         assert np.abs(number.values).max() <= 2.0
 
 

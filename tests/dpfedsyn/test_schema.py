@@ -119,7 +119,7 @@ def test_all_faults_are_reported_at_once_with_the_nearest_key(tmp_path: Path) ->
         ("bounds = [18, 100]", "bounds = [18, inf]", "is no interval"),
         ("bounds = [18, 100]", "bounds = [18.5, 100]", "18.5 needs more than 0 `decimals`"),
         ("bounds = [18, 100]", "bounds = [0, 100]\ndecimals = 6", "narrow `bounds`"),
-        ("bounds = [18, 100]", "bounds = [0, 1]\ndecimals = 7", "give 0 to 6"),
+        ("bounds = [18, 100]", "bounds = [0, 1]\ndecimals = 7", "give -6 to 6"),
         ("bounds = [18, 100]", "bounds = [0, 9]\nmissing_codes = [5]", "taken for a value"),
         ("bounds = [18, 100]", "bounds = [0, 9]\nmissing_codes = [inf]", "inf"),
         ("bounds = [18, 100]", 'bounds = [0, 9]\noutside = "drop"', '"clip" or "error"'),
