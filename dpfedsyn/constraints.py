@@ -47,19 +47,19 @@ def width(column: Ordered, base: Ordered) -> float:
 
 
 def sentences(columns: Sequence[Column]) -> tuple[str, ...]:
-    """Return what is declared between columns, as a person writes it."""
+    """Return what is declared between columns, as a person writes it, and what comes of it."""
     found = []
     for column in columns:
         if not isinstance(column, Ordered):
             continue
         if column.sum_of:
-            found.append(f"{column.name} = {' + '.join(column.sum_of)}")
+            found.append(f"{column.name} = {' + '.join(column.sum_of)} (computed, not encoded)")
         elif column.at_least is not None:
             order = f"{column.at_least} <= {column.name}"
             if column.within is not None:
                 unit = " days" if isinstance(column, Date) else ""
                 order += f" <= {column.at_least} + {column.within:g}{unit}"
-            found.append(order)
+            found.append(f"{order} (the difference is encoded)")
     return tuple(found)
 
 

@@ -114,7 +114,7 @@ def decode(
     if isinstance(column, Binary):
         return np.where(block[:, 0] > 0.0, 1.0, 0.0)
     if isinstance(column, Categorical):
-        return np.argmax(block, axis=1).astype(np.float64)
+        return np.asarray(np.argmax(block, axis=1), dtype=np.float64)
     if column.sum_of:
         return _rounded(column, constraints.settled(column, np.zeros(len(block)), values))
     found = _gathered(column, _reach(column, columns), block[:, 0])
