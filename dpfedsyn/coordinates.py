@@ -153,7 +153,7 @@ def cells(column: Ordered, columns: Mapping[str, Column]) -> Array:
     """Return encoded round values between the bounds: every 1, 2, 5, 10 ... steps of a decimal.
 
     Numbers are often rounded by those who write them down, and then lie on such values. On a
-    scale, values of two digits that lie about equally far apart on it.
+    scale, the bounds and round values that lie about equally far apart on it.
     """
     reach, step = _reach(column, columns), column.step
     low, high = (round(end / step) for end in reach)
@@ -163,15 +163,17 @@ def cells(column: Ordered, columns: Mapping[str, Column]) -> Array:
     stride = next(s for s in strides if (high - low) // s < CELLS)
     places = stride * np.arange(-(-low // stride), high // stride + 1)
     if column.scale is not None:
-        places = _two_digits(_gathered(column, reach, np.linspace(-2.0, 2.0, CELLS)) / step)
-        places = places[(places >= low) & (places <= high)]
+        even = _gathered(column, reach, np.linspace(-2.0, 2.0, CELLS)) / step
+        places = _round(even[:-1], np.diff(even))
+        places = np.array([low, *places[(places > low) & (places < high)], high])
     return _spread(column, reach, places * step)
 
 
-def _two_digits(places: Array) -> Array:
-    """Return rising whole numbers >= 0 of at most two digits that are not 0."""
-    units = 10.0 ** np.maximum(np.floor(np.log10(np.maximum(places, 1.0))) - 1.0, 0.0)
-    return np.unique(np.round(places / units) * units)
+def _round(places: Array, gaps: Array) -> Array:
+    """Return rising multiples of the largest power of ten that is no more than each place's gap."""
+    units = 10.0 ** np.floor(np.log10(np.maximum(gaps, 1.0)))
+    found: Array = np.unique(np.round(places / units) * units)
+    return found
 
 
 def _reach(column: Ordered, columns: Mapping[str, Column]) -> tuple[float, float]:
