@@ -123,7 +123,7 @@ def _base_faults(column: Column, base: Column) -> list[str]:
     """What a column that another depends on must be."""
     kind = Date if isinstance(column, Date) else Numeric
     if not isinstance(base, kind):
-        return [f"depends on {base.name!r}, a {base.kind} column; name a column of its own kind"]
+        return [f"depends on {base.name!r}, which is of kind {base.kind}; name a column of its own"]
     faults = []
     if base.missing_codes:
         faults.append(

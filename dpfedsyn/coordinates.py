@@ -163,7 +163,7 @@ def cells(column: Ordered, columns: Mapping[str, Column]) -> Array:
     stride = next(s for s in strides if (high - low) // s < CELLS)
     places = stride * np.arange(-(-low // stride), high // stride + 1)
     if column.scale is not None:
-        even = _gathered(column, reach, np.linspace(-2.0, 2.0, CELLS)) / step
+        even = _gathered(column, reach, np.linspace(-2.0, 2.0, CELLS - 1)) / step
         places = _round(even[:-1], np.diff(even))
         places = np.array([low, *places[(places > low) & (places < high)], high])
     return _spread(column, reach, places * step)

@@ -56,7 +56,7 @@ class Numeric(Ordered):
 
     def shown(self, value: float) -> str:
         """Return a number with as many digits as it takes."""
-        return f"{value:.{max(self.decimals, 0)}f}" if abs(value) >= 1e6 else f"{value:g}"
+        return f"{value:.12g}"
 
     def faults(self) -> list[str]:
         """Return what is wrong with the declaration, one sentence each."""
