@@ -165,10 +165,11 @@ def _range_faults(column: Ordered, bases: Sequence[Ordered]) -> list[str]:
                 f"`bounds` begin more than `within` = {column.within:g} above those of "
                 f"{base.name!r}: some rows would have no value; lower the first one"
             )
-    if too_fine(column, 0.0, width(column, base)):
+    if too_fine(column, width(column, base)):
         faults.append(
             f"`bounds` and `within` leave more steps of {column.step:g} above {base.name!r} than "
-            "the encoding can tell apart; lower `within` or `decimals`"
+            "the encoding can tell apart; lower `within` or `decimals`, or declare "
+            'scale = "log"'
         )
     return faults
 

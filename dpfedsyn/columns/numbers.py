@@ -76,11 +76,11 @@ class Numeric(Ordered):
                 "raise the lower one or remove `scale`"
             ]
         faults = []
-        if self.at_least is None and self.sum_of is None and too_fine(self, low, high):
+        if self.at_least is None and self.sum_of is None and too_fine(self, high - low):
             faults.append(
-                f"`bounds` hold more than {MAX_STEPS:,} steps of {self.step:g} (with `scale`, of "
-                "the length of the uppermost), which the encoding cannot tell apart; narrow "
-                "`bounds` or lower `decimals`"
+                f"`bounds` hold more steps of {self.step:g} than the encoding can tell apart "
+                f"({MAX_STEPS:,}, half of it for sqrt); narrow `bounds`, lower `decimals`, or "
+                'declare scale = "log"'
             )
         for value in (low, high, *self.missing_codes):
             if round(value, self.decimals) != value:

@@ -44,7 +44,8 @@ class Ordered(ABC):
     def scale(self) -> Scale | None:
         """How values, or with `at_least` differences, are spread over the coordinate.
 
-        As log(1 + value), as its square root, or (None) evenly.
+        As log(1 + value), which keeps six digits of a large value, as its square root, or (None)
+        evenly.
         """
         return None
 
@@ -138,11 +139,13 @@ def inverse(scale: Scale | None, spread: NDArray[np.float64]) -> NDArray[np.floa
     return spread
 
 
-def too_fine(column: Ordered, low: float, high: float) -> bool:
-    """Return whether a float32 coordinate over [low, high] confuses a column's neighbouring values.
+def too_fine(column: Ordered, width: float) -> bool:
+    """Return whether a float32 coordinate as wide as this confuses a column's neighbouring values.
 
-    All scales are concave, so values lie closest at the upper end.
+    On a log scale sizes matter, not steps: large values keep six digits. Of square roots the
+    uppermost two lie half as far apart as if they were spread evenly.
     """
-    ends = np.array([low, max(high - column.step, low), high])
-    first, before, last = forward(column.scale, ends)
-    return bool((last - before) * MAX_STEPS < (last - first) * (1.0 - 1e-6))
+    if column.scale == "log":
+        return False
+    most = MAX_STEPS if column.scale is None else MAX_STEPS // 2
+    return width > most * column.step

@@ -7,10 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from dpfedsyn import constraints
 from dpfedsyn.columns import (
     Binary,
     Categorical,
@@ -23,7 +25,7 @@ from dpfedsyn.columns import (
     Ordinal,
     Target,
 )
-from dpfedsyn.errors import ConfigError
+from dpfedsyn.columns.ordered import forward
 from dpfedsyn.schema import FileFormat, Schema
 
 HOSPITALS = Schema.load(Path(str(files("dpfedsyn") / "examples" / "hospitals" / "schema.toml")))
@@ -47,6 +49,13 @@ def number_of(steps: int, decimals: int) -> float:
     return float(Decimal(steps).scaleb(-decimals))
 
 
+def told_apart(column: Ordered, low: float, high: float) -> bool:
+    """Whether float32 keeps every step over this range; on a scale, the uppermost is shortest."""
+    ends = np.array([low, max(high - column.step, low), high])
+    first, before, last = forward(column.scale, ends)
+    return bool((last - before) * 2**24 > last - first)
+
+
 @st.composite
 def numerics(draw: st.DrawFn, name: str) -> Numeric:
     whole = draw(st.booleans())
@@ -63,6 +72,7 @@ def numerics(draw: st.DrawFn, name: str) -> Numeric:
         scale=draw(scales) if low >= 0 else None,
     )
     assume(not column.faults())
+    assume(told_apart(column, *column.bounds))
     return column
 
 
@@ -182,11 +192,12 @@ def schemas(draw: st.DrawFn, ties: bool = True) -> Schema:
         kept.append(draw(tied(f"c{k}", kept) if ties else columns(f"c{k}")))
     values = draw(several(2, 4))
     labels = tuple(f"label {k}" for k in range(len(values)))
-    try:
-        return Schema("made-up", FileFormat(), tuple(kept), Target("y", values, labels))
-    except ConfigError as refused:  # steps that are too fine for a scale
-        assume("tell apart" not in str(refused))
-        raise
+    for column in kept:
+        if isinstance(column, Ordered) and column.at_least is not None:
+            (base,) = (c for c in kept if c.name == column.at_least)
+            assert isinstance(base, Ordered)
+            assume(told_apart(column, 0.0, constraints.width(column, base)))
+    return Schema("made-up", FileFormat(), tuple(kept), Target("y", values, labels))
 
 
 def exact(column: Ordered, cell: Any) -> Decimal | None:

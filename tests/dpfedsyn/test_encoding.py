@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpfedsyn import coordinates
-from dpfedsyn.columns import Binary, Categorical, Date, Integer, Numeric, Ordered, Ordinal, Target
+from dpfedsyn.columns import (
+    Binary,
+    Categorical,
+    Date,
+    Integer,
+    Numeric,
+    Ordered,
+    Ordinal,
+    Target,
+)
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import FileFormat, Schema
@@ -32,7 +41,8 @@ def test_decode_undoes_encode(table: tuple[Schema, pd.DataFrame]) -> None:
 
 @given(any_table)
 def test_a_row_alone_is_encoded_as_within_any_table(table: tuple[Schema, pd.DataFrame]) -> None:
-    """Nothing is computed from other records."""
+    """Guarantee of dpfedsyn.reading.values: What a row holds is read from that row and the public
+    schema alone. Nor does encoding compute anything from other records."""
     schema, frame = table
     x, y = TableEncoder(schema).encode(frame)
     for k in range(len(frame)):
@@ -215,6 +225,19 @@ def test_days_levels_and_scales_have_their_documented_coordinates() -> None:
     assert x == pytest.approx(np.array([[-2, 0, -1, -1.5, 0, 0], [1, 0, 1, 0.5, -2, 2]]), abs=1e-6)
     assert encoder.radius == pytest.approx(np.sqrt(4 + 5 + 2.25 + 4 + 4))
     assert encoder.frame(x, y).astype(object).equals(frame)
+
+
+@given(st.lists(st.integers(0, 10**11), min_size=1))
+def test_a_log_scale_keeps_six_digits(cents: list[int]) -> None:
+    """Amounts up to a billion, to the cent where they are small."""
+    kind = Numeric("a", (0, 10**9), decimals=2, scale="log")
+    schema = Schema("one", FileFormat(), (kind,), Target("y", (0, 1), ("no", "yes")))
+    frame = pd.DataFrame({"a": [k / 100 for k in cents], "y": 0}, dtype=object)
+    encoder = TableEncoder(schema)
+    back = encoder.frame(*encoder.encode(frame))["a"].to_numpy()
+    assert back == pytest.approx(frame["a"].to_numpy(dtype=float), rel=2e-6, abs=0.0051)
+    small = frame["a"].to_numpy(dtype=float) < 1000.0
+    assert np.abs(back - frame["a"].to_numpy(dtype=float))[small].max(initial=0.0) < 0.0051
 
 
 def test_numbers_on_a_scale_are_counted_on_round_values_of_every_size() -> None:

@@ -250,23 +250,24 @@ def test_each_fault_of_days_levels_and_ties_names_its_place_and_the_mend(
 
 
 def test_steps_that_a_coordinate_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
-    """On a scale and between two columns as well; coarser steps mend it."""
-    large = STAY.replace('0000]\nscale = "sqrt"', '0000000]\nscale = "log"')
-    assert "narrow `bounds`" in faults_of(CLINIC + large, tmp_path)
+    """Also between two columns; a log scale keeps six digits, and coarser steps are fewer."""
+    assert "more steps of 1 than the encoding can tell apart (16,777,216" in faults_of(
+        CLINIC + STAY.replace('90000]\nscale = "sqrt"', "90000000]"), tmp_path
+    )
     counted = """
 [columns.low]
 kind = "integer"
-bounds = [0, 9000000]
+bounds = [0, 15000000]
 
 [columns.high]
 kind = "integer"
-bounds = [0, 9000000]
+bounds = [0, 17000000]
 at_least = "low"
-scale = "log"
 """
     assert "more steps of 1 above 'low'" in faults_of(CLINIC + counted, tmp_path)
     coarse = counted.replace("bounds", "decimals = -2\nbounds")
-    assert Schema.from_dict(tomllib.loads(CLINIC + coarse)).columns[-1].name == "high"
+    for mended in (coarse, f'{counted}scale = "log"'):
+        assert Schema.from_dict(tomllib.loads(CLINIC + mended)).columns[-1].name == "high"
 
 
 def test_days_are_read_in_their_format_and_as_what_programs_have() -> None:
