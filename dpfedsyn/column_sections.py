@@ -9,6 +9,7 @@ from dpfedsyn.columns import (
     ISO,
     Binary,
     Categorical,
+    Code,
     Column,
     Date,
     Integer,
@@ -53,7 +54,7 @@ def _integer(name: str, section: Section) -> Column:
 
 
 def _of_numbers(name: str, section: Section) -> dict[str, Any]:
-    codes: tuple[float, ...] = section.take("missing_codes", sections.reals, ())
+    codes: tuple[Code, ...] = section.take("missing_codes", sections.codes, ())
     return {
         "name": name,
         "title": section.take("title", sections.text, ""),
@@ -128,4 +129,5 @@ def _categorical(name: str, section: Section) -> Column:
         title=section.take("title", sections.text, ""),
         categories=section.need("categories", sections.codes, (0, 1)),
         names=section.take("names", sections.texts, ()),
+        missing_codes=section.take("missing_codes", sections.codes, ()),
     )

@@ -47,7 +47,7 @@ class Number:
 def names(column: Column) -> list[str]:
     """Return names of a column's coordinates."""
     if isinstance(column, Categorical):
-        return [f"{column.name} = {category}" for category in column.categories]
+        return [f"{column.name} = {category}" for category in column.options]
     if isinstance(column, Binary):
         return [column.name]
     if column.sum_of:
@@ -61,7 +61,7 @@ def pairs(column: Column) -> list[tuple[float, float]]:
     if isinstance(column, Binary):
         return [(-1.0, 1.0)]
     if isinstance(column, Categorical):
-        k = len(column.categories)
+        k = len(column.options)
         return [(-2.0 / k, 2.0 - 2.0 / k)] * k
     return [(math.nan, math.nan), (-1.0, 1.0)][: len(names(column))]
 
@@ -71,7 +71,7 @@ def largest_square(column: Column) -> float:
     if isinstance(column, Binary):
         return 1.0
     if isinstance(column, Categorical):
-        k = len(column.categories)
+        k = len(column.options)
         on, off = float(np.float32(2 - 2 / k)), float(np.float32(-2 / k))
         return on**2 + (k - 1) * off**2
     if column.sum_of:
@@ -92,7 +92,7 @@ def encode(column: Column, values: Mapping[str, Array], columns: Mapping[str, Co
     if isinstance(column, Binary):
         return 2.0 * own[:, None] - 1.0
     if isinstance(column, Categorical):
-        k = len(column.categories)
+        k = len(column.options)
         return np.where(own[:, None] == np.arange(k), 2.0 - 2.0 / k, -2.0 / k)
     if column.sum_of:
         return np.empty((len(own), 0))
@@ -131,14 +131,19 @@ def written(column: Column, values: Array) -> NDArray[Any]:
         case Binary():
             return chosen(column.values, values.astype(np.int64))
         case Categorical():
-            return chosen(column.categories, values.astype(np.int64))
+            return chosen(column.options, values.astype(np.int64))
         case Ordinal():  # a missing code is read as -1
             codes = (*column.levels, *column.missing_codes[:1])
             return chosen(codes, values.astype(np.int64))
         case Date():
             days, places = np.unique(values, return_inverse=True)
             return np.array([_day(column, day) for day in days.tolist()], dtype=np.object_)[places]
-    return values.astype(np.int64) if column.decimals <= 0 else values
+    texts = np.isneginf(values)
+    numbers = np.where(texts, 0.0, values)
+    numbers = numbers.astype(np.int64) if column.decimals <= 0 else numbers
+    if not texts.any():
+        return numbers
+    return np.where(texts, column.missing_codes[0], numbers.astype(np.object_))
 
 
 def chosen(codes: Sequence[Code], positions: NDArray[np.int64]) -> NDArray[Any]:

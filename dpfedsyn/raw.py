@@ -19,6 +19,7 @@ from dpfedsyn.errors import DataError
 
 DELIMITERS = ",;\t|"
 PARQUET = (".parquet", ".pq")
+NOTHING: Mapping[str, str] = {}
 SAMPLE = 65536  # characters that a delimiter is told from
 
 
@@ -59,14 +60,16 @@ def read(path: Path) -> Raw:
     return Raw(_framed(path, rows, delimiter), delimiter)
 
 
-def parquet(path: Path, formats: Mapping[str, str] | None = None) -> pd.DataFrame:
+def parquet(
+    path: Path, formats: Mapping[str, str] = NOTHING, blanks: Mapping[str, str] = NOTHING
+) -> pd.DataFrame:
     """Read a Parquet file's columns as `texts`.
 
     Raises:
         DataError: it cannot be read, or pyarrow is not installed.
     """
     try:
-        return texts(pd.read_parquet(path), formats)
+        return texts(pd.read_parquet(path), formats, blanks)
     except ImportError:
         raise DataError(
             f"{path}: Parquet needs pyarrow, which is not installed, so nothing was read; "
@@ -76,17 +79,23 @@ def parquet(path: Path, formats: Mapping[str, str] | None = None) -> pd.DataFram
         raise DataError(f"{path}: not a Parquet file that can be read ({error})") from None
 
 
-def texts(frame: pd.DataFrame, formats: Mapping[str, str] | None = None) -> pd.DataFrame:
+def texts(
+    frame: pd.DataFrame, formats: Mapping[str, str] = NOTHING, blanks: Mapping[str, str] = NOTHING
+) -> pd.DataFrame:
     """Return a frame's cells as texts, as a file would hold them.
 
-    Numbers are written as short as can be, truth values as 0 and 1, days in their column's format,
-    missing values as "". A day with a time of day keeps it: no column of days takes it.
+    Numbers are written as short as can be, truth values as 0 and 1. A day with a time of day keeps
+    it: no column of days takes it.
 
     Args:
         formats: of days, by column name; else ISO 8601.
+        blanks: what missing values are written as, by column name; else "".
     """
-    found = {str(name): formats.get(str(name), ISO) if formats else ISO for name in frame.columns}
-    columns = {n: [_text(cell, found[n]) for cell in frame.iloc[:, k]] for k, n in enumerate(found)}
+    names = [str(name) for name in frame.columns]
+    columns = {
+        name: [_text(cell, formats.get(name, ISO)) or blanks.get(name, "") for cell in frame[key]]
+        for name, key in zip(names, frame.columns, strict=True)
+    }
     return pd.DataFrame(columns, dtype=object)
 
 

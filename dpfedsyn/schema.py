@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dpfedsyn import column_sections, constraints, sections
-from dpfedsyn.columns import Column, Date, Target, token
+from dpfedsyn.columns import Binary, Code, Column, Date, Target, token
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.sections import Section, nearest
 
@@ -189,18 +189,36 @@ class Schema:
         """Public label names; y counts in this order."""
         return self.target.labels
 
+    @property
+    def blanks(self) -> dict[str, str]:
+        """What a missing value is written as, by column name."""
+        marker = self.file.missing[0] if self.file.missing else ""
+        codes = {c.name: str(k[0]) for c in self.columns if (k := _missing_codes(c))}
+        return dict.fromkeys(self.names, marker) | codes
+
     @cached_property
-    def _markers(self) -> frozenset[float | str]:
-        return frozenset(token(marker) for marker in self.file.missing)
+    def _markers(self) -> dict[str, frozenset[float | str]]:
+        """The missing markers that leave a row out, by column name."""
+        markers = frozenset(token(marker) for marker in self.file.missing)
+        kept = {c.name: markers - set(map(token, _missing_codes(c))) for c in self.columns}
+        return {"": markers, self.target.column: markers} | kept
 
     @property
     def of_synthetic(self) -> "Schema":
         """This schema for what `TableEncoder.frame` makes: a header line, nothing dropped."""
         return replace(self, file=FileFormat(missing=self.file.missing))
 
-    def is_missing(self, cell: object) -> bool:
-        """Return whether a cell is one of the public missing markers."""
-        return token(cell) in self._markers
+    def is_missing(self, cell: object, column: str = "") -> bool:
+        """Return whether a cell is one of the public missing markers.
+
+        Args:
+            column: whose cell it is; those among its missing codes are none.
+        """
+        return token(cell) in self._markers[column]
+
+
+def _missing_codes(column: Column) -> tuple[Code, ...]:
+    return () if isinstance(column, Binary) else column.missing_codes
 
 
 def _plain(part: Part) -> dict[str, Any]:

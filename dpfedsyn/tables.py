@@ -92,7 +92,7 @@ def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
 
 def _parquet_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
     """Column names and rows of a Parquet file, counted from 1 as lines of a file would be."""
-    table = raw.parquet(path, schema.formats)
+    table = raw.parquet(path, schema.formats, schema.blanks)
     rows = [_Row(k, list(cells)) for k, cells in enumerate(table.to_numpy().tolist(), start=1)]
     if not rows:
         raise DataError(f"{path}: the file holds no rows, so this silo has no records; fill it")
@@ -130,7 +130,7 @@ def _header(path: Path, row: _Row, schema: Schema) -> list[str]:
 
 def _lacks(row: _Row, places: Mapping[str, int], schema: Schema) -> bool:
     """Whether a kept column of this row holds a missing marker."""
-    return any(schema.is_missing(row.cells[place]) for place in places.values())
+    return any(schema.is_missing(row.cells[place], name) for name, place in places.items())
 
 
 def _ids(

@@ -63,9 +63,9 @@ class Target:
         return np.hstack([records.x.astype(np.float64), labels])
 
     def table(self, records: Records) -> pd.DataFrame:
-        """Records of a table as the schema writes rows; days and levels as numbers.
+        """Records of a table as the schema writes rows, real and synthetic ones alike.
 
-        Real and synthetic ones alike.
+        Days and levels are numbers, and a missing value is one below the public limits.
         """
         encoder = self.plan.encoder
         if not isinstance(encoder, TableEncoder):
@@ -73,7 +73,9 @@ class Target:
         rows = encoder.frame(records.x, records.y)
         for column in encoder.schema.columns:
             if isinstance(column, Ordered):
-                rows[column.name] = [column.read(cell) for cell in rows[column.name].tolist()]
+                values = np.array([column.read(cell) for cell in rows[column.name].tolist()])
+                missing = np.isin(values, column.missing)
+                rows[column.name] = np.where(missing, column.limits[0] - 1.0, values)
         return rows
 
 

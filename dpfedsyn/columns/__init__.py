@@ -7,7 +7,7 @@ number and looks at no other cell, so nothing here depends on other records.
     Date              read -> days since 1 January of the year 1, or a code's negative place
     Ordinal           read -> 0 .. k - 1, the position in `levels`, or a code's negative place
     Binary            read -> 0 or 1, the position in `values`
-    Categorical       read -> 0 .. k - 1, the position in `categories`
+    Categorical       read -> 0 .. k - 1, the position in `options`
     Target            read -> 0 .. labels - 1, the position in `labels`
 
 Numbers, dates and levels are `Ordered`; numbers and dates may depend on other columns of their row

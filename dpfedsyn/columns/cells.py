@@ -41,15 +41,22 @@ def listing(values: Iterable[object]) -> str:
     return ", ".join(str(value) for value in values)
 
 
-def code_faults(codes: tuple[Code, ...], key: str, at_least: int) -> list[str]:
-    """Return what is wrong with a list of public codes, one sentence each."""
+def code_faults(
+    codes: tuple[Code, ...], key: str, at_least: int, *, blank: bool = False
+) -> list[str]:
+    """Return what is wrong with a list of public codes, one sentence each.
+
+    Args:
+        key: its name in the schema. blank: an empty cell may be one of them.
+    """
     faults = []
     if len(codes) < at_least:
         faults.append(f"`{key}` lists {len(codes)} value(s); list at least {at_least}")
     if len({token(code) for code in codes}) < len(codes):
         faults.append(f"`{key}` lists a value twice ({listing(codes)}); keep one of each")
     for code in codes:
-        if token(code) == "" or (not isinstance(code, str) and not abs(code) <= LARGEST):
+        empty = token(code) == "" and not blank
+        if empty or (not isinstance(code, str) and not abs(code) <= LARGEST):
             faults.append(f"`{key}` lists {code!r}; give a finite number below 2^53 or a text")
     return faults
 

@@ -44,13 +44,19 @@ class Binary:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of k public categories."""
+    """One of k public categories.
+
+    Args:
+        missing_codes: what stands for "not known"; one category more, and the row is kept, also
+            where the code is one of the file's missing markers.
+    """
 
     kind: ClassVar[str] = "categorical"
 
     name: str
     categories: tuple[Code, ...]
     names: tuple[str, ...] = ()
+    missing_codes: tuple[Code, ...] = ()
     title: str = ""
 
     @property
@@ -58,15 +64,26 @@ class Categorical:
         """The categories."""
         return self.categories
 
+    @property
+    def options(self) -> tuple[Code, ...]:
+        """What synthetic tables hold: the categories, and the first missing code."""
+        return (*self.categories, *self.missing_codes[:1])
+
     @cached_property
     def _positions(self) -> dict[float | str, int]:
-        return {token(code): place for place, code in enumerate(self.categories)}
+        missing = dict.fromkeys(map(token, self.missing_codes), len(self.categories))
+        return missing | {token(code): place for place, code in enumerate(self.categories)}
 
     def read(self, cell: object) -> float:
-        """Return the cell's position in `categories`; DataError if it is none of them."""
+        """Return the cell's position in `options`; DataError if it is none of them."""
         return position(self._positions, cell, "categories", self.categories)
 
     def faults(self) -> list[str]:
         """Return what is wrong with the declaration, one sentence each."""
         faults = code_faults(self.categories, "categories", 2)
+        faults += code_faults(self.missing_codes, "missing_codes", 0, blank=True)
+        categories = {token(category) for category in self.categories}
+        for code in self.missing_codes:
+            if token(code) in categories:
+                faults.append(f"{code!r} is a category and a missing code; keep one of the two")
         return faults + name_faults(self.names, self.categories, "categories")

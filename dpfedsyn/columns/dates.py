@@ -76,7 +76,8 @@ class Date(Ordered):
             raise DataError(
                 f"{str(cell)!r} is no day written as `{self.format}`; correct the cell (days have "
                 "no time of day), declare another `format`, or list the text under `missing` in "
-                "the schema if it marks a missing value"
+                "the schema if it marks a missing value (under `missing_codes` of the column "
+                "to keep the row)"
             ) from None
 
     def shown(self, value: float) -> str:
@@ -109,7 +110,7 @@ class Date(Ordered):
                     f"missing code {code!r} lies inside `bounds` and would be taken for a day; "
                     "narrow `bounds` or drop the code"
                 )
-        return faults + code_faults(self.missing_codes, "missing_codes", 0)
+        return faults + code_faults(self.missing_codes, "missing_codes", 0, blank=True)
 
     def _format_faults(self) -> list[str]:
         used = _DIRECTIVE.findall(self.format)

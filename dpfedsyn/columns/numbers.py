@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
-from dpfedsyn.columns.cells import LARGEST, code_faults, number
+from dpfedsyn.columns.cells import LARGEST, Code, code_faults, number, token
 from dpfedsyn.columns.ordered import MAX_STEPS, Ordered, Outside, Scale, too_fine
 from dpfedsyn.errors import DataError
 
 MAX_DECIMALS = 6
+_TEXT = -math.inf  # no cell is read as such a number
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Numeric(Ordered):
 
     Args:
         bounds: lowest and highest value, in `unit`; multiples of 10^-decimals.
-        missing_codes: numbers outside the bounds.
+        missing_codes: numbers outside the bounds, or texts.
     """
 
     kind: ClassVar[str] = "numeric"
@@ -25,7 +27,7 @@ class Numeric(Ordered):
     name: str
     bounds: tuple[float, float]
     decimals: int = 0
-    missing_codes: tuple[float, ...] = ()
+    missing_codes: tuple[Code, ...] = ()
     outside: Outside = "error"
     title: str = ""
     unit: str = ""
@@ -41,16 +43,23 @@ class Numeric(Ordered):
 
     @property
     def missing(self) -> tuple[float, ...]:
-        """The missing codes."""
-        return self.missing_codes
+        """The missing codes, and minus infinity for texts."""
+        return tuple(_TEXT if isinstance(c, str) else float(c) for c in self.missing_codes)
+
+    @cached_property
+    def _texts(self) -> frozenset[float | str]:
+        return frozenset(token(code) for code in self.missing_codes if isinstance(code, str))
 
     def value(self, cell: object) -> float:
         """Return the number that a cell holds, in `unit`; DataError if it holds none."""
         value = number(cell)
+        if value is None and token(cell) in self._texts:
+            return _TEXT
         if value is None:
             raise DataError(
                 f"{cell!r} is not a finite number; correct the cell, or list the text under "
-                "`missing` in the schema if it marks a missing value"
+                "`missing` in the schema if it marks a missing value (under `missing_codes` of the "
+                "column to keep the row)"
             )
         return value
 
@@ -82,16 +91,20 @@ class Numeric(Ordered):
                 f"({MAX_STEPS:,}, half of it for sqrt); narrow `bounds`, lower `decimals`, or "
                 'declare scale = "log"'
             )
-        for value in (low, high, *self.missing_codes):
+        numbers = [code for code in self.missing_codes if not isinstance(code, str)]
+        for value in (low, high, *numbers):
             if round(value, self.decimals) != value:
                 faults.append(f"{value!r} needs more than {self.decimals} `decimals`; raise them")
         for code in self.missing_codes:
+            if isinstance(code, str) and number(code) is not None:
+                faults.append(f"missing code {code!r} is a number; write it without quotes")
+        for code in numbers:
             if low <= code <= high:
                 faults.append(
                     f"missing code {code:g} lies inside `bounds` [{low:g}, {high:g}] and would be "
                     "taken for a value; narrow `bounds` or drop the code"
                 )
-        return faults + code_faults(self.missing_codes, "missing_codes", 0)
+        return faults + code_faults(self.missing_codes, "missing_codes", 0, blank=True)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class Ordered(ABC):
     """A column of values that have an order and public limits.
 
     Attributes:
-        missing_codes: what stands for "not measured"; the row is kept.
+        missing_codes: what stands for "not measured"; the row is kept, also where the code is one
+            of the file's missing markers.
     """
 
     name: str
@@ -89,8 +90,8 @@ class Ordered(ABC):
 
     @property
     def codes(self) -> tuple[Code, ...]:
-        """Codes that no missing marker may equal."""
-        return self.missing_codes
+        """Values that no missing marker may equal."""
+        return ()
 
     @property
     def step(self) -> float:

@@ -27,8 +27,8 @@ class Ordinal(Ordered):
 
     @property
     def codes(self) -> tuple[Code, ...]:
-        """The levels and the missing codes."""
-        return (*self.levels, *self.missing_codes)
+        """The levels."""
+        return self.levels
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -66,7 +66,7 @@ class Ordinal(Ordered):
                 f"`levels` lists {listing(self.levels)}; an order needs at least three, so use "
                 'kind = "binary" with `values` for two'
             )
-        faults += code_faults(self.missing_codes, "missing_codes", 0)
+        faults += code_faults(self.missing_codes, "missing_codes", 0, blank=True)
         levels = {token(level) for level in self.levels}
         for code in self.missing_codes:
             if token(code) in levels:
