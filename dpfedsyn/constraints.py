@@ -160,7 +160,7 @@ def _range_faults(column: Ordered, bases: Sequence[Ordered]) -> list[str]:
         if not column.within > 0 or round(column.within, column.decimals) != column.within:
             return [*faults, f"`within` = {column.within:g}; give a positive multiple of "
                              f"{column.step:g}"]  # fmt: skip
-        if low > first + column.within:
+        if low > first + column.within + column.step / 2:
             faults.append(
                 f"`bounds` begin more than `within` = {column.within:g} above those of "
                 f"{base.name!r}: some rows would have no value; lower the first one"

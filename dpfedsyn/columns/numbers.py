@@ -116,7 +116,7 @@ class Integer(Numeric):
     def value(self, cell: object) -> float:
         """Return the whole number that a cell holds; DataError if it holds none."""
         value = super().value(cell)
-        if not value.is_integer():
+        if not value.is_integer() and value != _TEXT:
             raise DataError(
                 f'{cell!r} is no whole number; correct the cell, or declare kind = "numeric" with '
                 "`decimals` in the schema"

@@ -67,7 +67,10 @@ def numerics(draw: st.DrawFn, name: str) -> Numeric:
         name,
         bounds=(number_of(low, decimals), number_of(low + width, decimals)),
         decimals=decimals,
-        missing_codes=tuple(number_of(low - gap, decimals) for gap in missing),
+        missing_codes=(
+            *draw(st.sampled_from([(), ("",), ("not known", "")])),
+            *(number_of(low - gap, decimals) for gap in missing),
+        ),
         outside=draw(outsides),
         scale=draw(scales) if low >= 0 else None,
     )
@@ -86,7 +89,7 @@ def dates(draw: st.DrawFn, name: str) -> Date:
         name,
         bounds=(first, date.fromordinal(first.toordinal() + days)),
         format=form,
-        missing_codes=draw(st.sampled_from([(), (before,), ("not known", before)])),
+        missing_codes=draw(st.sampled_from([(), ("",), (before,), ("not known", before)])),
         outside=draw(outsides),
     )
 
@@ -98,6 +101,14 @@ def ordinals(draw: st.DrawFn, name: str) -> Ordinal:
     return Ordinal(name, known[missing:], missing_codes=known[:missing])
 
 
+@st.composite
+def categoricals(draw: st.DrawFn, name: str) -> Categorical:
+    known = draw(several(2, 7))
+    missing = draw(st.integers(0, len(known) - 2))
+    codes = draw(st.sampled_from([known[:missing], ("", *known[:missing])]))
+    return Categorical(name, known[missing:], missing_codes=codes)
+
+
 def columns(name: str) -> st.SearchStrategy[Column]:
     """A column of any kind that depends on no other."""
     return st.one_of(
@@ -105,7 +116,7 @@ def columns(name: str) -> st.SearchStrategy[Column]:
         dates(name),
         ordinals(name),
         st.builds(Binary, st.just(name), several(2, 2)),
-        st.builds(Categorical, st.just(name), several(2, 6)),
+        categoricals(name),
     )
 
 
@@ -200,6 +211,16 @@ def schemas(draw: st.DrawFn, ties: bool = True) -> Schema:
     return Schema("made-up", FileFormat(), tuple(kept), Target("y", values, labels))
 
 
+def written(column: Binary | Categorical | Target) -> tuple[Code, ...]:
+    """What decoding writes of codes."""
+    match column:
+        case Target():
+            return column.representatives
+        case Categorical():
+            return column.options
+    return column.values
+
+
 def exact(column: Ordered, cell: Any) -> Decimal | None:
     """The number of a cell, or of its day, read past the package; None where it is missing."""
     if cell in column.missing_codes:
@@ -215,12 +236,11 @@ def exact(column: Ordered, cell: Any) -> Decimal | None:
 def cells(draw: st.DrawFn, column: Column | Target, row: Mapping[str, Decimal | None]) -> Code:
     """A cell of a column, as decoding writes it, that the rest of its row allows."""
     if not isinstance(column, Ordered):
-        kinds = column.representatives if isinstance(column, Target) else column.codes
-        return draw(st.sampled_from(kinds))
+        return draw(st.sampled_from(written(column)))
     if column.missing_codes and draw(st.integers(0, 4)) == 0:
         code: Code = column.missing_codes[0]
         whole = isinstance(column, Numeric) and column.decimals <= 0
-        return int(code) if whole else code
+        return int(code) if whole and not isinstance(code, str) else code
     if isinstance(column, Ordinal):
         return draw(st.sampled_from(column.levels))
     low, high = (int(Decimal(repr(end)).scaleb(column.decimals)) for end in column.limits)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dpfedsyn.columns import (
@@ -22,6 +23,7 @@ from dpfedsyn.columns import (
     number,
     token,
 )
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, DataError
 from dpfedsyn.schema import FileFormat, Schema
 from tests.end_to_end.small import call
@@ -224,6 +226,8 @@ def test_each_fault_names_its_place_and_the_mend(
         ('format = "%d.%m.%Y"', 'missing_codes = ["?"]', "which has missing codes; list them"),
         ('["none", "some", "much"]', '["none", "some"]', "an order needs at least three"),
         ("[9]", '["some"]', "'some' is a level and a missing code"),
+        ("[9]", '["", ""]', "lists a value twice"),
+        ('scale = "sqrt"', 'missing_codes = ["-1"]', "is a number; write it without quotes"),
         ('scale = "sqrt"', 'scale = "cubic"', 'write "log" or "sqrt"'),
         ("bounds = [0, 90000]", "bounds = [-1, 90000]", "is for numbers from 0 on"),
         ('kind = "integer"', 'kind = "integer"\ndecimals = 1', "for whole numbers; remove it"),
@@ -295,6 +299,31 @@ def test_whole_numbers_and_levels_are_read_as_such() -> None:
     assert [pain.read(cell) for cell in ("1.0", "2+", "9")] == [1, 2, -1]
     with pytest.raises(DataError, match=r"'3' is not among the public `levels` 0, 1, 2\+"):
         pain.read("3")
+
+
+def test_a_marker_among_a_column_s_missing_codes_keeps_the_row(tmp_path: Path) -> None:
+    """In that column alone; synthetic rows write it again, and read back."""
+    content = tomllib.loads(CLINIC)
+    content["file"]["missing"] = ["?", ""]
+    content["columns"]["age"]["missing_codes"] = ["", -1]
+    content["columns"]["ward"]["missing_codes"] = ["?"]
+    encoder = TableEncoder(Schema.from_dict(content))
+    rows = ["age;smoker;ward;outcome;comment", ";no;north;well;", "-1;yes;?;ill;", "?;no;3;well;"]
+    (tmp_path / "a.csv").write_text(
+        "\n".join([*rows, "30;no;;ill;", "30;;3;ill;", "31;no;3;well;"])
+    )
+    records = encoder.read(tmp_path / "a.csv")
+    assert records.ids == ("2", "3", "7")
+    assert encoder.names[:2] == ("age", "age is missing")
+    assert encoder.names[-1] == "ward = ?"
+    assert records.x[:, 1].tolist() == [1.0, 1.0, -1.0]
+    made = encoder.decode(records.x, records.y)
+    assert made.frame is not None
+    assert made.frame["age"].tolist() == ["", "", 31]
+    assert made.frame["ward"].tolist() == ["north", "?", 3]
+    (tmp_path / "made.csv").write_bytes(made.files[".csv"])
+    again = TableEncoder(encoder.schema.of_synthetic).read(tmp_path / "made.csv")
+    assert np.array_equal(again.x, records.x)
 
 
 def test_what_holds_in_every_row_is_said_by_schema_check(tmp_path: Path) -> None:
