@@ -10,7 +10,8 @@ decoding and every check follow from it alone, never from records.
     delimiter = ","
     header = true              # false: list the names in `columns`
     drop = ["comment"]         # columns that are not read
-    missing = ["?", ""]        # a row with one of these in a kept column is left out
+    missing = ["?", ""]        # a row with one of these in a kept column is left out, unless it
+                               # is among the column's `missing_codes`
     id = "patient"             # optional: what splits go by, else the line number
 
     [target]
@@ -19,9 +20,15 @@ decoding and every check follow from it alone, never from records.
     labels = ["recovered", "relapsed"]
 
     [columns.age]
-    kind = "numeric"           # or "binary" (values) or "categorical" (categories)
-    bounds = [18, 100]
+    kind = "integer"           # or "numeric", "date", "ordinal" (levels), "binary" (values),
+    bounds = [18, 100]         # "categorical" (categories)
     outside = "clip"           # or "error"
+    missing_codes = [-1]       # the row is kept, and the value missing
+
+    [columns.relapsed]
+    kind = "date"
+    bounds = [2015-01-01, 2024-12-31]
+    at_least = "treated"       # a column above; see `dpfedsyn.constraints`
 """
 
 import hashlib
