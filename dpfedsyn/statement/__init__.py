@@ -11,15 +11,18 @@ hazards     28 hazards, each answered from the statement
 registry    registry.yaml, a record of deployments, from the statement alone
 keeping     both as files of the run folder
 signing     statement.sig.json: who stands behind these bytes
+verifying   whether a folder is what somebody signed
+standing    as whom a key signs
 """
 
-from dpfedsyn.statement.keeping import FILE, RECORD, keep
+from dpfedsyn.statement.keeping import FILE, MARK, RECORD, keep
 from dpfedsyn.statement.limits import void_because
 from dpfedsyn.statement.making import STATEMENT_VERSION, Outcome, audited, make
 from dpfedsyn.statement.release import Release, released
 
 __all__ = [
     "FILE",
+    "MARK",
     "RECORD",
     "STATEMENT_VERSION",
     "Outcome",

@@ -19,10 +19,9 @@ from accountants.rows import encode
 from dpfedsyn.checkpoint import write_bytes
 from dpfedsyn.errors import RunError, StatementCorrupt
 from dpfedsyn.keys import SiloKey, is_signed
-from dpfedsyn.statement.keeping import FILE, RECORD
+from dpfedsyn.statement.keeping import FILE, MARK, RECORD
 
 SIGNATURES = "statement.sig.json"
-MARK = "NON-PRIVATE-"  # before the names of files of a run without privacy
 ALGORITHM = "Ed25519"
 VERSION = 1
 

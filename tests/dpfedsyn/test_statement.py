@@ -226,7 +226,7 @@ def test_how_a_run_ended_and_what_overlaps_are_part_of_it(tmp_path: Path) -> Non
 
 def test_it_is_plain_json_of_a_stated_version(made: dict[str, Any], tmp_path: Path) -> None:
     """Finite numbers and texts only, whatever the outcome: another program can read it."""
-    assert made["version"] == statement.STATEMENT_VERSION == 1
+    assert made["statement_version"] == statement.STATEMENT_VERSION == 2
     plan = plan_of("answers-only")
     fresh = make(replace(plan), tmp_path / "a")
     assert json.loads(json.dumps(fresh, allow_nan=False)) == fresh

@@ -49,7 +49,9 @@ def _groups(told: Told) -> Answer:
 
 def _bias(told: Told) -> Answer:
     counts = told["settings"]["weights"] == "counts"
-    shares = ", and shares made of noisy counts are cut at zero" if counts else ""
+    shares = (
+        ", and noisy counts that do not rise out of their noise count as none" if counts else ""
+    )
     text = (
         f"Rows are clipped to the schema's bounds and rounded to its digits{shares}: that biases "
         f"what is computed from the rows, most where few {unit(told)}s are. The noised values "
