@@ -122,12 +122,12 @@ def _require_genuine(path: Path, one: Signature, now: dict[str, str]) -> None:
             f"{path}: the signature of {one.signer} is not of the key {one.public_key[:16]}... "
             "that stands there; somebody else made or edited it. Ask for the file as it was signed."
         )
-    for name in sorted(one.files.keys() | now.keys()):
+    for name in sorted(one.files.keys() | now.keys(), key=lambda name: (name != FILE, name)):
         if one.files.get(name) != now.get(name):
             what = "is not signed" if name not in one.files else "differs from what was signed"
             what = "was signed and is missing" if name not in now else what
             raise StatementCorrupt(
-                f"{path.parent / name}: {what} by {one.signer}. Do not rely on it; ask for the "
+                f"{signing.named(path.parent, name) or path.parent / name}: {what} by {one.signer}. Do not rely on it; ask for the "
                 "file as it was, or have it signed again."
             )
 
