@@ -1,4 +1,4 @@
-"""registry.yaml: it validates against the registry's schema, and says no more than the statement."""
+"""registry.yaml: it validates against the registry's schema, and follows from the statement."""
 
 import copy
 import json
