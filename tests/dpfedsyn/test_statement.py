@@ -72,8 +72,8 @@ def make(plan: Plan, folder: Path, spent: float = 0.0, outcome: Any = None) -> d
 
 
 def test_every_epsilon_stands_with_delta_unit_and_adjacency(made: dict[str, Any]) -> None:
-    """Guarantee of dpfedsyn.statement.making.make: Every claimed epsilon is the one at the ledger's cap,
-    which was fixed before the run; the terms without which it is worth nothing stand beside it."""
+    """Guarantee of dpfedsyn.statement.making.make: Every claimed epsilon is the one at the ledger's
+    cap, which was fixed before the run; the terms without which it is worth nothing stand beside it."""
     plan = planning.make(small())
     assert len(made["silos"]) == 4
     for silo in made["silos"]:
@@ -108,8 +108,8 @@ def test_delta_carries_the_draws_of_noise_once(made: dict[str, Any]) -> None:
 def test_nothing_is_claimed_where_delta_cannot_carry_the_noise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guarantee of dpfedsyn.statement.making.make: ... nor where delta could not carry what drawn noise
-    deviates from a Gaussian's: no epsilon is printed, not a smaller one."""
+    """Guarantee of dpfedsyn.statement.making.make: ... nor where delta could not carry what drawn
+    noise deviates from a Gaussian's: no epsilon is printed, not a smaller one."""
     plan = plan_of("answers-only")
     monkeypatch.setattr(Plan, "delta_with_noise", lambda self, epsilon, draws: None)
     void = make(plan, tmp_path)
@@ -151,8 +151,8 @@ def test_the_claim_does_not_shrink_when_less_was_spent(tmp_path: Path) -> None:
 
 
 def test_a_noise_seed_voids_the_statement(tmp_path: Path) -> None:
-    """Guarantee of dpfedsyn.statement.making.make: With a noise seed there is no claim at all: it says in
-    words that the run is NOT private, and why; without one it says nothing of the kind."""
+    """Guarantee of dpfedsyn.statement.making.make: With a noise seed there is no claim at all: it
+    says in words that the run is NOT private, and why; without one it says nothing of the kind."""
     void = make(plan_of("answers-only", "privacy.unsafe_noise_seed=0"), tmp_path / "a")
     assert void["private"] is False
     assert "unsafe_noise_seed is set" in void["void"]
