@@ -74,7 +74,7 @@ def _described(
     title: str,
     licence: str,
 ) -> list[Path]:
-    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    encoder = domain.encoder_of(config)
     mark = "" if finished.statement["private"] else MARK
     claims = []
     for name in (FILE, RECORD, SIGNATURES):

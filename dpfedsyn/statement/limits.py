@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dpfedsyn.budget import NOT_PRIVATE
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged
-from dpfedsyn.settings import Config
+from dpfedsyn.settings import PERSON, Config
 
 
 def void_because(config: Config) -> str | None:
@@ -54,8 +54,7 @@ def caveats(plan: Plan) -> list[str]:
         "on other records they are fixed beforehand and cost nothing.",
         "Test scores, distances and everything else under 'internal evaluation' are computed from "
         "real records without noise; publishing them is not covered by the claim.",
-        "A record is named by its line in the silo's file, or by the schema's id column: the claim "
-        "is about records that keep their names.",
+        _names(unit),
         f"A {unit}'s gradient is computed in float32 beside others: its last bits may depend on "
         "how many records are in the batch. Clipping, sums and noise are exact; the declared slack "
         "of 1e-6 for those last bits was not exceeded in tests, but does not bound them for every "
@@ -85,6 +84,18 @@ def unheard(charges: Mapping[str, Charged]) -> list[str]:
         for name, charged in charges.items()
         if (last := charged.last_heard) is not None
     ]
+
+
+def _names(unit: str) -> str:
+    if unit == PERSON:
+        return (
+            "A person is named by the schema's person_column: the claim is about people whose rows "
+            "all carry one name, in every file that they are in."
+        )
+    return (
+        "A record is named by its line in the silo's file, or by the schema's id column: the claim "
+        "is about records that keep their names."
+    )
 
 
 def _number(config: Config) -> str:

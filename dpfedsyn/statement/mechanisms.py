@@ -46,8 +46,8 @@ def preprocessing(plan: Plan) -> dict[str, str]:
         "records": "each is encoded by itself from the public schema: bounds, categories, codes, "
         "missing values; a silo leaves out what the schema cannot read, record by record, and no "
         "statistic of the data is used without noise and charge",
-        "split": "into training and test part by a keyed hash of the id that each row has, which "
-        f"no other {unit} moves",
+        "split": f"into training and test part by a keyed hash of each {unit}'s name, which no "
+        f"other {unit} moves",
         "tuning": plan.config.statement.tuning,
         "tuning_charged": "nothing: this run tried one configuration. Whoever chose it by looking "
         "at these records owes what the tries cost (`dpfedsyn plan --after`)",

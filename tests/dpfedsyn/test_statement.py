@@ -73,7 +73,7 @@ def make(plan: Plan, folder: Path, spent: float = 0.0, outcome: Any = None) -> d
 
 def test_every_epsilon_stands_with_delta_unit_and_adjacency(made: dict[str, Any]) -> None:
     """Guarantee of dpfedsyn.statement.making.make: Every claimed epsilon is the one at the ledger's
-    cap, which was fixed before the run; the terms without which it is worth nothing stand beside it."""
+    cap, which was fixed before the run; the terms that it means nothing without stand beside it."""
     plan = planning.make(small())
     assert len(made["silos"]) == 4
     for silo in made["silos"]:

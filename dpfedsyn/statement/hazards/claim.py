@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dpfedsyn.report import wording
+from dpfedsyn.settings import RECORD
 from dpfedsyn.statement.hazards.answer import (
     ANSWERED,
     OPEN,
@@ -74,11 +75,11 @@ def _conversion(told: Told) -> Answer:
 
 def _unit(told: Told) -> Answer:
     whose, evidence = unit(told), ("silos[].unit",)
-    if whose == "record":
+    if whose == RECORD:
         text = (
             "The unit is one record. Somebody with several records in a silo is protected less, by "
-            "group privacy; where that happens, name the column of persons and claim the unit "
-            "`person`."
+            "group privacy; where that happens, name the column of persons (`person_column`) and "
+            "claim the unit `person`."
         )
         return Answer(PARTLY, text, evidence)
     text = f"The unit is the {whose}: all rows of a {whose} are hidden together."
