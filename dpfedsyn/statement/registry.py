@@ -31,6 +31,8 @@ def record(told: Told) -> dict[str, Any] | None:
     """
     if not claimed(told):
         return None
+    said = {key: wording.plain(value) for key, value in told["publication"].items()}
+    told = {**told, "publication": said}
     return {
         "url_slug": _slug(told),
         "deployment": {

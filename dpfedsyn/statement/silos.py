@@ -62,22 +62,33 @@ def entry(plan: Plan, silo: SiloSettings, charged: Charged) -> dict[str, Any]:
 
 
 def claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
-    """Return an epsilon with the terms that it means nothing without; None: nothing is claimed."""
+    """Return the claim across silos with its terms and risk; None: nothing is claimed.
+
+    Its risk is None where silos differ in too many ways to look at every group of them.
+    """
     privacy = plan.config.privacy
     whole = across(plan, epsilon)
     if not private or whole["delta_with_noise"] is None:
         return None
+    events = [budget.record_claim() for budget in plan.budgets.values()]
+    worst = risk.subsets(events, min(privacy.overlap, len(events)))
+    drawn = _deviation(plan.overlapping_draws)
     return {
         **whole,
         "delta": privacy.delta,
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
+        "risk": None if worst is None else risk.of(worst, plan.adjacency, drawn, epsilon.upper),
     }
 
 
 def _risk(plan: Plan, budget: Budget, drawn: int, at_cap: Bound) -> dict[str, Any]:
-    deviation = lattice.total_variation(drawn) + lattice.generator_advantage(drawn)
-    return risk.of(budget.record_claim(), plan.adjacency, deviation, at_cap.upper)
+    return risk.of((budget.record_claim(),), plan.adjacency, _deviation(drawn), at_cap.upper)
+
+
+def _deviation(drawn: int) -> float:
+    """Total variation between ideal and drawn noise, with what AES adds to it."""
+    return lattice.total_variation(drawn) + lattice.generator_advantage(drawn)
 
 
 def _unsampled(plan: Plan, budget: Budget, drawn: int) -> dict[str, Any] | None:

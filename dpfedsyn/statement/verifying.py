@@ -126,9 +126,10 @@ def _require_genuine(path: Path, one: Signature, now: dict[str, str]) -> None:
         if one.files.get(name) != now.get(name):
             what = "is not signed" if name not in one.files else "differs from what was signed"
             what = "was signed and is missing" if name not in now else what
+            place = signing.named(path.parent, name) or path.parent / name
             raise StatementCorrupt(
-                f"{signing.named(path.parent, name) or path.parent / name}: {what} by "
-                f"{one.signer}. Do not rely on it; ask for the file as it was, or have it signed again."
+                f"{place}: {what} by {one.signer}. Do not rely on it; ask for the file as it was, "
+                "or have it signed again."
             )
 
 

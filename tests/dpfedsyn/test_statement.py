@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from accountants import Gaussian, epsilon, overlap, verify
+from accountants import Composed, Gaussian, epsilon, overlap, tradeoff, verify
 from accountants.ledger import Header, Ledger
 from dpfedsyn import config as configuration
 from dpfedsyn import lattice, run, statement
@@ -220,7 +220,12 @@ def test_how_a_run_ended_and_what_overlaps_are_part_of_it(tmp_path: Path) -> Non
     terms = {"delta": 1e-5, "unit": "record", "adjacency": "add-or-remove"}
     carried = plan.delta_with_noise(bound.upper, 2 * plan.draws("va").total)
     claim = {"upper": bound.upper, "lower": bound.lower, "delta_with_noise": carried}
-    assert made["across_silos"] == {**claim, **terms}
+    told = dict(made["across_silos"])
+    risk = told.pop("risk")
+    assert told == {**claim, **terms}
+    pair = Composed((claims[0], claims[1]))
+    assert risk["advantage"] >= tradeoff(pair, adjacency="add-or-remove").advantage.lower
+    assert risk["advantage"] > max(silo["risk"]["advantage"] for silo in made["silos"])
     assert made["across_silos"]["upper"] > 8.0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dpfedsyn.report import wording
 from dpfedsyn.settings import RECORD
 from dpfedsyn.statement.hazards.answer import (
@@ -22,16 +24,19 @@ MOST_DELTA = 1e-5
 
 def _epsilon(told: Told) -> Answer:
     upper, silo = largest(told), worst(told)
-    if upper is None or silo["risk"] is None:
+    if upper is None or silo["risk"] is None or told["across_silos"] is None:
         return Answer(OPEN, "No epsilon is claimed.", ("silos[].epsilon",))
-    low = silo["risk"]["at_low_rate"]
+    whole = told["across_silos"]["risk"]
+    risk = whole or silo["risk"]
+    where = "" if whole else f" In {silo['name']} alone:"
+    low = risk["at_low_rate"]
     words = wording.claim({"upper": upper}, wording.terms(silo))
     text = (
-        f"{words}. Whoever accuses one {unit(told)} in {1 / low['fpr']:,.0f} of those not in the "
-        f"data finds at most {low['tpr']:.1%} of those who are, and a guess at even odds is right "
-        f"in at most {silo['risk']['right_guess_from_even_odds']:.1%} of cases."
+        f"{words}.{where} Whoever accuses one {unit(told)} in {1 / low['fpr']:,.0f} of those not "
+        f"in the data finds at most {_percent(low['tpr'])} of those who are, and a guess at even "
+        f"odds is right in at most {_percent(risk['right_guess_from_even_odds'])} of cases."
     )
-    evidence = ("silos[].epsilon", "silos[].risk", "across_silos")
+    evidence = ("silos[].epsilon", "silos[].risk", "across_silos.risk")
     if upper <= SMALL:
         return Answer(ANSWERED, text, evidence)
     if upper <= LARGE:
@@ -39,6 +44,11 @@ def _epsilon(told: Told) -> Answer:
         return Answer(PARTLY, text + more, evidence)
     more = f" Above {LARGE:g} outliers have little protection: a board has to accept that or not."
     return Answer(OPEN, text + more, evidence)
+
+
+def _percent(rate: float) -> str:
+    """A rate, rounded up."""
+    return f"{math.ceil(rate * 1000.0 - 1e-9) / 10.0:.1f} %"
 
 
 def _delta(told: Told) -> Answer:
