@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn import statement, weights
+from dpfedsyn import stamp, statement, weights
 from dpfedsyn.data import Synthetic
 from dpfedsyn.domain import Encoder
 from dpfedsyn.engine import Engine
@@ -74,6 +74,8 @@ def collaborate(
     for name, table in tables.items():
         stem = "synthetic" if name == plan.passes[0].name else f"synthetic-{name}"
         for suffix, content in table.files.items():
+            if folder.void is not None:
+                content = stamp.stamped(suffix, content, folder.void)
             folder.write_bytes(stem + suffix, content)
     return Collaboration(tables, mixed, _outcome(plan, results))
 

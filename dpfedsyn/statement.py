@@ -9,8 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 from accountants import Bound
-from dpfedsyn import __version__, lattice
-from dpfedsyn.budget import NOT_PRIVATE
+from dpfedsyn import __version__, lattice, risk
+from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
 from dpfedsyn.plan_table import across, bound, readings, shares_mu2
 from dpfedsyn.released import Charged
@@ -81,18 +81,6 @@ def make(plan: Plan, charges: Mapping[str, Charged], outcome: Outcome) -> dict[s
     }
 
 
-def void_because(config: Config) -> str | None:
-    """Say why a run with these settings promises nothing to anybody, or None where it does."""
-    if config.privacy.unsafe_noise_seed is not None:
-        return (
-            "privacy.unsafe_noise_seed is set: anybody can repeat and subtract the noise. This "
-            "run is NOT private; it is a test."
-        )
-    if config.train.method == "not-private":
-        return f"{NOT_PRIVATE}. This run is NOT private; it shows what privacy costs."
-    return None
-
-
 def _unheard(charges: Mapping[str, Charged]) -> list[str]:
     """Say whose spending is an upper bound, since its ledger could not be asked at the end."""
     return [
@@ -120,6 +108,7 @@ def _silo(plan: Plan, name: str, charged: Charged) -> dict[str, Any]:
         "delta": privacy.delta,
         "delta_with_noise": carried,
         "epsilon": None if carried is None else bound(at_cap),
+        "risk": None if carried is None else _risk(plan, name),
         "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps",
         "readings": readings(
             plan, name, record=budget.record_claim(spent_record or 0.0), silo_mu2=spent
@@ -137,6 +126,17 @@ def _silo(plan: Plan, name: str, charged: Charged) -> dict[str, Any]:
         "ledger_id": charged.ledger_id,
         "ledger_head": charged.head,
     }
+
+
+def _risk(plan: Plan, name: str) -> dict[str, Any]:
+    """What the claim of a silo, answers at their cap, lets an attacker achieve at most."""
+    draws = plan.draws(name).total
+    return risk.of(
+        plan.budgets[name].record_claim(),
+        plan.config.privacy.delta,
+        adjacency=plan.adjacency,
+        deviation=lattice.total_variation(draws) + lattice.generator_advantage(draws),
+    )
 
 
 def _claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:

@@ -8,15 +8,15 @@ import shutil
 from pathlib import Path
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain
+from dpfedsyn import domain, marking
 from dpfedsyn.errors import RunError
 from dpfedsyn.export import card, croissant
 from dpfedsyn.export.files import DataFile
 from dpfedsyn.folder import vacant
+from dpfedsyn.marking import named, plain
 from dpfedsyn.report.finished import FinishedRun, read
 from dpfedsyn.settings import Config
 
-NOT_PRIVATE = "NON-PRIVATE-"
 KINDS = {".csv": "text/csv", ".npz": "application/x-npz"}
 
 
@@ -37,7 +37,7 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
             is in use.
     """
     finished = read(run)
-    rows = [path for path in sorted(run.glob("synthetic*")) if path.suffix in KINDS]
+    rows = [path for path in marking.every(run, "synthetic*") if path.suffix in KINDS]
     if not rows:
         raise RunError(f"{run}: holds no synthetic rows, so nothing was exported. Let it end.")
     if not vacant(folder):
@@ -51,7 +51,7 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
 
 
 def _copied(path: Path, folder: Path, finished: FinishedRun) -> DataFile:
-    name = path.name if finished.statement["private"] else NOT_PRIVATE + path.name
+    name = named(plain(path.name), private=finished.private)
     shutil.copyfile(path, folder / name)
     content = (folder / name).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -67,12 +67,12 @@ def _described(
     licence: str,
 ) -> list[Path]:
     encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
-    mark = "" if finished.statement["private"] else NOT_PRIVATE
-    claim = folder / f"{mark}statement.json"
-    shutil.copyfile(finished.path / "statement.json", claim)
-    page = folder / f"{mark}README.md" if mark else folder / "README.md"
+    claim, page, metadata = (
+        folder / named(name, private=finished.private)
+        for name in ("statement.json", "README.md", "croissant.json")
+    )
+    shutil.copyfile(marking.find(finished.path, "statement.json"), claim)
     page.write_text(card.text(finished, config, files, title, licence), encoding="utf-8")
-    metadata = folder / f"{mark}croissant.json"
     described = croissant.metadata(finished, encoder, files, title, licence)
     metadata.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return [claim, page, metadata]

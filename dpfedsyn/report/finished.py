@@ -9,6 +9,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from dpfedsyn import marking
 from dpfedsyn.errors import DataError
 
 PREVIEW_ROWS = 8
@@ -47,6 +48,11 @@ class FinishedRun:
     audit: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def private(self) -> bool:
+        """Whether the run promises anything; where not, everything of it is marked."""
+        return bool(self.statement["private"])
+
+    @property
     def status(self) -> str:
         """`complete`, `partial` or `running`; a whole statement never hides a broken state."""
         states = {self.statement.get("status"), self.state.get("status", "complete")}
@@ -73,24 +79,24 @@ def read(path: Path) -> FinishedRun:
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such run folder. Give the folder that `run --out` wrote.")
-    if not (path / "statement.json").is_file():
+    if not marking.find(path, "statement.json").is_file():
         raise DataError(
             f"{path}: holds no statement.json, so there is no claim to report. Either this is "
             f"not a run folder, or the run has not ended: `{_resume(path)}`."
         )
     return FinishedRun(
         path=path,
-        statement=_statement(path / "statement.json"),
-        plan=_object(path / "plan.json"),
-        results=_object(path / "results.json"),
+        statement=_statement(marking.find(path, "statement.json")),
+        plan=_object(marking.find(path, "plan.json")),
+        results=_object(marking.find(path, "results.json")),
         rounds=tuple(_lines(path / "rounds.jsonl")),
         state=_object(path / "state.json"),
         config=_text(path / "config.toml"),
-        preview=_preview(path / "synthetic.csv"),
-        federation=_object(path / "federation.json"),
-        grids={grid.stem: grid.read_bytes() for grid in sorted(path.glob("synthetic*.png"))},
-        attacks=_object(path / "attacks.json"),
-        audit=_object(path / "audit.json"),
+        preview=_preview(marking.find(path, "synthetic.csv")),
+        federation=_object(marking.find(path, "federation.json")),
+        grids={p.stem: p.read_bytes() for p in marking.every(path, "synthetic*.png")},
+        attacks=_object(marking.find(path, "attacks.json")),
+        audit=_object(marking.find(path, "audit.json")),
     )
 
 
