@@ -11,7 +11,9 @@ from typing import Any
 
 from accountants import Adjacency, Event, epsilon, tradeoff
 
-FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05)
+# The false-positive rates of the curve; it is symmetric and convex, so few points tell it.
+RATES = (1e-4, 1e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+LOW = 1e-3  # the rate of which attacks are told apart
 _SHARES = (0.1, 0.2, 0.3, 0.5)  # of delta, among which the least posterior is looked for
 _NOISE = 0.01  # of each of them, for noise that is drawn and not ideal
 _FAR = 600.0  # epsilon whose odds no number holds any more
@@ -78,12 +80,24 @@ def of(
     Args:
         event: a claim. delta: of the run. deviation: as of `true_positive_rate`.
     """
-    terms: dict[str, Any] = {"adjacency": adjacency, "deviation": deviation}
-    rates = {f"{fpr:g}": true_positive_rate(event, fpr, **terms) for fpr in FALSE_POSITIVE_RATES}
+    points = [_point(event, rate, adjacency, deviation) for rate in RATES]
+    most = tradeoff(event, adjacency=adjacency).advantage.upper
     return {
-        "prior": 0.5,
-        "true_positive_rates": rates,
-        "right_guess": right_guess(event, **terms),
-        "posterior": posterior(event, delta, **terms),
-        "posterior_but_for": delta,
+        "of": "the claim at the caps, what drawn noise deviates included; all are upper bounds",
+        "advantage": min(1.0, most + 2.0 * deviation),
+        "right_guess_from_even_odds": right_guess(event, adjacency=adjacency, deviation=deviation),
+        "posterior_from_even_odds": posterior(
+            event, delta, adjacency=adjacency, deviation=deviation
+        ),
+        "posterior_holds": "but for outputs that come with a probability of delta at most",
+        "at_low_rate": next(point for point in points if point["fpr"] == LOW),
+        "tradeoff": points,
     }
+
+
+def _point(
+    event: Event, rate: float, adjacency: Adjacency | str, deviation: float
+) -> dict[str, float]:
+    """One point of the curve; its posterior is that of an accusation at even odds."""
+    found = true_positive_rate(event, rate, adjacency=adjacency, deviation=deviation)
+    return {"fpr": rate, "tpr": found, "posterior": found / (found + rate)}

@@ -1,6 +1,7 @@
 """Read a run folder's JSON files: all that a report is made of."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ class FinishedRun:
         grids: synthetic images by file name, as PNG; none of a table.
         attacks: attacks.json, internal; empty where nobody attacked the run.
         audit: audit.json; empty where the run was not audited.
+        digests: SHA-256 by name of the files of synthetic rows.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class FinishedRun:
     grids: dict[str, bytes]
     attacks: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def private(self) -> bool:
@@ -97,6 +100,7 @@ def read(path: Path) -> FinishedRun:
         grids={p.stem: p.read_bytes() for p in marking.every(path, "synthetic*.png")},
         attacks=_object(marking.find(path, "attacks.json")),
         audit=_object(marking.find(path, "audit.json")),
+        digests={p.name: _digest(p) for p in marking.every(path, "synthetic*")},
     )
 
 
@@ -154,6 +158,11 @@ def _damaged(path: Path, line: int, what: str) -> DataError:
 
 def _resume(folder: Path) -> str:
     return f"dpfedsyn run --out {quote(str(folder))} --resume"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _preview(path: Path) -> tuple[tuple[str, ...], ...]:
