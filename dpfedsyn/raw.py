@@ -90,8 +90,16 @@ def texts(
     Args:
         formats: of days, by column name; else ISO 8601.
         blanks: what missing values are written as, by column name; else "".
+
+    Raises:
+        DataError: two columns have one name.
     """
     names = [str(name) for name in frame.columns]
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise DataError(
+            f"the table has two columns {twice[0]!r}, so nothing was read; give each its own name"
+        )
     columns = {
         name: [_text(cell, formats.get(name, ISO)) or blanks.get(name, "") for cell in frame[key]]
         for name, key in zip(names, frame.columns, strict=True)
