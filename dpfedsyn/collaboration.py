@@ -82,7 +82,7 @@ def collaborate(
         }
         for suffix, content in contents.items():
             folder.write_bytes(stem + suffix, content)
-        files += released(part, stem, contents, len(table.y), taken)
+        files += released(part, folder.file(stem).name, contents, len(table.y), taken)
     return Collaboration(tables, mixed, _outcome(plan, results), tuple(files))
 
 

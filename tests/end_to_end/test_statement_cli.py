@@ -95,6 +95,11 @@ def test_a_void_run_is_signed_as_void(tmp_path: Path) -> None:
     call("statement", "key", tmp_path / "k")
     assert call("statement", "sign", tmp_path / "run", "--key", tmp_path / "k").exit_code == 0
     assert not (tmp_path / "run" / "registry.yaml").exists()
+    told = read(tmp_path / "run" / "NON-PRIVATE-statement.json")
+    assert told["marking"].startswith("NON-PRIVATE. ")
+    assert {file["name"] for file in told["release"]["files"]} == {
+        "NON-PRIVATE-synthetic.csv", "NON-PRIVATE-synthetic-best.csv",
+    }  # fmt: skip
     assert call("export", tmp_path / "run", tmp_path / "out").exit_code == 0
     assert all(path.name.startswith("NON-PRIVATE-") for path in (tmp_path / "out").iterdir())
     for folder in (tmp_path / "run", tmp_path / "out"):
