@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain, handed, marking
+from dpfedsyn import domain, handed, marking, own_run
 from dpfedsyn import run as runner
 from dpfedsyn.errors import ConfigError, DataError
 from dpfedsyn.handed import Given
@@ -112,8 +112,9 @@ def fit(
         silos: by name, a file (CSV, Parquet, NPZ, folder of pictures), a pandas frame, arrays
             (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face
             `Dataset`. schema: public, TOML. folder: new; of the run.
-        sizes: by name, about how many records a silo has, as the public knows it.
-        epsilon, delta: of every silo, at record level, add-or-remove. rows: that are drawn.
+        sizes: by name, about how many records (persons) a silo has, as the public knows it.
+        epsilon, delta: of every silo, add-or-remove, per record, or per person where the schema has
+            a `person_column`. rows: that are drawn.
         preset: "default", "best" or "paper". evaluate: on a held-out part, without any budget.
         settings: further `section.key=value`. progress: who is told.
 
@@ -128,17 +129,11 @@ def fit(
     place = Path(folder).absolute()
     encoder = domain.encoder(Path(schema))
     records = handed.written(silos, encoder, place.with_name(place.name + "-records"))
-    lines = [
-        f"preset = {json.dumps(preset)}",
-        f'name = "{_name(place.name)}"',
-        "[data]",
-        f"schema = {json.dumps(str(Path(schema).absolute()))}",
-    ]
-    for name, path in records.items():
-        lines += ["[[silos]]", f"name = {json.dumps(name)}", f"path = {json.dumps(str(path))}"]
-        lines += [f"reference_size = {float(sizes[name])!r}"]
-    source = place.with_name(place.name + ".toml")
-    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    source, name = place.with_name(place.name + ".toml"), _name(place.name)
+    written = Path(schema).absolute()
+    unit = own_run.unit_of(written)
+    content = own_run.text(name, written, records, sizes=sizes, unit=unit, preset=preset)
+    source.write_text(content, encoding="utf-8")
     own = [f"privacy.epsilon={epsilon!r}", f"privacy.delta={delta!r}", f"answers.rows={rows}"]
     own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
     config = configuration.load(str(source), [*own, *settings])

@@ -23,6 +23,7 @@ from dpfedsyn.keys import SiloKey
 from dpfedsyn.messages import PrivateAnswer
 from dpfedsyn.plan import PassPlan
 from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.statement import STATEMENT_VERSION
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def read(path: Path) -> Evidence:
             "`dpfedsyn run --out` wrote."
         )
     config = configuration.load(str(path / "config.toml"), records=False)
-    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    encoder = domain.encoder_of(config)
     passes = planning.passes(config)
     folder = RunFolder(path)
     states = {part.name: checkpoint.load(folder.saved(part.name)) for part in passes}
@@ -187,6 +188,8 @@ def _statement(path: Path) -> dict[str, Any] | None:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, Mapping) or not isinstance(found.get("silos"), list):
             raise ValueError("it names no silos")
+        if found.get("statement_version") != STATEMENT_VERSION:
+            raise ValueError(f"it is not of version {STATEMENT_VERSION}")
     except ValueError as error:
         raise RunError(
             f"{path}: this statement is damaged ({error}). Nothing was audited. Resume the run, "

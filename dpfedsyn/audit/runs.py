@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn import __version__, marking
+from dpfedsyn import __version__, marking, statement
 from dpfedsyn import folder as folders
 from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, training
 from dpfedsyn.audit.auditing import Verdict
 from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
 
-FILE, STATEMENT = "audit.json", "statement.json"
+FILE = "audit.json"
 VERSION = 1
 SEED = 0
 DAMAGED, VIOLATED = 4, 5  # exit codes
@@ -110,7 +110,7 @@ def keep(audited: RunAudit, path: Path) -> None:
     """
     folder = folders.opened(path)
     folder.write_json(FILE, audited.to_dict())
-    statement = marking.find(path, STATEMENT)
-    if statement.is_file():
-        told = json.loads(statement.read_text(encoding="utf-8"))
-        folder.write_json(STATEMENT, {**told, "audit": audited.summary()})
+    claim = marking.find(path, statement.FILE)
+    if claim.is_file():
+        told = json.loads(claim.read_text(encoding="utf-8"))
+        statement.keep(folder, statement.audited(told, audited.summary()))

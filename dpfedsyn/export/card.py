@@ -69,6 +69,14 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
     lines += [f"- {wording.plain(entry)}" for entry in statement["caveats"]]
     lines += ["", "## Files", ""]
     lines += [f"- `{file.name}`, SHA-256 `{file.sha256}`" for file in files]
-    claim, metadata = (named(n, private=run.private) for n in ("statement.json", "croissant.json"))
-    lines += [f"- `{claim}`: the claim, for machines; `{metadata}`: the metadata", ""]
+    names = ("statement.json", "croissant.json", "registry.yaml", "statement.sig.json")
+    private = run.private
+    claim, metadata, record, signed = (named(name, private=private) for name in names)
+    lines += [f"- `{claim}`: the claim, for machines; `{metadata}`: the metadata"]
+    if private:
+        lines += [f"- `{record}`: a draft for the public registry of deployments"]
+    lines += [
+        f"- `{signed}`, where it was signed: `dpfedsyn statement verify` checks it",
+        "",
+    ]
     return lines

@@ -9,6 +9,10 @@ def commands() -> tuple[tuple[str, str], ...]:
     """Commands and what each tells; RUN is the run's folder."""
     return (
         (
+            "dpfedsyn statement verify RUN",
+            "compares statement and rows with what was signed, where somebody signed",
+        ),
+        (
             "dpfedsyn ledger verify RUN/silos/*/ledger.sqlite",
             "adds up every charge of every silo anew and compares it with the caps",
         ),

@@ -42,7 +42,7 @@ def test_every_command_of_the_program_is_documented() -> None:
     """The README names each command, and so does `--help`."""
     found = [name.replace("ledger_", "") for name in leaves(cli.app)]
     assert len(found) >= 5
-    groups = ((), ("ledger",), ("audit",), ("silo",), ("init",), ("schema",))
+    groups = ((), ("ledger",), ("audit",), ("silo",), ("init",), ("schema",), ("statement",))
     help_text = "".join(call(*group, "--help").output for group in groups)
     for name in found:
         assert name in README, name
