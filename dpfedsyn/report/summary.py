@@ -154,7 +154,8 @@ def _attacks(run: FinishedRun) -> Fact:
 
 def _hazards(statement: Json) -> tuple[Fact, ...]:
     told = hazards.summary(statement)
-    return (Fact("Which hazards are answered?", told, "hazards"),) if told else ()
+    unanswered = any(hazard.status == hazards.OPEN for hazard in hazards.of(statement))
+    return (Fact("Which hazards are answered?", told, "hazards", unanswered),) if told else ()
 
 
 def _score(line: Json) -> float | None:
