@@ -202,7 +202,7 @@ def test_words_and_shapes_stand_out(text: str, scheme: str) -> None:
 
 
 def test_contrast_is_measured_as_the_guidelines_do() -> None:
-    """Black on white is 21 to 1; #777777 on white misses 4.5 by a hair."""
+    """Black on white is 21 to 1; a middle grey on white misses 4.5 by a hair."""
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=1e-3)
 
