@@ -76,10 +76,9 @@ def collaborate(
     for part in (part for part in plan.passes if part.name in tables):
         table, taken = tables[part.name], results[part.name].state.round_number
         stem = "synthetic" if part is plan.passes[0] else f"synthetic-{part.name}"
-        contents = {
-            suffix: content if folder.void is None else stamp.stamped(suffix, content, folder.void)
-            for suffix, content in table.files.items()
-        }
+        contents = dict(table.files)
+        if folder.void is not None:
+            contents = {s: stamp.stamped(s, c, folder.void) for s, c in contents.items()}
         for suffix, content in contents.items():
             folder.write_bytes(stem + suffix, content)
         files += released(part, folder.file(stem).name, contents, len(table.y), taken)
