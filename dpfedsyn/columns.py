@@ -18,12 +18,16 @@ from functools import cached_property
 from typing import ClassVar, Literal, TypeAlias
 
 from dpfedsyn.errors import DataError
+from dpfedsyn.misspelt import remark
 
 Code: TypeAlias = int | float | str
 
 MAX_DECIMALS = 6
 MAX_STEPS = 4_000_000
 """Steps between the bounds that a float32 coordinate in [-2, 2] still tells apart (2^-24 error)."""
+
+MOST_SHOWN = 30
+"""Public values that a message lists."""
 
 _LARGEST_CODE = 2.0**53  # beyond it, floats no longer tell whole numbers apart
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -60,8 +64,10 @@ def token(cell: object) -> float | str:
 
 
 def listing(values: Iterable[object]) -> str:
-    """Return public values as one line of a message."""
-    return ", ".join(str(value) for value in values)
+    """Return public values as one line of a message, the first of many."""
+    shown = [f"{text[:60]}..." if len(text) > 63 else text for text in map(str, values)]
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return ", ".join(shown[:MOST_SHOWN]) + more
 
 
 def _code_faults(codes: tuple[Code, ...], key: str, at_least: int) -> list[str]:
@@ -82,13 +88,20 @@ def _name_faults(names: tuple[str, ...], codes: tuple[Code, ...], key: str) -> l
     return [f"`names` has {len(names)} entries for {len(codes)} in `{key}`; give one name each"]
 
 
+def _folded(code: object) -> str:
+    """A text without what people spell differently: case, blanks, dashes."""
+    return "".join(c for c in str(code).casefold() if c not in " \t\u00a0-_")
+
+
 def _position(
     positions: Mapping[float | str, int], cell: object, key: str, codes: tuple[Code, ...]
 ) -> int:
     found = positions.get(token(cell))
     if found is None:
+        spelt = [code for code in codes if _folded(code) == _folded(cell)]
+        meant = f" (it is spelt {spelt[0]!r} there)" if spelt else ""
         raise DataError(
-            f"{cell!r} is not among the public `{key}` {listing(codes)}; "
+            f"{cell!r} is not among the public `{key}` {listing(codes)}{meant}; "
             f"correct the cell, add the value to `{key}` in the schema, or list it under `missing`"
         )
     return found
@@ -129,8 +142,8 @@ class Numeric:
         value = number(cell)
         if value is None:
             raise DataError(
-                f"{cell!r} is not a finite number; correct the cell, or list the text under "
-                "`missing` in the schema if it marks a missing value"
+                f"{cell!r} is not a finite number{remark(cell)}; correct the cell, or list the "
+                "text under `missing` in the schema if it marks a missing value"
             )
         low, high = self.bounds
         if value in self.missing_codes or low <= value <= high:

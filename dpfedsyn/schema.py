@@ -49,8 +49,8 @@ class FileFormat:
         columns: the names in file order, for files without a header line.
         drop: columns of the file that are not read.
         missing: cells that mark a missing value; its row is left out if the column is kept.
-        id: column whose cells name the rows (one name, one part; the claim stays per row);
-            empty: the line number names a row.
+        id: column whose cells name the rows, each row by another name; empty: the line number
+            names a row.
     """
 
     delimiter: str = ","

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from dpfedsyn.columns import Code
+from dpfedsyn.columns import Code, listing
 from dpfedsyn.errors import ConfigError
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Section:
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return the mend for an unknown name: the nearest known one, or the list of all."""
     close = get_close_matches(name, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+    return f"did you mean `{close[0]}`?" if close else f"known are {listing(known)}"
 
 
 def text(value: Any) -> str:

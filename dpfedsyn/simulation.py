@@ -17,7 +17,7 @@ import pandas as pd
 from dpfedsyn import config as configuration
 from dpfedsyn import domain, handed
 from dpfedsyn import run as runner
-from dpfedsyn.errors import ConfigError, DataError
+from dpfedsyn.errors import ConfigError, DataError, DPError
 from dpfedsyn.handed import Given
 from dpfedsyn.progress import Progress
 from dpfedsyn.report import write as write_report
@@ -126,7 +126,8 @@ def fit(
         )
     place = Path(folder).absolute()
     encoder = domain.encoder(Path(schema))
-    records = handed.written(silos, encoder, place.with_name(place.name + "-records"))
+    kept = place.with_name(place.name + "-records")
+    records = handed.written(silos, encoder, kept)
     lines = [
         f"preset = {json.dumps(preset)}",
         f'name = "{_name(place.name)}"',
@@ -140,8 +141,14 @@ def fit(
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     own = [f"privacy.epsilon={epsilon!r}", f"privacy.delta={delta!r}", f"answers.rows={rows}"]
     own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
-    config = configuration.load(str(source), [*own, *settings])
-    done = runner.run(config, place, progress=progress)
+    try:
+        config = configuration.load(str(source), [*own, *settings])
+        done = runner.run(config, place, progress=progress)
+    except DPError:
+        if not place.exists():  # refused before anything was charged: leave nothing behind
+            handed.discard(records, kept)
+            source.unlink()
+        raise
     write_report(place)
     return Federation(place, done.status)
 

@@ -4,44 +4,49 @@ Errors name cells of the file. They are for the owner of the file and never leav
 """
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from dpfedsyn import raw
+from dpfedsyn import disguise, headers, raw
 from dpfedsyn.columns import Column, Target, listing
-from dpfedsyn.errors import DataError
+from dpfedsyn.errors import DataError, NoRecords
 from dpfedsyn.schema import Schema
-from dpfedsyn.sections import nearest
 
 
 @dataclass(frozen=True)
 class _Row:
     line: int
     cells: list[str]
+    word: str = "line"
+
+    @property
+    def place(self) -> str:
+        """Where it is in its file."""
+        return f"{self.word} {self.line}"
 
 
 def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read a silo's file: its rows, every column of the file as text, and an id for each.
 
     Rows with a missing marker in a kept column are left out; ids are the line numbers in the file
-    (from 1), or the cells of the schema's id column. Rows with one id stay together in `split`
-    and `parts`.
+    (from 1), or the cells of the schema's id column, each another.
 
     Args:
         path: a text file as `schema.file` describes it, UTF-8.
 
     Raises:
         DataError: the file is missing, empty or no text; a line has the wrong number of fields; a
-            cell is not valid; no row is left. Names file, line, column and the mend.
+            cell is not valid; two rows have one id. Names file, line, column and the mend.
+        NoRecords: all that is wrong is that no row is there, or none is left.
     """
     names, rows = _read_rows(Path(path), schema)
     places = {name: names.index(name) for name in schema.names}
     kept = [row for row in rows if not _lacks(row, places, schema)]
     if not kept:
-        raise DataError(
+        raise NoRecords(
             f"{path}: none of {len(rows)} rows is left, because each has a missing marker "
             f"({listing(map(repr, schema.file.missing))}) in a column that the schema keeps; list "
             "columns that are mostly missing under file.drop"
@@ -57,75 +62,80 @@ def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
     """Column names in file order, and every line that is not blank."""
     if path.suffix.lower() in raw.PARQUET:
         return _parquet_rows(path, schema)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(_lines(csv.reader(file, delimiter=schema.file.delimiter, strict=True)))
-    except OSError as error:
-        raise DataError(
-            f"{path}: the file cannot be read ({error.strerror}), so this silo has no records; "
-            "correct the path"
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{path}: not a table of text ({error}), so nothing was read; save it as UTF-8 text "
-            f"with {schema.file.delimiter!r} between cells"
-        ) from None
+    rows = _text_rows(path, schema)
     names: Sequence[str] = schema.file.columns
-    if schema.file.header and rows:
-        names = _header(path, rows.pop(0), schema)
+    if schema.file.header:
+        if not rows:
+            raise DataError(
+                f"{path}: the file holds no rows and no header line, so nothing was read; fill it, "
+                "or write the header line alone if there are no records"
+            )
+        first = rows.pop(0)
+        names = first.cells
+        headers.check(f"{path}, {first.place}", names, schema)
     elif rows and rows[0].cells == list(names):
         raise DataError(
-            f"{path}, line {rows[0].line}: the line holds the column names, but the schema says "
+            f"{path}, {rows[0].place}: the line holds the column names, but the schema says "
             "header = false, so nothing was read; set header = true and remove `columns`"
         )
-    if not rows:
-        raise DataError(f"{path}: the file holds no rows, so this silo has no records; fill it")
+    _require(path, rows)
     for row in rows:
         if len(row.cells) != len(names):
             raise DataError(
-                f"{path}, line {row.line}: {len(row.cells)} fields instead of {len(names)} "
+                f"{path}, {row.place}: {len(row.cells)} fields instead of {len(names)} "
                 f"({listing(names)}), so nothing was read; correct the line, or `delimiter` = "
                 f"{schema.file.delimiter!r} in the schema"
             )
     return names, rows
 
 
+def _text_rows(path: Path, schema: Schema) -> list[_Row]:
+    """Every line of a text file that is not blank."""
+    try:
+        disguise.refuse(path)
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=schema.file.delimiter, strict=True)
+            return list(_lines(path, reader))
+    except OSError as error:
+        raise DataError(
+            f"{path}: the file cannot be read ({error.strerror}), so this silo has no records; "
+            "correct the path"
+        ) from None
+
+
 def _parquet_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
     """Column names and rows of a Parquet file, counted from 1 as lines of a file would be."""
     table = raw.parquet(path)
-    rows = [_Row(k, list(cells)) for k, cells in enumerate(table.to_numpy().tolist(), start=1)]
+    headers.check(str(path), list(table.columns), schema, typed=True)
+    rows = [
+        _Row(k, list(cells), "row") for k, cells in enumerate(table.to_numpy().tolist(), start=1)
+    ]
+    _require(path, rows)
+    return list(table.columns), rows
+
+
+def _require(path: Path, rows: Sequence[_Row]) -> None:
     if not rows:
-        raise DataError(f"{path}: the file holds no rows, so this silo has no records; fill it")
-    return _header(path, _Row(0, list(table.columns)), schema), rows
+        raise NoRecords(f"{path}: the file holds no rows, so this silo has no records; fill it")
 
 
-def _lines(reader: Iterable[list[str]]) -> Iterable[_Row]:
+def _lines(path: Path, reader: Iterator[list[str]]) -> Iterator[_Row]:
     """Rows with the line they begin on (a quoted cell may run over several lines)."""
     line = 1
-    for cells in reader:
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {line}: not a table of text ({error}), so nothing was read; correct "
+                "the quotation marks of the row that begins there (one that is never closed takes "
+                "in all that follows)"
+            ) from None
         if any(cell.strip() for cell in cells):
             yield _Row(line, [cell.strip() for cell in cells])
         line = reader.line_num + 1  # type: ignore[attr-defined]
-
-
-def _header(path: Path, row: _Row, schema: Schema) -> list[str]:
-    """The column names of a header line, checked against the schema."""
-    names = row.cells
-    where = f"{path}, line {row.line}"
-    wanted = [*schema.names, *([schema.file.id] if schema.file.id else [])]
-    for name in wanted:
-        if names.count(name) != 1:
-            raise DataError(
-                f"{where}: column {name!r} appears {names.count(name)} times in the header, the "
-                f"schema needs it once; {nearest(name, names)} Set header = false if this is a row"
-            )
-    for name in names:
-        if name not in wanted and name not in schema.file.drop:
-            raise DataError(
-                f"{where}: column {name!r} is not in the schema, so nothing was read; add a "
-                f"section [columns.{name}], or list it in file.drop"
-            )
-    return names
 
 
 def _lacks(row: _Row, places: Mapping[str, int], schema: Schema) -> bool:
@@ -140,7 +150,12 @@ def _check(
         try:
             kind.read(row.cells[place])
         except DataError as fault:
-            raise DataError(f"{path}, line {row.line}, column {name}: {fault}") from None
+            where = f"{path}, {row.place}, column {name}"
+            if row.cells[place] == name:
+                raise DataError(
+                    f"{where}: the line repeats the column names, so nothing was read; remove it"
+                ) from None
+            raise DataError(f"{where}: {fault}") from None
 
 
 def _ids(
@@ -149,11 +164,18 @@ def _ids(
     """Line numbers, or the cells of the schema's id column."""
     if not schema.file.id:
         return tuple(str(row.line) for row in rows)
-    place = names.index(schema.file.id)
+    place, seen = names.index(schema.file.id), dict[str, str]()
     for row in rows:
-        if not row.cells[place] or schema.is_missing(row.cells[place]):
+        where, cell = f"{path}, {row.place}, column {schema.file.id}", row.cells[place]
+        if not cell or schema.is_missing(cell):
             raise DataError(
-                f"{path}, line {row.line}, column {schema.file.id}: the id is missing, so the row "
+                f"{where}: the id is missing, so the row "
                 "has no place in a split; fill it, or remove `id` from the schema"
             )
+        if cell in seen:
+            raise DataError(
+                f"{where}: {cell!r} names {seen[cell]} already, so it is not known which record "
+                "is which; give each row an id of its own, or remove `id` from the schema"
+            )
+        seen[cell] = row.place
     return tuple(row.cells[place] for row in rows)
