@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dpfedsyn import headers, pairs
+from dpfedsyn.coherence import is_name
 from dpfedsyn.columns import listing
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
@@ -37,6 +38,12 @@ def written(silos: Mapping[str, Given], encoder: Encoder, folder: Path) -> dict[
             in use.
     """
     found, made = dict[str, Path](), dict[str, bytes]()
+    for name in silos:
+        if not is_name(name):
+            raise DataError(
+                f"silo {name!r}: its name makes no file's name, so nothing was written or run; "
+                "use letters, digits, - and _"
+            )
     for name, given in silos.items():
         if isinstance(given, str | os.PathLike):
             found[name] = Path(given).absolute()
@@ -53,11 +60,11 @@ def written(silos: Mapping[str, Given], encoder: Encoder, folder: Path) -> dict[
     return found
 
 
-def discard(records: Mapping[str, Path], folder: Path) -> None:
-    """Remove what `written` made in its folder: a run that never began keeps no records."""
-    for path in records.values():
-        if path.parent == folder:
-            path.unlink(missing_ok=True)
+def discard(silos: Mapping[str, Given], records: Mapping[str, Path], folder: Path) -> None:
+    """Remove what `written` made of these silos: a run that never began keeps no copies."""
+    for name, given in silos.items():
+        if not isinstance(given, str | os.PathLike):
+            records[name].unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

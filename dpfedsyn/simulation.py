@@ -146,7 +146,7 @@ def fit(
         done = runner.run(config, place, progress=progress)
     except DPError:
         if not place.exists():  # refused before anything was charged: leave nothing behind
-            handed.discard(records, kept)
+            handed.discard(silos, records, kept)
             source.unlink()
         raise
     write_report(place)

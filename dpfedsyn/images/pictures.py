@@ -127,11 +127,10 @@ def _odd(picture: Image.Image) -> str:
             f"holds {frames} pictures, of which only the first would be read, so nothing "
             "was; save each as a file"
         )
-    if picture.has_transparency_data:
-        least, _ = picture.convert("RGBA").getchannel("A").getextrema()
-        if least < EIGHT_BITS:
-            return (
-                "has transparent pixels, which have no grey value, so nothing was read; save it on "
-                "the background that is meant"
-            )
+    clear = picture.has_transparency_data
+    if clear and np.asarray(picture.convert("RGBA"))[..., 3].min() < EIGHT_BITS:
+        return (
+            "has transparent pixels, which have no grey value, so nothing was read; save it on "
+            "the background that is meant"
+        )
     return ""
