@@ -17,9 +17,10 @@ import pandas as pd
 from dpfedsyn import config as configuration
 from dpfedsyn import domain, handed
 from dpfedsyn import run as runner
+from dpfedsyn.callbacks import Callback, Relay
 from dpfedsyn.errors import ConfigError, DataError, DPError
 from dpfedsyn.handed import Given
-from dpfedsyn.progress import Progress
+from dpfedsyn.progress import Progress, Several, Silent
 from dpfedsyn.report import write as write_report
 from dpfedsyn.report.finished import read
 
@@ -104,6 +105,7 @@ def fit(
     evaluate: bool = True,
     settings: Sequence[str] = (),
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Federation:
     """Train every silo's model and draw synthetic rows from their mixture, in this process.
 
@@ -114,7 +116,8 @@ def fit(
         sizes: by name, about how many records a silo has, as the public knows it.
         epsilon, delta: of every silo, at record level, add-or-remove. rows: that are drawn.
         preset: "default", "best" or "paper". evaluate: on a held-out part, without any budget.
-        settings: further `section.key=value`. progress: who is told.
+        settings: further `section.key=value`. progress: who is told. callbacks: programs that are
+            told how the run goes, nothing private by default: see `dpfedsyn.callbacks`.
 
     Raises:
         ConfigError, DataError, BudgetExhausted, RunError: as `dpfedsyn.run.run`.
@@ -143,7 +146,11 @@ def fit(
     own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
     try:
         config = configuration.load(str(source), [*own, *settings])
-        done = runner.run(config, place, progress=progress)
+        relay = Relay(callbacks, config, place)
+        try:
+            done = runner.run(config, place, progress=Several(progress or Silent(), relay))
+        finally:
+            relay.finish()
     except DPError:
         if not place.exists():  # refused before anything was charged: leave nothing behind
             handed.discard(silos, records, kept)
