@@ -37,7 +37,7 @@ class Callback(Protocol):
             it does with that, no claim covers.
     """
 
-    private_metrics: bool
+    private_metrics: bool = False
 
     def on_start(self, started: Started) -> None:
         """The run has begun: all that could be refused is past."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from dpfedsyn import cli, config, plan
 from dpfedsyn.settings import PRESETS
@@ -28,25 +27,6 @@ def commands() -> list[str]:
     """Return every shell command of the README."""
     lines = [line for block in blocks("sh") for line in block.splitlines() if line]
     return [command.strip() for line in lines for command in line.split("&&")]
-
-
-def leaves(group: typer.Typer, prefix: str = "dpfedsyn") -> list[str]:
-    """Return every command of the program, as it is typed."""
-    names = [f"{prefix} {c.name or c.callback.__name__}" for c in group.registered_commands]
-    for below in group.registered_groups:
-        names += leaves(below.typer_instance, f"{prefix} {below.name}")
-    return names
-
-
-def test_every_command_of_the_program_is_documented() -> None:
-    """The README names each command, and so does `--help`."""
-    found = [name.replace("ledger_", "") for name in leaves(cli.app)]
-    assert len(found) >= 5
-    groups = ((), ("ledger",), ("audit",), ("silo",), ("init",), ("schema",))
-    help_text = "".join(call(*group, "--help").output for group in groups)
-    for name in found:
-        assert name in README, name
-        assert name.split()[-1] in help_text
 
 
 @pytest.mark.parametrize("command", commands())
