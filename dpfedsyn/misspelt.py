@@ -9,13 +9,15 @@ import math
 import re
 import unicodedata
 
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?P<mark>[ ,.'\u2019\u00a0\u202f])\d{3}((?P=mark)\d{3})*")
-_EUROPEAN = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+")
-_ENGLISH = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+")
-_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ][\d:.]+(Z|[+-][\d:]+)?)?")
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
-_WITH_UNIT = re.compile(r"[$€£¥]?\s*(?P<number>[+-]?\d+(\.\d+)?)\s*(%|€|£| [^\d]+)?")
-_LIMIT = re.compile(r"[<>~≤≥±]+\s*=?\s*[+-]?\d.*")
+_THOUSANDS = re.compile(
+    r"[+-]?\d{1,3}(?P<mark>[ ,.'\u2019\u00a0\u202f])\d{3}((?P=mark)\d{3})*", re.ASCII
+)
+_EUROPEAN = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+", re.ASCII)
+_ENGLISH = re.compile(r"[+-]?\d{1,3}(,\d{3})+\.\d+", re.ASCII)
+_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ][\d:.]+(Z|[+-][\d:]+)?)?", re.ASCII)
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?", re.ASCII)
+_WITH_UNIT = re.compile(r"[$€£¥]?\s*(?P<number>[+-]?\d+(\.\d+)?)\s*(%|€|£| [^\d]+)?", re.ASCII)
+_LIMIT = re.compile(r"[<>~≤≥±]+\s*=?\s*[+-]?\d.*", re.ASCII)
 _MISSING = frozenset(
     (
         *("na", "n/a", "nan", "null", "none", "nil", "missing", "unknown", "unk"),
@@ -65,8 +67,8 @@ def _separators(text: str) -> str:
 
 def _characters(text: str) -> str:
     """Digits of other scripts, minus signs that are none, units."""
-    plain = unicodedata.normalize("NFKC", text).replace("\u2212", "-").replace("\u2013", "-")
-    plain = "".join(str(unicodedata.digit(c, c)) for c in plain)
+    plain = text.replace("\u2212", "-").replace("\u2013", "-")
+    plain = "".join(str(unicodedata.decimal(c, c)) for c in plain)
     if plain != text and re.fullmatch(r"[+-]?\d+(\.\d+)?", plain, re.ASCII):
         return f"characters that are no ASCII digits: write {plain}"
     if _LIMIT.fullmatch(text):

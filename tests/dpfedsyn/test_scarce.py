@@ -12,6 +12,7 @@ import pytest
 from dpfedsyn import config as configuration
 from dpfedsyn import domain, envelope, remote, scarce
 from dpfedsyn import run as runner
+from dpfedsyn.daemon import process
 from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Describe, Description
 from dpfedsyn.errors import DataError, NoRecords
@@ -113,6 +114,14 @@ def test_an_ensemble_without_a_record_answers_too(tmp_path: Path) -> None:
     )  # fmt: skip
     with residents(two("", tmp_path / "files", *ensemble), tmp_path / "homes") as found:
         assert found["hungarian"].member is not None
+
+
+@pytest.mark.parametrize("kind", ["whole", "none"])
+def test_a_silos_process_judges_no_setting_by_its_records(kind: str, tmp_path: Path) -> None:
+    """Groups of the evaluation, which is none of its business, would tell an empty file."""
+    more = ("evaluate.enabled=true", 'evaluate.groups=["nowhere"]')
+    config = two(FILES[kind], tmp_path / "files", *more)
+    process.open_home(config, "hungarian", tmp_path / "home")
 
 
 def test_a_simulation_stops_at_a_silo_without_a_record(tmp_path: Path) -> None:
