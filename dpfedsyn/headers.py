@@ -25,7 +25,7 @@ def check(where: str, names: Sequence[str], schema: Schema, *, typed: bool = Fal
     """
     if not typed:
         _check_delimiter(where, names, schema)
-    wanted = [*schema.names, *([schema.file.id] if schema.file.id else [])]
+    wanted = [*schema.names, *([schema.file.naming] if schema.file.naming else [])]
     for name in wanted:
         if names.count(name) != 1:
             raise DataError(f"{where}: {_miscounted(name, names, typed)}")

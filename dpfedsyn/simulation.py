@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain, handed
+from dpfedsyn import domain, handed, own_run
 from dpfedsyn import run as runner
 from dpfedsyn.callbacks import Callback, Relay
 from dpfedsyn.errors import ConfigError, DataError, DPError
@@ -113,8 +113,9 @@ def fit(
         silos: by name, a file (CSV, Parquet, NPZ, folder of pictures), a pandas frame, arrays
             (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face
             `Dataset`. schema: public, TOML. folder: new; of the run.
-        sizes: by name, about how many records a silo has, as the public knows it.
-        epsilon, delta: of every silo, at record level, add-or-remove. rows: that are drawn.
+        sizes: by name, about how many records (persons) a silo has, as the public knows it.
+        epsilon, delta: of every silo, add-or-remove, per record, or per person where the schema has
+            a `person_column`. rows: that are drawn.
         preset: "default", "best" or "paper". evaluate: on a held-out part, without any budget.
         settings: further `section.key=value`. progress: who is told. callbacks: programs that are
             told how the run goes, nothing private by default: see `dpfedsyn.callbacks`.
@@ -131,17 +132,11 @@ def fit(
     encoder = domain.encoder(Path(schema))
     kept = place.with_name(place.name + "-records")
     records = handed.written(silos, encoder, kept)
-    lines = [
-        f"preset = {json.dumps(preset)}",
-        f'name = "{_name(place.name)}"',
-        "[data]",
-        f"schema = {json.dumps(str(Path(schema).absolute()))}",
-    ]
-    for name, path in records.items():
-        lines += ["[[silos]]", f"name = {json.dumps(name)}", f"path = {json.dumps(str(path))}"]
-        lines += [f"reference_size = {float(sizes[name])!r}"]
-    source = place.with_name(place.name + ".toml")
-    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    source, name = place.with_name(place.name + ".toml"), _name(place.name)
+    written = Path(schema).absolute()
+    unit = own_run.unit_of(written)
+    content = own_run.text(name, written, records, sizes=sizes, unit=unit, preset=preset)
+    source.write_text(content, encoding="utf-8")
     own = [f"privacy.epsilon={epsilon!r}", f"privacy.delta={delta!r}", f"answers.rows={rows}"]
     own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
     try:

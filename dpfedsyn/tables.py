@@ -32,7 +32,8 @@ def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...
     """Read a silo's file: its rows, every column of the file as text, and an id for each.
 
     Rows with a missing marker in a kept column are left out; ids are the line numbers in the file
-    (from 1), or the cells of the schema's id column, each another.
+    (from 1), or the cells of the schema's id column, which differ, or of its person column: rows
+    with one id are one person's.
 
     Args:
         path: a text file as `schema.file` describes it, UTF-8.
@@ -161,21 +162,25 @@ def _check(
 def _ids(
     path: Path | str, rows: Sequence[_Row], names: Sequence[str], schema: Schema
 ) -> tuple[str, ...]:
-    """Line numbers, or the cells of the schema's id column."""
-    if not schema.file.id:
+    """Line numbers, or the cells of the schema's id or person column."""
+    column = schema.file.naming
+    if not column:
         return tuple(str(row.line) for row in rows)
-    place, seen = names.index(schema.file.id), dict[str, str]()
+    place, first = names.index(column), dict[str, str]()
     for row in rows:
-        where, cell = f"{path}, {row.place}, column {schema.file.id}", row.cells[place]
+        cell, key = row.cells[place], "id" if schema.file.id else "person_column"
+        where = f"{path}, {row.place}, column {column}"
         if not cell or schema.is_missing(cell):
             raise DataError(
-                f"{where}: the id is missing, so the row "
-                "has no place in a split; fill it, or remove `id` from the schema"
+                f"{where}: the id is missing, so nobody knows "
+                f"whose row it is and nothing was read; fill it, or remove `{key}` from the schema"
             )
-        if cell in seen:
+        if schema.file.id and cell in first:
             raise DataError(
-                f"{where}: {cell!r} names {seen[cell]} already, so it is not known which record "
-                "is which; give each row an id of its own, or remove `id` from the schema"
+                f"{where}: {cell!r} names {first[cell]} too, so a "
+                "claim per row would not cover whom it names and nothing was read; correct the id, "
+                f"or, where a person has several rows, write person_column = {column!r} in place "
+                'of `id` in the schema and set privacy.unit = "person"'
             )
-        seen[cell] = row.place
+        first[cell] = row.place
     return tuple(row.cells[place] for row in rows)

@@ -74,7 +74,7 @@ CASES = {
         ward=pd.Categorical(["north", "west"]),
     ),
     "an id twice in Parquet": columns(
-        "row 2, column patient", "'p1' names row 1 already", mend="an id of its own",
+        "row 2, column patient", "'p1' names row 1 too", mend="correct the id",
         patient=["p1", "p1"],
     ),
     "no target in Parquet": columns(

@@ -131,8 +131,8 @@ CASES = {
         "repeats the column names", mend="remove it",
     ),
     "an id twice": table(
-        f"{GOOD}\np1,50,,east,ill\n", "line 5, column patient", "'p1' names line 2 already",
-        mend="give each row an id of its own",
+        f"{GOOD}\np1,50,,east,ill\n", "line 5, column patient", "'p1' names line 2 too",
+        mend="write person_column = 'patient' in place of `id`",
     ),
     "no id in a row": table(
         f"{GOOD}n/a,50,,east,ill\n", "line 4, column patient", "the id is missing", mend="fill it"
