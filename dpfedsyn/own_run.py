@@ -81,8 +81,8 @@ def unit_of(schema: Path) -> str:
     """
     if not schema.is_file():
         raise ConfigError(
-            f"{schema}: no such schema, so nothing was written; `dpfedsyn schema draft FILE` writes "
-            "one to fill in."
+            f"{schema}: no such schema, so nothing was written; `dpfedsyn schema draft FILE` "
+            "writes one to fill in."
         )
     content = sections.read(schema)
     file = content.get("file")

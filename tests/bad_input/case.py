@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ ROW = "p1,40,,north,well"
 GOOD = f"{HEADER}\n{ROW}\np2,41,,south,ill\n"
 STAMPS = ImageSchema("stamps", ("plain", "crossed"), 3, 4, 12, 0.5, 16)
 SHAPES = ImageSchema("shapes", ("no", "yes"), height=4, width=6, frequencies=5, grey=0.5)
+
+PERSONS = replace(CLINIC, file=replace(CLINIC.file, id="", person_column="patient"))
 
 TABLE, ARCHIVE, FOLDER = TableEncoder(CLINIC), ImageEncoder(STAMPS), ImageEncoder(SHAPES)
 

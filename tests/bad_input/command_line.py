@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import Result
 
-from dpfedsyn.errors import DataError
+from dpfedsyn.errors import ConfigError, DataError
 from tests.bad_input.case import GOOD, Case
 from tests.bad_input.configurations import copied
 from tests.end_to_end.small import call
@@ -182,6 +182,30 @@ DRAFTS = {
     ),
 }
 
+
+def _written(*names: str, said: tuple[str, ...], mend: str) -> Case:
+    """Files, `schema.toml` last, of which `dpfedsyn init run` is to make a configuration."""
+
+    def run(folder: Path) -> Result:
+        *files, schema = (folder / name for name in names)
+        return call("init", "run", *files, "--schema", schema)
+
+    return Case(copied, run, said, mend, ConfigError)
+
+
+OWN = {
+    "a configuration of no file": _written(
+        "none.csv", "schema.toml", said=("none.csv: no such file",), mend="correct the path"
+    ),
+    "a configuration of one file twice": _written(
+        "config.toml", "config.toml", "schema.toml", said=("both would be silo 'config'",),
+        mend="rename one of the files",
+    ),
+    "a configuration without a schema": _written(
+        "config.toml", "none.toml", said=("none.toml: no such schema",), mend="schema draft FILE"
+    ),
+}  # fmt: skip
+
 CASES = {
     **{f"{name} (run)": _broken(change, *words) for name, (change, words) in BROKEN_FILES.items()},
     **{
@@ -189,4 +213,5 @@ CASES = {
         for name, (arguments, words) in BROKEN_ARGUMENTS.items()
     },
     **DRAFTS,
+    **OWN,
 }

@@ -156,6 +156,12 @@ CASES = {
     "an unknown adjacency": given(
         "privacy.adjacency=remove", "'remove'", mend="allowed is add-or-remove | replace"
     ),
+    "an unknown unit": given(
+        "privacy.unit=patient", "privacy.unit = 'patient'", mend="allowed is record | person"
+    ),
+    "persons that no column names": given(
+        "privacy.unit=person", "does not say whose rows they are", mend="Name the column",
+    ),
     "an unknown preset": given("preset=bestt", "'bestt'", mend="allowed is default | paper | best"),
     "an unknown baseline": given(
         'evaluate.baselines=["fedavgg"]', "'fedavgg'", mend="Did you mean `fedavg`?"

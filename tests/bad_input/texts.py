@@ -10,7 +10,7 @@ import lzma
 from pathlib import Path
 from unittest import mock
 
-from tests.bad_input.case import GOOD, HEADER, ROW, TABLE, Case, table
+from tests.bad_input.case import GOOD, HEADER, PERSONS, ROW, TABLE, Case, table
 
 
 def place(make: str, *said: str, mend: str) -> Case:
@@ -133,6 +133,14 @@ CASES = {
     "an id twice": table(
         f"{GOOD}\np1,50,,east,ill\n", "line 5, column patient", "'p1' names line 2 too",
         mend="write person_column = 'patient' in place of `id`",
+    ),
+    "nobody in a row": table(
+        f"{GOOD},50,,east,ill\n", "line 4, column patient", "nobody knows whose row it is",
+        mend="remove `person_column`", schema=PERSONS,
+    ),
+    "no column of persons": table(
+        "age,comment,ward,outcome\n40,,north,well\n", "line 1", "'patient' appears 0 times",
+        mend="known are", schema=PERSONS,
     ),
     "no id in a row": table(
         f"{GOOD}n/a,50,,east,ill\n", "line 4, column patient", "the id is missing", mend="fill it"
