@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dpfedsyn import headers, pairs
+from dpfedsyn import headers, pairs, reading
 from dpfedsyn.coherence import is_name
 from dpfedsyn.columns import listing
 from dpfedsyn.domain import Encoder
@@ -98,8 +98,8 @@ def _frame(name: str, given: Given) -> pd.DataFrame:
 def table(frame: pd.DataFrame, schema: Schema, where: str = "the frame") -> bytes:
     """Return a frame as the file that the schema describes.
 
-    Missing values become the schema's first marker; where it has none, an empty cell, which the
-    reader then names.
+    Missing values become the first missing code of their column, else the schema's first marker;
+    where it has none, an empty cell, which the reader then names.
 
     Args:
         where: of the frame, for messages.
@@ -107,9 +107,7 @@ def table(frame: pd.DataFrame, schema: Schema, where: str = "the frame") -> byte
     Raises:
         DataError: a column is missing, or a cell is not valid; names row (from 1) and column.
     """
-    cells = texts(frame, where)
-    marker = schema.file.missing[0] if schema.file.missing else ""
-    cells = cells.replace("", marker)
+    cells = texts(frame, where, schema.formats, schema.blanks)
     if schema.file.header:
         headers.check(where, list(cells.columns), schema, typed=True)
     else:
@@ -127,18 +125,12 @@ def table(frame: pd.DataFrame, schema: Schema, where: str = "the frame") -> byte
 
 def _check(cells: pd.DataFrame, schema: Schema, where: str) -> None:
     """Refuse a cell by its row in the frame, which the file that is written would number anew."""
-    kinds = dict(zip(schema.names, [*schema.columns, schema.target], strict=True))
-    kept = pd.Series(True, index=cells.index)
-    for name in kinds:
-        absent = [cell for cell in cells[name].unique() if schema.is_missing(cell)]
-        kept &= ~cells[name].isin(absent)
-    for name, kind in kinds.items():
-        for cell in cells[name][kept].unique():
-            try:
-                kind.read(cell)
-            except DataError as fault:
-                row = int(np.flatnonzero(kept & (cells[name] == cell))[0]) + 1
-                raise DataError(f"{where}, row {row}, column {name}: {fault}") from None
+    absent = pd.Series(False, index=cells.index)
+    for name in schema.names:
+        markers = [cell for cell in cells[name].unique() if schema.is_missing(cell, name)]
+        absent |= cells[name].isin(markers)
+    places = np.flatnonzero(~absent)
+    reading.values(cells[~absent], schema, lambda row: f"{where}, row {places[row] + 1}")
 
 
 def _archive(name: str, images: Any, labels: Any, encoder: ImageEncoder) -> bytes:

@@ -45,7 +45,7 @@ def _remark(text: str) -> str:
     if text.lower() in _TRUTHS:
         return f"a truth value: write {_TRUTHS[text.lower()]}"
     if _DATE.fullmatch(text):
-        return "it looks like a date: write the days or years since one that is public"
+        return 'it looks like a date: declare kind = "date" in the schema'
     if _CLOCK.fullmatch(text):
         return "it looks like a time: write the hours or minutes"
     return _separators(text) or _characters(text)

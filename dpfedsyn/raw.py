@@ -6,17 +6,21 @@ Errors name places in the file. They are for its owner and never leave the silo.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dpfedsyn import disguise
+from dpfedsyn.columns import ISO
 from dpfedsyn.errors import DataError
 
 DELIMITERS = ",;\t|"
 PARQUET = (".parquet", ".pq")
+NOTHING: Mapping[str, str] = {}
 SAMPLE = 65536  # characters that a delimiter is told from
 
 
@@ -61,8 +65,10 @@ def read(path: Path) -> Raw:
     return Raw(_framed(path, rows, delimiter), delimiter)
 
 
-def parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file's columns as texts.
+def parquet(
+    path: Path, formats: Mapping[str, str] = NOTHING, blanks: Mapping[str, str] = NOTHING
+) -> pd.DataFrame:
+    """Read a Parquet file's columns as `texts`.
 
     Raises:
         DataError: it cannot be read, a column holds no single values, or pyarrow is not installed.
@@ -83,14 +89,24 @@ def parquet(path: Path) -> pd.DataFrame:
             f"{path}: not a Parquet file that can be read ({why}), so nothing was read; correct "
             "the path, or write the file again"
         ) from None
-    return texts(frame, str(path))
+    return texts(frame, str(path), formats, blanks)
 
 
-def texts(frame: pd.DataFrame, where: str = "the frame") -> pd.DataFrame:
-    """Return a frame's cells as texts: numbers as they are written shortest, missing ones "".
+def texts(
+    frame: pd.DataFrame,
+    where: str = "the frame",
+    formats: Mapping[str, str] = NOTHING,
+    blanks: Mapping[str, str] = NOTHING,
+) -> pd.DataFrame:
+    """Return a frame's cells as texts, as a file would hold them.
+
+    Numbers are written as short as can be, truth values as 0 and 1. A day with a time of day keeps
+    it: no column of days takes it.
 
     Args:
         where: of the frame, for messages.
+        formats: of days, by column name; else ISO 8601.
+        blanks: what missing values are written as, by column name; else "".
 
     Raises:
         DataError: two columns have one name, or a cell holds no single value.
@@ -102,34 +118,41 @@ def texts(frame: pd.DataFrame, where: str = "the frame") -> pd.DataFrame:
                 f"{where}, column {name}: {names.count(name)} columns have this name, so nothing "
                 "was read; keep one of them, and remove or rename the others"
             )
-    columns = {name: _column(frame.iloc[:, k], name, where) for k, name in enumerate(names)}
+    columns = {
+        name: _column(
+            frame.iloc[:, k], f"column {name}", where, formats.get(name, ISO), blanks.get(name, "")
+        )
+        for k, name in enumerate(names)
+    }
     return pd.DataFrame(columns, dtype=object)
 
 
-def _column(cells: Iterable[object], name: str, where: str) -> list[str]:
+def _column(cells: Iterable[object], column: str, where: str, days: str, blank: str) -> list[str]:
     found: list[str] = []
     for cell in cells:
         try:
-            found.append(_text(cell))
+            found.append(_text(cell, days) or blank)
         except ValueError as odd:
             raise DataError(
-                f"{where}, row {len(found) + 1}, column {name}: {odd}, so nothing was read; give "
+                f"{where}, row {len(found) + 1}, {column}: {odd}, so nothing was read; give "
                 "one number or text a row"
             ) from None
     return found
 
 
-def _text(cell: object) -> str:
+def _text(cell: object, days: str) -> str:
     if isinstance(cell, bytes | bytearray):
         raise ValueError("holds bytes, which are no text before they are decoded")
     if not pd.api.types.is_scalar(cell):
         raise ValueError(f"holds several values at once ({type(cell).__name__})")
     if pd.isna(cell):
         return ""
-    if isinstance(cell, bool):
+    if isinstance(cell, bool | np.bool_):
         return str(int(cell))
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
+    if isinstance(cell, date) and getattr(cell, "time", time)() == time():
+        return cell.strftime(days)
     text = str(cell).strip()
     if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
         raise ValueError(f"holds {text!r}, half a character, which no file can hold")

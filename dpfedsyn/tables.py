@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dpfedsyn import disguise, headers, raw
-from dpfedsyn.columns import Column, Target, listing
+from dpfedsyn import disguise, headers, raw, reading
+from dpfedsyn.columns import listing
 from dpfedsyn.errors import DataError, NoRecords
 from dpfedsyn.schema import Schema
 
@@ -40,7 +40,8 @@ def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...
 
     Raises:
         DataError: the file is missing, empty or no text; a line has the wrong number of fields; a
-            cell is not valid; two rows have one id. Names file, line, column and the mend.
+            cell or a row is not as the schema says; two rows have one id. Names file, line, column
+            and the mend.
         NoRecords: all that is wrong is that no row is there, or none is left.
     """
     names, rows = _read_rows(Path(path), schema)
@@ -52,11 +53,10 @@ def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...
             f"({listing(map(repr, schema.file.missing))}) in a column that the schema keeps; list "
             "columns that are mostly missing under file.drop"
         )
-    kinds: list[Column | Target] = [*schema.columns, schema.target]
-    for name, kind in zip(schema.names, kinds, strict=True):
-        _check(path, kept, name, places[name], kind)
     cells = {name: [row.cells[place] for row in kept] for place, name in enumerate(names)}
-    return pd.DataFrame(cells, dtype=object), _ids(path, kept, names, schema)
+    frame = pd.DataFrame(cells, dtype=object)
+    reading.values(frame, schema, lambda row: f"{path}, {kept[row].place}")
+    return frame, _ids(path, kept, names, schema)
 
 
 def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
@@ -106,7 +106,7 @@ def _text_rows(path: Path, schema: Schema) -> list[_Row]:
 
 def _parquet_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
     """Column names and rows of a Parquet file, counted from 1 as lines of a file would be."""
-    table = raw.parquet(path)
+    table = raw.parquet(path, schema.formats, schema.blanks)
     headers.check(str(path), list(table.columns), schema, typed=True)
     rows = [
         _Row(k, list(cells), "row") for k, cells in enumerate(table.to_numpy().tolist(), start=1)
@@ -141,22 +141,7 @@ def _lines(path: Path, reader: Iterator[list[str]]) -> Iterator[_Row]:
 
 def _lacks(row: _Row, places: Mapping[str, int], schema: Schema) -> bool:
     """Whether a kept column of this row holds a missing marker."""
-    return any(schema.is_missing(row.cells[place]) for place in places.values())
-
-
-def _check(
-    path: Path | str, rows: Sequence[_Row], name: str, place: int, kind: Column | Target
-) -> None:
-    for row in rows:
-        try:
-            kind.read(row.cells[place])
-        except DataError as fault:
-            where = f"{path}, {row.place}, column {name}"
-            if row.cells[place] == name:
-                raise DataError(
-                    f"{where}: the line repeats the column names, so nothing was read; remove it"
-                ) from None
-            raise DataError(f"{where}: {fault}") from None
+    return any(schema.is_missing(row.cells[place], name) for name, place in places.items())
 
 
 def _ids(

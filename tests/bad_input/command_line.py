@@ -202,7 +202,8 @@ OWN = {
         mend="rename one of the files",
     ),
     "a configuration without a schema": _written(
-        "config.toml", "none.toml", said=("none.toml: no such schema",), mend="dpfedsyn schema draft"
+        "config.toml", "none.toml", said=("none.toml: no such schema",),
+        mend="dpfedsyn schema draft",
     ),
 }  # fmt: skip
 
