@@ -18,11 +18,12 @@ from tests.bad_input import (
     parquet,
     schemas,
     texts,
+    ties,
 )
 from tests.bad_input.case import GOOD, TABLE, Case
 from tests.bad_input.configurations import EXAMPLE
 
-TABLES = (texts, cells, parquet, images, handed_over, schemas, configurations, command_line)
+TABLES = (texts, cells, ties, parquet, images, handed_over, schemas, configurations, command_line)
 CASES = {
     f"{table.__name__.rpartition('.')[2]}: {name}": case
     for table in TABLES
