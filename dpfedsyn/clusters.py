@@ -17,6 +17,7 @@ from accountants import Adjacency
 from dpfedsyn import svec
 from dpfedsyn.lattice import checked
 from dpfedsyn.moments import NUMBERS_AT_ONCE, clip_rows
+from dpfedsyn.units import Units, added, pieces, weighed
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
@@ -35,7 +36,7 @@ class Centres:
         projected = np.empty((len(x), self.axes.shape[2]))
         for y in np.unique(labels):
             own = labels == y
-            projected[own] = (x[own] - self.means[y]) @ self.axes[y]
+            projected[own] = _products(x[own] - self.means[y], self.axes[y])
         return projected
 
     def nearest(self, projected: Array, labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -44,8 +45,20 @@ class Centres:
         for y in np.unique(labels):
             own, places = labels == y, self.places[y]
             lengths = np.einsum("nk,nk->n", places, places)
-            cells[own] = (lengths - 2.0 * projected[own] @ places.T).argmin(axis=1)
+            cells[own] = (lengths - 2.0 * _products(projected[own], places.T)).argmin(axis=1)
         return cells
+
+
+def _products(rows: Array, matrix: Array) -> Array:
+    """Return rows @ matrix (n, d) (d, k), each row's bits the same whoever is beside it.
+
+    BLAS adds in an order that depends on the number of rows: a record on the border of two cells
+    could be moved by another's leaving, which no sensitivity of 1 covers.
+    """
+    total = np.zeros((len(rows), matrix.shape[1]))
+    for column, weights in zip(rows.T, matrix, strict=True):
+        total += column[:, None] * weights
+    return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,29 +101,32 @@ class ClusterQuery:
         """L2 sensitivity of the summed vector: its radius, twice that where one is replaced."""
         return 2.0 if adjacency is Adjacency.REPLACE else 1.0
 
-    def points(self, x: Array, labels: NDArray[np.int64], spacing: float) -> Points:
+    def points(
+        self, x: Array, labels: NDArray[np.int64], spacing: float, units: Units | None = None
+    ) -> Points:
         """Return the summed vector on a lattice, in whole numbers of its spacing.
 
         Guarantee:
             One record adds, to one cell, a vector whose norm times the spacing is at most 1,
-            whatever it holds: its residual is clipped to R first. Centres must be released or
-            public.
+            whatever it holds: its residual is clipped to R first. A unit of several adds the mean
+            of such vectors. Centres must be released or public.
         """
         classes, cells, _ = self.about.places.shape
         total = np.zeros((classes * cells, self._width), dtype=np.int64)
         size = max(1, NUMBERS_AT_ONCE // (2 * self._width))
-        for start in range(0, len(x), size):
-            own = labels[start : start + size]
-            cell, vectors = self._vectors(x[start : start + size], own)
-            np.add.at(total, own * cells + cell, checked(vectors, 1.0, spacing))
+        for piece in pieces(len(x), size, units):
+            own = labels[piece]
+            cell, vectors = self._vectors(x[piece], own)
+            points, whose = checked(vectors, 1.0, spacing), units and units.part(piece)
+            total += added(points, own * cells + cell, len(total), whose)
         return total.ravel()
 
-    def sums(self, x: Array, labels: NDArray[np.int64]) -> Array:
+    def sums(self, x: Array, labels: NDArray[np.int64], units: Units | None = None) -> Array:
         """Return the summed vector without a lattice: what `points` times the spacing rounds."""
         classes, cells, _ = self.about.places.shape
         total = np.zeros((classes * cells, self._width))
         cell, vectors = self._vectors(x, labels)
-        np.add.at(total, labels * cells + cell, vectors)
+        np.add.at(total, labels * cells + cell, weighed(vectors, units))
         return total.ravel()
 
     def unpack(self, sums: Array, std: float | Array) -> Cells:

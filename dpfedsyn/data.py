@@ -9,12 +9,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dpfedsyn.errors import ConfigError, DataError
+from dpfedsyn.units import Units
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Records:
     Args:
         x: (n, d) float32, what is modelled.
         y: (n,) int64 labels.
-        ids: n ids, kept from import.
+        ids: n ids, kept from import: rows with one id are one unit's, the same person's.
         silo: name of the silo; tells equal ids of different silos apart.
         plain: (n, p) float32, the records as their owner sees them, which is what classifiers are
             trained and tested on: pixels in [0, 1] of images; of tables x itself, the default.
@@ -49,6 +51,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def units(self) -> Units | None:
+        """Whose rows they are; None where every row is its own unit."""
+        return Units.named(self.ids)
 
     def take(self, positions: NDArray[np.integer], silo: str | None = None) -> "Records":
         """Return the records at these positions, in this order; of another silo if it is named."""
@@ -126,6 +133,7 @@ def split(records: Records, *, key: str, fraction: float) -> tuple[Records, Reco
     Guarantee:
         Whether a record is tested or trained on depends on its own id and public settings only:
         adding or removing a record moves no other, so training stays a function of one data set.
+        All rows of a person carry one id and share a part.
 
     Raises:
         ConfigError: the fraction is outside [0, 1].
@@ -146,7 +154,8 @@ def parts(records: Records, m: int, key: str) -> tuple[Records, ...]:
 
     Guarantee:
         Adding or removing a record changes one part only, and no record is in two: the ensemble's
-        record-level sensitivity, 1/M of the whole, rests on that.
+        record-level sensitivity, 1/M of the whole, rests on that. So does adding or removing a
+        person, whose rows carry one id.
 
     Raises:
         ConfigError: m is below 1.

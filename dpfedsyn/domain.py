@@ -14,6 +14,9 @@ from dpfedsyn.encoding import Number, TableEncoder
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.images import Geometry, ImageEncoder, ImageSchema
 from dpfedsyn.schema import Schema
+from dpfedsyn.settings import Config
+
+PERSON = "person"
 
 
 class Encoder(Protocol):
@@ -85,6 +88,37 @@ def encoder(schema: Path, *, conditional: bool = True) -> Encoder:
             "label. Set data.conditional = true; only images are generated without labels."
         )
     return TableEncoder(Schema.load(schema))
+
+
+def encoder_of(config: Config) -> Encoder:
+    """Return the encoder of a run's records, whose schema knows of the run's unit of privacy.
+
+    Raises:
+        ConfigError: as `encoder`, or the schema names persons and the run protects records, or
+            the other way round.
+    """
+    path, unit = config.path(config.data.schema), config.privacy.unit
+    found = encoder(path, conditional=config.data.conditional)
+    column = person_column(found)
+    if column and unit != PERSON:
+        raise ConfigError(
+            f"privacy.unit = {unit!r}: {path} says by person_column = {column!r} that a person may "
+            "have several rows, which a claim per record would not cover. Nothing was run. Set "
+            'privacy.unit = "person", or remove person_column where every row is of another '
+            "person."
+        )
+    if unit == PERSON and not column:
+        raise ConfigError(
+            f"privacy.unit = {unit!r}: {path} does not say whose rows they are. Nothing was run. "
+            'Name the column in its section [file], person_column = "..." (tables only), or set '
+            'privacy.unit = "record" where every row is of another person.'
+        )
+    return found
+
+
+def person_column(encoder: Encoder) -> str:
+    """Return the column that says whose row it is; nothing where every row is its own unit."""
+    return encoder.schema.file.person_column if isinstance(encoder, TableEncoder) else ""
 
 
 def _kind(path: Path) -> object:

@@ -107,13 +107,32 @@ def _divided(config: Config, encoder: Encoder) -> tuple[Records | None, NDArray[
         return None, None
     whole = encoder.read(config.records_path(config.data.path))
     if settings.kind != "column":
-        return whole, partition.divide(whole.y, settings)
+        return whole, _of_persons(whole, partition.divide(_labels(whole), settings))
     if settings.column not in whole.groups:
         raise ConfigError(
             f"partition.column = {settings.column!r}: the file has no such column, so nothing was "
             f"divided; it has {', '.join(whole.groups)}."
         )
-    return whole, partition.divide(whole.y, settings, whole.groups[settings.column].tolist())
+    owner = partition.divide(whole.y, settings, whole.groups[settings.column].tolist())
+    if whole.units is not None and not np.array_equal(
+        owner, owner[whole.units.first_rows][whole.units.of_row]
+    ):
+        raise ConfigError(
+            f"partition.column = {settings.column!r}: some person has rows with several of its "
+            "values, so that silo by silo they would be hidden and all together not. Nothing was "
+            "run. Divide by a column that is the same in all rows of a person."
+        )
+    return whole, owner
+
+
+def _labels(records: Records) -> NDArray[np.int64]:
+    """The label of each record, or of each person's first."""
+    return records.y if records.units is None else records.y[records.units.first_rows]
+
+
+def _of_persons(records: Records, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give all rows of a person to the silo of the person."""
+    return owner if records.units is None else owner[records.units.of_row]
 
 
 @contextmanager

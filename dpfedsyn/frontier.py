@@ -182,7 +182,7 @@ def _budgeted(config: Config, epsilon: float | None, answers_mu: float | None) -
         caps = (budget.solve(config, silo).record_mu for silo in config.silos)
         mu = min(mu, *(cap for cap in caps if cap is not None))
     answers_settings = replace(config.answers, mu=mu, best_share=0.0, allow_partial=False)
-    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    encoder = domain.encoder_of(config)
     privacy = feasible.split(config, encoder.dimension, len(encoder.labels))
     sampler = replace(config.sampler, order=1, spacing=1.0, eta=1.0)
     return replace(config, sampler=sampler, answers=answers_settings, privacy=privacy)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from accountants import Adjacency
 from dpfedsyn.encoding import Number
 from dpfedsyn.lattice import checked
+from dpfedsyn.units import Units, added
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
@@ -47,18 +48,21 @@ class MarginalQuery:
         """
         return math.sqrt(2.0) if adjacency is Adjacency.REPLACE else 1.0
 
-    def points(self, x: Array, spacing: float) -> Points:
+    def points(self, x: Array, spacing: float, units: Units | None = None) -> Points:
         """Return the sum of phi over records x (n, d) on the lattice, in its spacings.
 
         Guarantee:
             One record adds a vector whose norm, times the spacing, is at most 1, whatever it holds:
-            one entry, the same for all records, in at most one cell of each number.
+            one entry, the same for all records, in at most one cell of each number. A unit of
+            several adds the mean of such vectors, which has no negative entry either.
         """
         (entries,) = checked(np.full((1, len(self.numbers)), 1.0 / self._root), 1.0, spacing)
         counted = [np.zeros(0, dtype=np.int64)]
         for number, entry in zip(self.numbers, entries, strict=True):
-            cells = _cells(number, x[_measured(number, x), number.coordinate])
-            counted.append(entry * np.bincount(cells, minlength=len(number.values)))
+            rows = _measured(number, x)
+            cells = _cells(number, x[rows, number.coordinate])
+            ones, whose = np.full((len(rows), 1), entry), units and units.part(rows)
+            counted.append(added(ones, cells, len(number.values), whose).ravel())
         return np.concatenate(counted)
 
     def histograms(self, sums: Array) -> list[Array]:

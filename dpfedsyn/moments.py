@@ -18,28 +18,34 @@ from accountants import Adjacency
 from dpfedsyn import svec
 from dpfedsyn.lattice import checked
 from dpfedsyn.settings import BaseSettings
+from dpfedsyn.units import Units, added, pieces, weighed
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
-Number = TypeVar("Number", np.float64, np.int64)
 Noise = TypeVar("Noise", float, Array)  # of one number, or of each label's (classes,)
 
 NUMBERS_AT_ONCE = 2**22  # of records' vectors: a few dozen megabytes
 
 
-def label_counts(labels: NDArray[np.int64], classes: int) -> Array:
-    """Return how many records carry each label, shape (classes,)."""
-    return np.bincount(labels, minlength=classes).astype(np.float64)
+def label_counts(labels: NDArray[np.int64], classes: int, units: Units | None = None) -> Array:
+    """Return how many units carry each label, shape (classes,); a share of one with several."""
+    weights = None if units is None else units.weights
+    return np.bincount(labels, weights, minlength=classes).astype(np.float64)
 
 
-def count_points(labels: NDArray[np.int64], classes: int, spacing: float) -> Points:
+def count_points(
+    labels: NDArray[np.int64], classes: int, spacing: float, units: Units | None = None
+) -> Points:
     """Return `label_counts` on the lattice, in whole numbers of its spacing.
 
     Guarantee:
-        One record adds floor(1 / spacing) to one count: times the spacing, 1 at most.
+        One record adds floor(1 / spacing) to one count: times the spacing, 1 at most. One unit of
+        several adds the mean of such vectors: none of its entries is negative, its norm is 1 at
+        most.
     """
     (one,) = checked(np.ones((1, 1)), 1.0, spacing).ravel()
-    return np.bincount(labels, minlength=classes) * one
+    ones = np.full((len(labels), 1), one)
+    return added(ones, labels, classes, units).ravel()
 
 
 def counts_sensitivity(adjacency: Adjacency) -> float:
@@ -119,16 +125,22 @@ class MomentQuery:
         """The radius of a record in `label_sums`."""
         return self.origin_radius or self.radius
 
-    def origin_sums(self, x: Array) -> Array:
+    def origin_sums(self, x: Array, units: Units | None = None) -> Array:
         """Return sum x / R over all records, shape (d,).
 
         Guarantee:
             One record adds a vector of norm at most 1, whatever it holds: it is clipped to R first.
         """
-        total: Array = self._scaled(x).sum(axis=0)
+        total: Array = weighed(self._scaled(x), units).sum(axis=0)
         return total
 
-    def label_sums(self, x: Array, labels: NDArray[np.int64], origin: Array | None = None) -> Array:
+    def label_sums(
+        self,
+        x: Array,
+        labels: NDArray[np.int64],
+        origin: Array | None = None,
+        units: Units | None = None,
+    ) -> Array:
         """Return sum x / R per label, shape (classes * d,): the first of two queries.
 
         Args:
@@ -139,9 +151,15 @@ class MomentQuery:
             its distance from the origin to `origin_radius`) first. The origin must be released or
             public.
         """
-        return _by_label(self._scaled(x, origin), labels, self.classes).ravel()
+        return _by_label(weighed(self._scaled(x, origin), units), labels, self.classes).ravel()
 
-    def sums(self, x: Array, labels: NDArray[np.int64], means: Array | None = None) -> Array:
+    def sums(
+        self,
+        x: Array,
+        labels: NDArray[np.int64],
+        means: Array | None = None,
+        units: Units | None = None,
+    ) -> Array:
         """Return the summed vector: of one query, or with `means` (classes, d) of the second.
 
         Guarantee:
@@ -151,59 +169,76 @@ class MomentQuery:
         scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius)
         if means is None:
             scaled = scaled / self.radius
-            first = [self._first * _by_label(scaled, labels, self.classes).ravel()]
+            own = _by_label(weighed(scaled, units), labels, self.classes)
+            first = [self._first * own.ravel()]
         else:
             scaled = clip_rows(scaled - means[labels], self.residual_radius) / self.residual_radius
             first = []
-        blocks = [*first]
+        blocks, counted = [*first], weighed(scaled, units)
         if self._shared:
-            blocks.append(self._second * svec.of_matrix(scaled.T @ scaled))
+            blocks.append(self._second * svec.of_matrix(counted.T @ scaled))
         if self.label_share > 0.0:
-            parts = (scaled[labels == y] for y in range(self.classes))
-            each = [svec.of_matrix(part.T @ part) for part in parts]
+            masks = (labels == y for y in range(self.classes))
+            each = [svec.of_matrix(counted[own].T @ scaled[own]) for own in masks]
             blocks.append(self._third * np.concatenate(each))
         return np.concatenate(blocks)
 
-    def origin_points(self, x: Array, spacing: float) -> Points:
+    def origin_points(self, x: Array, spacing: float, units: Units | None = None) -> Points:
         """Return `origin_sums` on the lattice: whole numbers of its spacing.
 
         Guarantee:
-            One record adds a vector whose norm, times the spacing, is at most 1; the sum over
-            records is one of integers, hence exact.
+            One record adds a vector whose norm, times the spacing, is at most 1, and so does a unit
+            of several; the sum over units is one of integers, hence exact.
         """
-        total: Points = checked(self._scaled(x), 1.0, spacing).sum(axis=0)
-        return total
+        points = checked(self._scaled(x), 1.0, spacing)
+        return added(points, np.zeros(len(x), dtype=np.int64), 1, units).ravel()
 
     def label_points(
-        self, x: Array, labels: NDArray[np.int64], spacing: float, origin: Array | None = None
+        self,
+        x: Array,
+        labels: NDArray[np.int64],
+        spacing: float,
+        origin: Array | None = None,
+        units: Units | None = None,
     ) -> Points:
         """Return `label_sums` on the lattice: whole numbers of its spacing.
 
         Guarantee:
-            One record adds a vector whose norm, times the spacing, is at most 1; the sum over
-            records is one of integers, hence exact.
+            One record adds a vector whose norm, times the spacing, is at most 1, and so does a unit
+            of several; the sum over units is one of integers, hence exact.
         """
         points = checked(self._scaled(x, origin), 1.0, spacing)
-        return _by_label(points, labels, self.classes).ravel()
+        return added(points, labels, self.classes, units).ravel()
 
     def points(
-        self, x: Array, labels: NDArray[np.int64], spacing: float, means: Array | None = None
+        self,
+        x: Array,
+        labels: NDArray[np.int64],
+        spacing: float,
+        means: Array | None = None,
+        units: Units | None = None,
     ) -> Points:
         """Return `sums` on the lattice: whole numbers of its spacing.
 
         Guarantee:
             One record adds a vector whose norm, times the spacing, is at most 1, its own part of
-            every block together; the sum over records is one of integers, hence exact.
+            every block together, and so does a unit of several; the sum over units is one of
+            integers, hence exact.
         """
         total = np.zeros(self.length, dtype=np.int64)
         size = max(1, NUMBERS_AT_ONCE // (self.dimension + 2 * svec.length(self.dimension)))
-        for start in range(0, len(x), size):
-            piece = slice(start, start + size)
-            total += self._piece(x[piece], labels[piece], spacing, means)
+        for piece in pieces(len(x), size, units):
+            own = units and units.part(piece)
+            total += self._piece(x[piece], labels[piece], spacing, means, own)
         return total
 
     def _piece(
-        self, x: Array, labels: NDArray[np.int64], spacing: float, means: Array | None
+        self,
+        x: Array,
+        labels: NDArray[np.int64],
+        spacing: float,
+        means: Array | None,
+        units: Units | None,
     ) -> Points:
         """Sum some records' vectors, each (first moments, second moments, again of its label)."""
         scaled = clip_rows(np.asarray(x, dtype=np.float64), self.radius)
@@ -221,8 +256,13 @@ class MomentQuery:
         points = checked(np.concatenate(blocks, axis=1), 1.0, spacing)
         cuts = (first, first + self._shared * products.shape[1])
         own, shared, labelled = np.split(points, cuts, axis=1)
-        parts = [_by_label(own, labels, self.classes).ravel(), shared.sum(axis=0)]
-        return np.concatenate([*parts, _by_label(labelled, labels, self.classes).ravel()])
+        together = np.zeros_like(labels)
+        parts = [
+            added(own, labels, self.classes, units),
+            added(shared, together, 1, units),
+            added(labelled, labels, self.classes, units),
+        ]
+        return np.concatenate([part.ravel() for part in parts])
 
     def unpack(self, sums: Array) -> tuple[Array, Array]:
         """Return (sum of x per label (classes, d), sum of x x^T (d, d)), data units.
@@ -306,8 +346,8 @@ def query_of(dimension: int, classes: int, base: BaseSettings) -> MomentQuery:
     )
 
 
-def _by_label(rows: NDArray[Number], labels: NDArray[np.int64], classes: int) -> NDArray[Number]:
+def _by_label(rows: Array, labels: NDArray[np.int64], classes: int) -> Array:
     """Sum rows (n, d) per label: (classes, d)."""
-    sums = np.zeros((classes, rows.shape[1]), dtype=rows.dtype)
+    sums = np.zeros((classes, rows.shape[1]))
     np.add.at(sums, labels, rows)
     return sums

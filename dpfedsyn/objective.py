@@ -16,11 +16,15 @@ from dpfedsyn.diffusion import signal_shares
 from dpfedsyn.network import Network, features, residual_scale
 from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
+from dpfedsyn.units import Units
 
 
 @dataclass(frozen=True)
 class NoisedBatch:
-    """B records with M draws each: x_t (B, M, d), abar (B, M, 1), D_base, x_0 - D_base, labels."""
+    """M draws of each of B units: x_t (B, M, d), abar (B, M, 1), D_base, x_0 - D_base, labels.
+
+    A unit is a record, or a person with several.
+    """
 
     noisy: Tensor
     signal: Tensor
@@ -49,20 +53,46 @@ def noised(
     stream: Keystream,
     highest_noise: float = math.inf,
 ) -> NoisedBatch:
-    """Noise every record of x (B, d) `draws` times and take off the base's guess.
+    """Noise every record of x (B, d) with labels (B,) `draws` times: see `noised_draws`."""
+    rows = np.repeat(np.arange(len(x))[:, None], draws, axis=1)
+    return noised_draws(x, labels, rows, base, stream, highest_noise)
+
+
+def drawn_rows(
+    units: Units | None, chosen: NDArray[np.bool_], draws: int, stream: Keystream
+) -> NDArray[np.int64]:
+    """Return positions (B, M): the row of each of M draws of every chosen unit.
+
+    Args:
+        chosen: (count of units,). units: None: every row is its own, and is drawn M times.
+    """
+    if units is None:
+        return np.repeat(np.flatnonzero(chosen)[:, None], draws, axis=1)
+    count = int(np.count_nonzero(chosen))
+    return units.picked(chosen, stream.words(count * draws).reshape(count, draws))
+
+
+def noised_draws(
+    x: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    base: Base,
+    stream: Keystream,
+    highest_noise: float = math.inf,
+) -> NoisedBatch:
+    """Noise rows of x (n, d), one at each place of `rows` (B, M), and take off the base's guess.
 
     At uniform t among those whose noise sqrt((1 - abar) / abar) is at most `highest_noise`.
     """
-    count, dimension = x.shape
+    (count, draws), dimension = rows.shape, x.shape[1]
     signals = np.asarray(signal_shares())
     steps = np.count_nonzero(1.0 - signals <= highest_noise**2 * signals)
     t = (stream.words(count * draws) % np.uint64(steps)).astype(np.int64)
     signal = signals[t][:, None]
-    clean = np.repeat(x, draws, axis=0)
-    repeated = np.repeat(labels, draws)
+    clean, own = x[rows.ravel()], labels[rows.ravel()]
     noise = stream.normal(clean.shape)
     noisy = np.sqrt(signal) * clean + np.sqrt(1.0 - signal) * noise
-    guess = base.denoise(noisy, signal, repeated)
+    guess = base.denoise(noisy, signal, own)
 
     def shaped(array: NDArray[np.float64], width: int) -> Tensor:
         return torch.from_numpy(array.astype(np.float32)).reshape(count, draws, width)
@@ -72,7 +102,7 @@ def noised(
         shaped(signal, 1),
         shaped(guess, dimension),
         shaped(clean - guess, dimension),
-        torch.from_numpy(repeated).reshape(count, draws),
+        torch.from_numpy(own).reshape(count, draws),
     )
 
 

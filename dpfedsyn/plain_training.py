@@ -10,8 +10,9 @@ from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import Base
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import descend, noised
+from dpfedsyn.objective import descend, drawn_rows, noised_draws
 from dpfedsyn.settings import TrainSettings
+from dpfedsyn.units import Units
 
 
 def train(
@@ -23,8 +24,12 @@ def train(
     settings: TrainSettings,
     key: bytes,
     device: torch.device,
+    units: Units | None = None,
 ) -> Network:
     """Return a network trained on x (n, d) by full-batch Adam.
+
+    Args:
+        units: whose rows they are; None: every record is its own unit.
 
     Without records it is the zero network; one without parameters (`kind = "none"`) is returned as
     it is.
@@ -39,7 +44,9 @@ def train(
         return network
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     classes, highest = len(base.means), architecture.settings.highest_noise
+    everybody = np.ones(len(x) if units is None else units.count, dtype=np.bool_)
     for _ in range(settings.steps):
-        batch = noised(x, labels, base, settings.draws, stream, highest)
+        rows = drawn_rows(units, everybody, settings.draws, stream)
+        batch = noised_draws(x, labels, rows, base, stream, highest)
         descend(network, adam, batch, architecture.settings, classes, device)
     return network

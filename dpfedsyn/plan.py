@@ -155,7 +155,7 @@ def make(config: Config) -> Plan:
 
     Reads the configuration and the public schema, no records.
     """
-    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    encoder = domain.encoder_of(config)
     dimension, classes = encoder.dimension, len(encoder.labels)
     if config.network.kind == "unet" and encoder.geometry is None:
         raise ConfigError(

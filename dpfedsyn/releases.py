@@ -22,6 +22,7 @@ from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.moments import MomentQuery, count_points, counts_sensitivity, label_counts
 from dpfedsyn.preparation import Preparation, committed_sum, noisy_sum
 from dpfedsyn.sums import Points
+from dpfedsyn.units import Units
 
 Array = NDArray[np.float64]
 Sum = tuple[Array, float]
@@ -81,34 +82,37 @@ class SiloSums:
         """Return the label counts (classes,)."""
         event, labels = self.mechanisms.counts, self.records.y
         if event is None:
-            return label_counts(labels, self.classes), 0.0
+            return label_counts(labels, self.classes, self._units), 0.0
         std = event.noise_multiplier * counts_sensitivity(self.adjacency)
-        return self.draw("counts", 0, event, std, partial(count_points, labels, self.classes))
+        summed = partial(count_points, labels, self.classes, units=self._units)
+        return self.draw("counts", 0, event, std, summed)
 
     def origin(self) -> Sum:
         """Return `MomentQuery.origin_sums`."""
         x, event = self._x, self.mechanisms.origin
         if event is None:
-            return self.query.origin_sums(x), 0.0
+            return self.query.origin_sums(x, self._units), 0.0
         std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
-        return self.draw("origin", 0, event, std, partial(self.query.origin_points, x))
+        summed = partial(self.query.origin_points, x, units=self._units)
+        return self.draw("origin", 0, event, std, summed)
 
     def means(self, origin: Array | None) -> Sum:
         """Return `MomentQuery.label_sums`, about a released origin (d,) if any."""
         x, y, event = self._x, self.records.y, self.mechanisms.means
         if event is None:
-            return self.query.label_sums(x, y, origin), 0.0
+            return self.query.label_sums(x, y, origin, self._units), 0.0
         std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
-        summed = partial(self.query.label_points, x, y, origin=origin)
+        summed = partial(self.query.label_points, x, y, origin=origin, units=self._units)
         return self.draw("means", 0, event, std, summed)
 
     def moments(self, means: Array | None) -> Sum:
         """Return `MomentQuery.sums`, about released means (classes, d) if any."""
         x, y, event = self._x, self.records.y, self.mechanisms.moments
         if event is None:
-            return self.query.sums(x, y, means), 0.0
+            return self.query.sums(x, y, means, self._units), 0.0
         std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
-        return self.draw("moments", 0, event, std, partial(self.query.points, x, y, means=means))
+        summed = partial(self.query.points, x, y, means=means, units=self._units)
+        return self.draw("moments", 0, event, std, summed)
 
     def cells(self, query: ClusterQuery, number: int) -> Sum:
         """Return the sums of a round's cells.
@@ -118,10 +122,14 @@ class SiloSums:
         """
         x, y, events = self._x, self.records.y, self.mechanisms.clusters
         if not events:
-            return query.sums(x, y), 0.0
+            return query.sums(x, y, self._units), 0.0
         event, kind = events[number], "clusters" if number == len(events) - 1 else "centres"
         std = event.noise_multiplier * query.sensitivity(self.adjacency)
-        return self.draw(kind, number, event, std, partial(query.points, x, y))
+        return self.draw(kind, number, event, std, partial(query.points, x, y, units=self._units))
+
+    @property
+    def _units(self) -> Units | None:
+        return self.records.units
 
     @property
     def _x(self) -> Array:
@@ -178,8 +186,9 @@ def _sums(preparation: Preparation, draw: Draw) -> SiloSums:
 def noisy_marginals(preparation: Preparation) -> Sum:
     """Return `MarginalQuery` sums of the records' numbers and the std of their noise."""
     query, event = MarginalQuery(preparation.encoder.numbers), preparation.budget.marginals
-    x = preparation.records.x.astype(np.float64)
+    records = preparation.records
+    summed = partial(query.points, records.x.astype(np.float64), units=records.units)
     if event is None:
-        return query.points(x, EXACT).astype(np.float64) * EXACT, 0.0
+        return summed(EXACT).astype(np.float64) * EXACT, 0.0
     std = event.noise_multiplier * query.sensitivity(preparation.adjacency)
-    return noisy_sum(preparation, "marginals", 0, "R", event, std, partial(query.points, x))
+    return noisy_sum(preparation, "marginals", 0, "R", event, std, summed)

@@ -11,7 +11,8 @@ decoding and every check follow from it alone, never from records.
     header = true              # false: list the names in `columns`
     drop = ["comment"]         # columns that are not read
     missing = ["?", ""]        # a row with one of these in a kept column is left out
-    id = "patient"             # optional: what splits go by, else the line number
+    id = "visit"               # optional: what names a row, else its line number
+    person_column = "patient"  # or: whose row it is, where people have several (unit "person")
 
     [target]
     column = "outcome"
@@ -49,8 +50,8 @@ class FileFormat:
         columns: the names in file order, for files without a header line.
         drop: columns of the file that are not read.
         missing: cells that mark a missing value; its row is left out if the column is kept.
-        id: column whose cells name the rows (one name, one part; the claim stays per row);
-            empty: the line number names a row.
+        id: column whose cells name the rows, each its own; empty: the line number names a row.
+        person_column: column whose cells say whose row it is; empty: every row is its own unit.
     """
 
     delimiter: str = ","
@@ -59,6 +60,12 @@ class FileFormat:
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     id: str = ""
+    person_column: str = ""
+
+    @property
+    def naming(self) -> str:
+        """The column that names rows or persons, or nothing."""
+        return self.person_column or self.id
 
     def faults(self) -> list[str]:
         """Return what is wrong with the declaration, one sentence each."""
@@ -69,6 +76,11 @@ class FileFormat:
             faults.append("`columns` is for files with header = false; remove one of the two")
         if not self.header and not self.columns:
             faults.append("`columns` is missing: with header = false it names the file's columns")
+        if self.id and self.person_column:
+            faults.append(
+                f"`id` = {self.id!r} names rows and `person_column` = {self.person_column!r} "
+                "persons: the claim is about one of them; keep one, and drop the other column"
+            )
         for name in sorted({n for n in self.columns if self.columns.count(n) > 1}):
             faults.append(f"`columns` names {name!r} twice; names must differ")
         return faults
@@ -236,6 +248,7 @@ def _name_faults(file: FileFormat, names: Sequence[str], target: str) -> list[st
     uses = [(name, "a feature") for name in names] + [(target, "the target")]
     uses += [(name, "dropped") for name in file.drop]
     uses += [(file.id, "the id")] if file.id else []
+    uses += [(file.person_column, "the person column")] if file.person_column else []
     faults, seen = [], dict[str, str]()
     for name, use in uses:
         if name in seen:
@@ -263,6 +276,7 @@ def _read_file(section: Section) -> FileFormat | None:
         drop=section.take("drop", sections.texts, ()),
         missing=section.take("missing", sections.texts, ()),
         id=section.take("id", sections.text, ""),
+        person_column=section.take("person_column", sections.text, ""),
     )
     section.close()
     return None if section.broken else file

@@ -102,7 +102,7 @@ class PrivacySettings:
 
     epsilon: float = _setting(8.0, _in(0, 1e6, open_low=True))
     delta: float = _setting(1e-5, _in(0, 0.1, open_low=True))
-    unit: str = _setting("record", _one_of("record"))
+    unit: str = _setting("record", _one_of("record", "person"))
     adjacency: str = _setting("add-or-remove", _one_of("add-or-remove", "replace", "zero-out"))
     overlap: int = _setting(1, _COUNT)  # one person may have records in this many silos
     counts_share: float = _setting(0.03, _SHARE)  # of mu^2

@@ -111,8 +111,9 @@ def fit(
         silos: by name, a file (CSV, Parquet, NPZ, folder of pictures), a pandas frame, arrays
             (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face
             `Dataset`. schema: public, TOML. folder: new; of the run.
-        sizes: by name, about how many records a silo has, as the public knows it.
-        epsilon, delta: of every silo, at record level, add-or-remove. rows: that are drawn.
+        sizes: by name, about how many records (persons) a silo has, as the public knows it.
+        epsilon, delta: of every silo, add-or-remove, per record, or per person where the schema has
+            a `person_column`. rows: that are drawn.
         preset: "default", "best" or "paper". evaluate: on a held-out part, without any budget.
         settings: further `section.key=value`. progress: who is told.
 
@@ -139,6 +140,8 @@ def fit(
     source = place.with_name(place.name + ".toml")
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     own = [f"privacy.epsilon={epsilon!r}", f"privacy.delta={delta!r}", f"answers.rows={rows}"]
+    if domain.person_column(encoder):
+        own += [f"privacy.unit={domain.PERSON}"]
     own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
     config = configuration.load(str(source), [*own, *settings])
     done = runner.run(config, place, progress=progress)

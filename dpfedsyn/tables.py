@@ -27,8 +27,8 @@ def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...
     """Read a silo's file: its rows, every column of the file as text, and an id for each.
 
     Rows with a missing marker in a kept column are left out; ids are the line numbers in the file
-    (from 1), or the cells of the schema's id column. Rows with one id stay together in `split`
-    and `parts`.
+    (from 1), or the cells of the schema's id column, which differ, or of its person column: rows
+    with one id are one person's.
 
     Args:
         path: a text file as `schema.file` describes it, UTF-8.
@@ -112,7 +112,7 @@ def _header(path: Path, row: _Row, schema: Schema) -> list[str]:
     """The column names of a header line, checked against the schema."""
     names = row.cells
     where = f"{path}, line {row.line}"
-    wanted = [*schema.names, *([schema.file.id] if schema.file.id else [])]
+    wanted = [*schema.names, *([schema.file.naming] if schema.file.naming else [])]
     for name in wanted:
         if names.count(name) != 1:
             raise DataError(
@@ -146,14 +146,24 @@ def _check(
 def _ids(
     path: Path | str, rows: Sequence[_Row], names: Sequence[str], schema: Schema
 ) -> tuple[str, ...]:
-    """Line numbers, or the cells of the schema's id column."""
-    if not schema.file.id:
+    """Line numbers, or the cells of the schema's id or person column."""
+    column = schema.file.naming
+    if not column:
         return tuple(str(row.line) for row in rows)
-    place = names.index(schema.file.id)
+    place, lines = names.index(column), dict[str, int]()
     for row in rows:
-        if not row.cells[place] or schema.is_missing(row.cells[place]):
+        cell, key = row.cells[place], "id" if schema.file.id else "person_column"
+        if not cell or schema.is_missing(cell):
             raise DataError(
-                f"{path}, line {row.line}, column {schema.file.id}: the id is missing, so the row "
-                "has no place in a split; fill it, or remove `id` from the schema"
+                f"{path}, line {row.line}, column {column}: the id is missing, so nobody knows "
+                f"whose row it is and nothing was read; fill it, or remove `{key}` from the schema"
+            )
+        first = lines.setdefault(cell, row.line)
+        if schema.file.id and first != row.line:
+            raise DataError(
+                f"{path}, line {row.line}, column {column}: {cell!r} names line {first} too, so a "
+                "claim per row would not cover whom it names and nothing was read; correct the id, "
+                f"or, where a person has several rows, write person_column = {column!r} in place "
+                'of `id` in the schema and set privacy.unit = "person"'
             )
     return tuple(row.cells[place] for row in rows)

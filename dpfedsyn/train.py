@@ -124,6 +124,7 @@ def _train_network(
             key=key,
             device=preparation.device,
             on_step=on_step,
+            units=preparation.records.units,
         )
         checkpoint.save(path, state.to_arrays())
     return state
@@ -166,9 +167,10 @@ def _prepare_not_private(preparation: Preparation, base: Base | None, on_step: O
         settings=config.train,
         key=preparation.key.derive(b"not-private"),
         device=preparation.device,
+        units=records.units,
     )
     on_step()
-    counts = label_counts(records.y, preparation.classes)
+    counts = label_counts(records.y, preparation.classes, records.units)
     model = Denoiser(base, network, config.network, preparation.device)
     return Trained((model,), counts, 0.0, _marginals(preparation))
 
@@ -187,6 +189,7 @@ def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:
             settings=config.train,
             key=preparation.key.derive(b"ensemble-member", k.to_bytes(8, "big")),
             device=preparation.device,
+            units=part.units,
         )
         models.append(Denoiser(base, network, config.network, preparation.device))
         on_step()

@@ -153,9 +153,8 @@ DRAWS_AS_RECORDS = Mutation(
     train_block,
     (
         (
-            "noised(x[chosen], labels[chosen], base, settings.draws, stream, highest)",
-            "noised(np.repeat(x[chosen], settings.draws, 0),"
-            " np.repeat(labels[chosen], settings.draws), base, 1, stream, highest)",
+            "drawn_rows(units, chosen, settings.draws, stream)",
+            "drawn_rows(units, chosen, settings.draws, stream).reshape(-1, 1)",
         ),
     ),
 )
@@ -164,8 +163,8 @@ FIXED_BATCHES = Mutation(
     train_block,
     (
         (
-            "stream.bernoulli(len(x), settings.sampling_rate)",
-            "np.argsort(stream.words(len(x)))[: round(settings.sampling_rate * len(x))]",
+            "stream.bernoulli(count, settings.sampling_rate)",
+            "np.argsort(np.argsort(stream.words(count))) < round(settings.sampling_rate * count)",
         ),
     ),
 )
@@ -184,8 +183,8 @@ EMPTY_STEPS_SKIPPED = Mutation(
     train_block,
     (
         (
-            "        batch = noised(",
-            "        if not chosen.any():\n            continue\n        batch = noised(",
+            "        rows = drawn_rows(",
+            "        if not chosen.any():\n            continue\n        rows = drawn_rows(",
         ),
     ),
 )

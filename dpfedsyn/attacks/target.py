@@ -92,9 +92,10 @@ def read(folder: Path, *, silo: str | None = None, seed: int = 0) -> Target:
                           f"{', '.join(names)}.")  # fmt: skip
     silos = names if silo is None else (silo,)
     gathered = read_records(plan.config, plan.encoder)
-    used = pooled({name: gathered.silos[name].train for name in silos})
+    used = _one_each(pooled({name: gathered.silos[name].train for name in silos}))
     test = gathered.test
-    held_out = pooled({n: gathered.silos[n].test for n in silos} if test is None else {"": test})
+    aside = {n: gathered.silos[n].test for n in silos} if test is None else {"": test}
+    held_out = _one_each(pooled(aside))
     if len(held_out) < LEAST_HELD_OUT or not len(used):
         raise DataError(
             f"{folder}: {len(held_out)} records are held out and {len(used)} were used, so no "
@@ -104,6 +105,11 @@ def read(folder: Path, *, silo: str | None = None, seed: int = 0) -> Target:
     order = np.random.Generator(np.random.Philox(seed)).permutation(len(held_out))
     reference, control = np.array_split(order, 2)
     return Target(silos, plan, used, held_out.take(reference), held_out.take(control), synthetic)
+
+
+def _one_each(records: Records) -> Records:
+    """Keep one record of every person: the claim is about persons, and intervals about draws."""
+    return records if records.units is None else records.take(records.units.first_rows)
 
 
 def _synthetic(folder: Path, plan: Plan) -> dict[str, Records]:

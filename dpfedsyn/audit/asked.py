@@ -46,12 +46,13 @@ class Kept:
     def counts(self) -> Sequence[Sum]:
         """Return the kept label counts."""
         classes = self.evidence.classes
-        return self._all("counts", 0, [lambda r, spacing: count_points(r.y, classes, spacing)])
+        return self._all(
+            "counts", 0, [lambda r, spacing: count_points(r.y, classes, spacing, r.units)]
+        )
 
     def origin(self) -> Sequence[Sum]:
         """Return the kept sums of all records."""
-        query = self.query
-        return self._all("origin", 0, [lambda r, spacing: query.origin_points(_x(r), spacing)])
+        return self._all("origin", 0, [self._origin])
 
     def means(self, origin: Array | None) -> Sequence[Sum]:
         """Return the kept first moments."""
@@ -66,13 +67,20 @@ class Kept:
         """Return a round's kept cells."""
         last = number == self.evidence.config.base.cluster_rounds
         kind, place = ("clusters", 0) if last else ("centres", number)
-        return self._all(kind, place, [lambda r, spacing: query.points(_x(r), r.y, spacing)])
+
+        def exact(r: Records, spacing: float) -> Points:
+            return query.points(_x(r), r.y, spacing, r.units)
+
+        return self._all(kind, place, [exact])
+
+    def _origin(self, r: Records, spacing: float) -> Points:
+        return self.query.origin_points(_x(r), spacing, r.units)
 
     def _first(self, origin: Array | None, r: Records, spacing: float) -> Points:
-        return self.query.label_points(_x(r), r.y, spacing, origin)
+        return self.query.label_points(_x(r), r.y, spacing, origin, r.units)
 
     def _about(self, means: Array | None) -> Exact:
-        return lambda r, spacing: self.query.points(_x(r), r.y, spacing, means)
+        return lambda r, spacing: self.query.points(_x(r), r.y, spacing, means, r.units)
 
     def _all(self, kind: str, place: int, exact: Sequence[Exact]) -> Sequence[Sum]:
         """Return every silo's answer; `exact` is for each of them, or one for all."""
@@ -119,8 +127,8 @@ def differing(evidence: Evidence, silo: SiloEvidence, records: Records) -> list[
         bases(heard, asked.query, evidence.encoder, evidence.config.base)
     kept = summed(silo, "marginals")
     if kept is not None:
-        exact = MarginalQuery(evidence.encoder.numbers).points(_x(records), kept.spacing)
-        if not np.array_equal(exact, kept.rest):
+        query = MarginalQuery(evidence.encoder.numbers)
+        if not np.array_equal(query.points(_x(records), kept.spacing, records.units), kept.rest):
             compared.differing.append("marginals")
     return compared.differing
 

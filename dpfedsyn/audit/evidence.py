@@ -99,7 +99,7 @@ def read(path: Path) -> Evidence:
             "`dpfedsyn run --out` wrote."
         )
     config = configuration.load(str(path / "config.toml"), records=False)
-    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    encoder = domain.encoder_of(config)
     passes = planning.passes(config)
     folder = RunFolder(path)
     states = {part.name: checkpoint.load(folder.saved(part.name)) for part in passes}

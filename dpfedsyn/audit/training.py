@@ -102,6 +102,7 @@ def _distance(
                     settings=config.train,
                     key=silo.key.noise(charge.digest, charge.seq),
                     device=pick_device(config),
+                    units=records.units,
                 )
     if state.step != stored.step:
         return float("inf")

@@ -25,6 +25,7 @@ from dpfedsyn.lattice import checked
 from dpfedsyn.moments import clip_rows
 from dpfedsyn.noise import Keystream
 from dpfedsyn.sums import Points
+from dpfedsyn.units import Units, added, pieces, weighed
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -68,26 +69,28 @@ class Features:
         mapped: Array = np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
         return mapped / math.sqrt(len(self.frequencies))
 
-    def sums(self, x: Array, labels: Labels, classes: int) -> Array:
+    def sums(self, x: Array, labels: Labels, classes: int, units: Units | None = None) -> Array:
         """Return the sums of phi(x) per label, exact, shape (classes * 2 F,)."""
         sums = np.zeros((classes, self.length))
-        for start in range(0, len(x), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            np.add.at(sums, labels[rows], self(x[rows]))
+        for rows in pieces(len(x), ROWS_AT_ONCE, units):
+            np.add.at(sums, labels[rows], weighed(self(x[rows]), units and units.part(rows)))
         return sums.ravel()
 
-    def points(self, x: Array, labels: Labels, classes: int, spacing: float) -> Points:
+    def points(
+        self, x: Array, labels: Labels, classes: int, spacing: float, units: Units | None = None
+    ) -> Points:
         """Return the sums of phi(x) per label on a lattice, shape (classes * 2 F,).
 
         Guarantee:
             One record adds a vector whose norm, times the spacing, is at most 1, whatever it holds:
-            cos^2 + sin^2 = 1 for every frequency, and a record that is not finite counts as 0.
+            cos^2 + sin^2 = 1 for every frequency, and a record that is not finite counts as 0. A
+            unit of several adds the mean of such vectors.
         """
         sums = np.zeros((classes, self.length), dtype=np.int64)
-        for start in range(0, len(x), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
+        for rows in pieces(len(x), ROWS_AT_ONCE, units):
             mapped = self(clip_rows(x[rows], FARTHEST)) * (1.0 - 1e-12)
-            np.add.at(sums, labels[rows], checked(mapped, 1.0, spacing))
+            points, whose = checked(mapped, 1.0, spacing), units and units.part(rows)
+            sums += added(points, labels[rows], classes, whose)
         return sums.ravel()
 
 
@@ -108,10 +111,11 @@ def mean_embedding(
         counts += learning.noisy_counts(c, records, spent, "embedding", silo.name)[0]
         given = records.x.astype(np.float64), records.y, c.classes
         if spent.embedding is None:
-            found = features.sums(*given)
+            found = features.sums(*given, records.units)
         else:
             std, key = spent.embedding.noise_multiplier, c.key("embedding", silo.name)
-            found, _ = learning.noisy(std, key, partial(features.points, *given))
+            summed = partial(features.points, *given, units=records.units)
+            found, _ = learning.noisy(std, key, summed)
         total += found.reshape(total.shape)
         on_step()
     wanted = total / np.maximum(counts, 1.0)[:, None]

@@ -98,6 +98,7 @@ def model(
         settings=c.config.train,
         key=c.key("plain", *purpose),
         device=c.device,
+        units=records.units,
     )
     return Denoiser(base, network, c.config.network, c.device)
 
@@ -128,7 +129,7 @@ def block(
     settings, batch = c.config.train, expected_batch_size(c.config, silo)
     if not c.private:
         settings = replace(settings, clip=UNCLIPPED)
-        batch = settings.sampling_rate * max(len(records), 1)
+        batch = settings.sampling_rate * max(len(set(records.ids)), 1)
     return dpsgd.train_block(
         state,
         steps,
@@ -142,6 +143,7 @@ def block(
         key=c.key("dp-sgd", state.step, *purpose),
         device=c.device,
         on_step=c.on_step,
+        units=records.units,
     )
 
 

@@ -21,8 +21,9 @@ from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import noised, record_losses
+from dpfedsyn.objective import drawn_rows, noised_draws, record_losses
 from dpfedsyn.settings import TrainSettings
+from dpfedsyn.units import Units
 
 
 @dataclass(frozen=True)
@@ -79,18 +80,21 @@ def train_block(
     key: bytes,
     device: torch.device,
     on_step: Callable[[], None] = lambda: None,
+    units: Units | None = None,
 ) -> TrainingState:
     """Take `steps` DP-SGD steps whose charge is already in the ledger.
 
     Args:
         x: (n, d) encoded records; labels: (n,). expected_batch_size: sampling rate times the
             public reference size, fractional; never the record count. key: the block's noise key.
+            units: whose rows they are; None: every record is its own unit.
 
     Guarantee:
         Each step is one Poisson-subsampled Gaussian mechanism with the given noise multiplier:
         the sample is drawn from cryptographic bits at the public rate, several (t, noise) draws
         are averaged inside a record's gradient before it is clipped once, and nothing else about
-        the records (their number included) enters the update.
+        the records (their number included) enters the update. Of a unit with several records each
+        draw is of one of them: the unit is sampled, and has one gradient, clipped once.
     """
     network = architecture.with_weights(state.weights).to(device)
     module = RecordGradients(network)
@@ -105,11 +109,12 @@ def train_block(
     stream, classes = Keystream(key), len(base.means)
     highest = architecture.settings.highest_noise
     optimizer.use(stream)
-    average = state.average
+    average, count = state.average, len(x) if units is None else units.count
     for step in range(state.step + 1, state.step + steps + 1):
-        chosen = stream.bernoulli(len(x), settings.sampling_rate)
+        chosen = stream.bernoulli(count, settings.sampling_rate)
         _set_rate(adam, settings, step)
-        batch = noised(x[chosen], labels[chosen], base, settings.draws, stream, highest)
+        rows = drawn_rows(units, chosen, settings.draws, stream)
+        batch = noised_draws(x, labels, rows, base, stream, highest)
         for piece, last in batch.pieces(network.rows_at_once):
             optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
             if len(piece.noisy):

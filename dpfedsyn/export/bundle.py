@@ -66,7 +66,7 @@ def _described(
     title: str,
     licence: str,
 ) -> list[Path]:
-    encoder = domain.encoder(config.path(config.data.schema), conditional=config.data.conditional)
+    encoder = domain.encoder_of(config)
     mark = "" if finished.statement["private"] else NOT_PRIVATE
     claim = folder / f"{mark}statement.json"
     shutil.copyfile(finished.path / "statement.json", claim)

@@ -96,3 +96,20 @@ def test_declared_noise_is_the_noise_of_unpacked_cells() -> None:
     assert sums.std() == pytest.approx(found[0].sum_noise[1], rel=0.06)
     assert products.std() == pytest.approx(found[0].product_noise[1], rel=0.06)
     assert sums.std() != pytest.approx(found[0].product_noise[1], rel=0.06)
+
+
+@BOTH
+@pytest.mark.parametrize("scale", [1.0, 1e200])
+def test_a_records_vector_has_the_same_bits_whoever_is_beside_it(
+    query: ClusterQuery, scale: float
+) -> None:
+    """Records on the border of two cells, to the last bit: a product whose order of adding depends
+    on the number of rows moves some of them when others leave."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, CLASSES, 400)
+    middles = CENTRES.places[labels][:, :2].mean(axis=1)
+    x = CENTRES.means[labels] + np.einsum("ndk,nk->nd", CENTRES.axes[labels], middles)
+    x = x * scale + 1e-16 * rng.standard_normal(x.shape)
+    whole = query.points(x, labels, 2.0**-20)
+    alone = [query.points(x[k : k + 1], labels[k : k + 1], 2.0**-20) for k in range(400)]
+    assert np.array_equal(whole, np.sum(alone, axis=0))

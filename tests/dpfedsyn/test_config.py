@@ -75,7 +75,7 @@ prest = "best"
 [privacy]
 epsilom = 4
 delta = 0.5
-unit = "person"
+unit = "family"
 [train]
 steps = 1.5
 block = 51
@@ -91,7 +91,7 @@ path = "nowhere.data"
         "prest: no such key in the file. Did you mean `preset`?",
         "privacy.epsilom: no such key in [privacy]. Did you mean `epsilon`?",
         "privacy.delta = 0.5: allowed is (0, 0.1]",
-        "privacy.unit = 'person': allowed is record",
+        "privacy.unit = 'family': allowed is record | person",
         "train.steps = 1.5: expected int, got float",
         "train.block = 51: allowed is [1, 50]",
         "train.method = 'sgd': allowed is dp-sgd | ensemble",
