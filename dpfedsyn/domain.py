@@ -14,9 +14,7 @@ from dpfedsyn.encoding import Number, TableEncoder
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.images import Geometry, ImageEncoder, ImageSchema
 from dpfedsyn.schema import Schema
-from dpfedsyn.settings import Config
-
-PERSON = "person"
+from dpfedsyn.settings import PERSON, Config
 
 
 class Encoder(Protocol):

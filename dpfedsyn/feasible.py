@@ -19,7 +19,7 @@ from dpfedsyn.settings import Config, PrivacySettings, SiloSettings
 # a label count lost in its own noise, or a mean that is noise four times over.
 LEAST_COUNT_TO_NOISE = 2.0
 MOST_NOISE_TO_SPREAD = 4.0
-LEAST_PER_PART = 2.0  # records in one part of an ensemble
+LEAST_PER_PART = 2.0  # records or persons in one part of an ensemble
 LEAST_TRAINING_SHARE = 0.05  # of mu^2: below it DP-SGD would train on noise
 ROUND_UP = 1.0 + 1e-9  # of a share that is just enough
 
@@ -45,7 +45,7 @@ def faults(config: Config, silo: SiloSettings, dimension: int, classes: int) -> 
     size = silo.reference_size * _noise_excess(config, silo, wanted, dimension, classes)
     works = f"epsilon >= {_round_up(high)}"
     if _solvable(config, silo):
-        works += f", or a silo of {math.ceil(size)} records"
+        works += f", or a silo of {math.ceil(size)} {config.privacy.unit}s"
     return [
         f"{silo.name}: epsilon = {wanted:g} is too small for a silo of reference size "
         f"{silo.reference_size:g} (delta {config.privacy.delta:g}, unit {config.privacy.unit}, "
@@ -79,10 +79,11 @@ def _too_many_parts(config: Config, silo: SiloSettings) -> list[str]:
     if per_part >= LEAST_PER_PART:
         return []
     works = math.floor(silo.reference_size / LEAST_PER_PART)
-    mend = f"train.parts <= {works}" if works else "a silo of more records"
+    noun = f"{config.privacy.unit}s"
+    mend = f"train.parts <= {works}" if works else f"a silo of more {noun}"
     return [
         f"{silo.name}: {config.train.parts} parts of a silo of reference size "
-        f"{silo.reference_size:g} hold {per_part:.2g} records each; their models would know "
+        f"{silo.reference_size:g} hold {per_part:.2g} {noun} each; their models would know "
         f"nothing. What would work: {mend}."
     ]
 

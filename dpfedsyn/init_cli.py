@@ -1,4 +1,4 @@
-"""`dpfedsyn init`: write what another program needs to run silos on other machines."""
+"""`dpfedsyn init`: a configuration for one's own files, or an app for silos on other machines."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +7,18 @@ import typer
 
 from dpfedsyn.console import EXAMPLE, console, one_error
 
-app = typer.Typer(help="Write an app for silos on other machines.", no_args_is_help=True)
+app = typer.Typer(
+    help="Write a configuration for your own files, or an app for silos on other machines.",
+    no_args_is_help=True,
+)
 
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Each silo's records: a silo per file.")
+]
+Schema = Annotated[
+    Path, typer.Option("--schema", metavar="SCHEMA.toml", help="Public, of all of them.")
+]
+Name = Annotated[str, typer.Option("--name", metavar="NAME", help="Of the run.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="New folder of the app.")]
 Source = Annotated[
     str, typer.Option("--config", metavar="CONFIG|EXAMPLE", help="The run; on the server.")
@@ -34,6 +44,16 @@ Keys = Annotated[
         help="Public keys of the silos' SuperNodes, NAME.pub, on the server; nobody else is asked.",
     ),
 ]
+
+
+@app.command("run")
+def init_run(files: Files, schema: Schema = Path("schema.toml"), name: Name = "own") -> None:
+    """Print a configuration for these files, to look through: budget, unit, public sizes, rows."""
+    with one_error():
+        from dpfedsyn import own_run
+
+        silos, unit = own_run.silos_of(files), own_run.unit_of(schema)
+        typer.echo(own_run.text(name, schema, silos, unit=unit), nl=False)
 
 
 @app.command("flower")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+RECORD, PERSON = "record", "person"  # units of privacy that a run can protect
 DEFAULT_REFERENCE_SIZE = 200.0  # as the reader makes it: a dumped configuration has one digest
 TRAINED_BASELINES = ("fedavg", "pooled", "paper")
 
@@ -102,7 +103,7 @@ class PrivacySettings:
 
     epsilon: float = _setting(8.0, _in(0, 1e6, open_low=True))
     delta: float = _setting(1e-5, _in(0, 0.1, open_low=True))
-    unit: str = _setting("record", _one_of("record", "person"))
+    unit: str = _setting(RECORD, _one_of(RECORD, PERSON))
     adjacency: str = _setting("add-or-remove", _one_of("add-or-remove", "replace", "zero-out"))
     overlap: int = _setting(1, _COUNT)  # one person may have records in this many silos
     counts_share: float = _setting(0.03, _SHARE)  # of mu^2

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain, handed
+from dpfedsyn import domain, handed, own_run
 from dpfedsyn import run as runner
 from dpfedsyn.errors import ConfigError, DataError
 from dpfedsyn.handed import Given
@@ -128,20 +128,12 @@ def fit(
     place = Path(folder).absolute()
     encoder = domain.encoder(Path(schema))
     records = handed.written(silos, encoder, place.with_name(place.name + "-records"))
-    lines = [
-        f"preset = {json.dumps(preset)}",
-        f'name = "{_name(place.name)}"',
-        "[data]",
-        f"schema = {json.dumps(str(Path(schema).absolute()))}",
-    ]
-    for name, path in records.items():
-        lines += ["[[silos]]", f"name = {json.dumps(name)}", f"path = {json.dumps(str(path))}"]
-        lines += [f"reference_size = {float(sizes[name])!r}"]
-    source = place.with_name(place.name + ".toml")
-    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    source, name = place.with_name(place.name + ".toml"), _name(place.name)
+    written = Path(schema).absolute()
+    unit = own_run.unit_of(written)
+    content = own_run.text(name, written, records, sizes=sizes, unit=unit, preset=preset)
+    source.write_text(content, encoding="utf-8")
     own = [f"privacy.epsilon={epsilon!r}", f"privacy.delta={delta!r}", f"answers.rows={rows}"]
-    if domain.person_column(encoder):
-        own += [f"privacy.unit={domain.PERSON}"]
     own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
     config = configuration.load(str(source), [*own, *settings])
     done = runner.run(config, place, progress=progress)

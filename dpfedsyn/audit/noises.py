@@ -42,7 +42,7 @@ def findings(evidence: Evidence) -> tuple[list[Finding], list[Measured]]:
     found: list[Finding | None] = []
     tested: list[Measured] = []
     for name, silo in evidence.silos.items():
-        found += [_bounds(evidence, silo, kept[name]), _counts(silo)]
+        found += [_bounds(evidence, silo, kept[name]), _counts(evidence, silo)]
         tested += _of_keys(silo, kept[name])
     tested += _between(kept)
     queries = found_again(evidence, kept)
@@ -88,22 +88,36 @@ def _bounds(evidence: Evidence, silo: SiloEvidence, kept: list[Released]) -> Fin
     )
 
 
-def _counts(silo: SiloEvidence) -> Finding | None:
-    """Released counts, less their noise, are whole records."""
-    counts = summed(silo, "counts")
+def _counts(evidence: Evidence, silo: SiloEvidence) -> Finding | None:
+    """Released counts, less their noise, are whole records, or whole persons together."""
+    counts, noun = summed(silo, "counts"), f"{evidence.config.privacy.unit}s"
     if counts is None:
         return None
-    record = int(1.0 / counts.spacing)  # points of one record; exact, since spacing <= 2^-20
-    record -= record * counts.spacing > 1.0
-    whole = (counts.rest % record == 0).all() and (counts.rest >= 0).all()
+    whole = int(1.0 / counts.spacing)  # points of one unit; exact, since spacing <= 2^-20
+    whole -= whole * counts.spacing > 1.0
+    faults = []
+    if (counts.rest < 0).any() or not _whole(counts.rest, whole, noun == "records"):
+        faults = [f"counts, less the noise of their charge, are no whole {noun}"]
     return one(
         "counts",
         silo.name,
-        [] if whole else ["counts, less the noise of their charge, are no whole records"],
-        holds="counts, less the noise of their charge, are whole records.",
+        faults,
+        holds=f"counts, less the noise of their charge, are whole {noun}.",
         consequence="Their noise is not the one that was charged.",
         mend=NEW_RUN,
     )
+
+
+def _whole(counts: Points, unit: int, each: bool) -> bool:
+    """Whether each count is of whole units, or their sum, where a unit is shared out over labels.
+
+    A share is cut to a whole number of points, so a sum may lack one point a unit and label.
+    """
+    if each:
+        return bool((counts % unit == 0).all())
+    total = int(counts.sum())
+    units = -(-total // unit)
+    return units * unit - total <= units * (len(counts) - 1)
 
 
 def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Measured]:

@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 from accountants import Adjacency
 from dpfedsyn import domain, dpsgd, plain_training
 from dpfedsyn.architecture import Architecture
+from dpfedsyn.audit.noises import _whole as counts_are_whole
 from dpfedsyn.clusters import Array
 from dpfedsyn.comparison.embedding import Features
 from dpfedsyn.config import load
@@ -386,3 +387,16 @@ def test_a_column_divides_people_or_is_refused(tmp_path: Path, column: str) -> N
         return
     with pytest.raises(ConfigError, match="has rows with several of its values"):
         read_records(loaded, domain.encoder_of(loaded))
+
+
+def test_audited_counts_are_whole_persons_together() -> None:
+    """Shares of persons add up to whole ones, but for what the lattice cuts off; other noise by a
+    hundredth of a person does not pass, nor do halves of a record."""
+    labels = np.random.default_rng(4).integers(0, 3, 60)
+    counts = count_points(labels, 3, SPACING, units_of(*([1, 2, 3, 4, 5] * 4)))
+    assert counts_are_whole(counts, 2**20, False)
+    assert not counts_are_whole(counts, 2**20, True)
+    assert not counts_are_whole(counts + 2**20 // 100, 2**20, False)
+    records = count_points(labels, 3, SPACING)
+    assert counts_are_whole(records, 2**20, True)
+    assert not counts_are_whole(records + 2**19, 2**20, True)

@@ -1,0 +1,92 @@
+"""A configuration for one's own files, with a line for all that somebody has to decide."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dpfedsyn.errors import ConfigError
+from dpfedsyn.settings import DEFAULT_REFERENCE_SIZE, PERSON, RECORD
+
+
+def text(
+    name: str,
+    schema: Path | str,
+    silos: Mapping[str, Path | str],
+    *,
+    sizes: Mapping[str, float] | None = None,
+    unit: str = RECORD,
+    preset: str = "default",
+) -> str:
+    """Return a configuration as TOML, with a comment wherever something public is to be filled in.
+
+    Args:
+        silos: by name, the file of its records. Paths are written as they are given: relative ones
+            start at the configuration's folder. sizes: public; None: the default, to be looked at.
+    """
+    many = f"about how many {unit}s, as the public knows it; never the count"
+    lines = [
+        f"name = {json.dumps(name)}",
+        f'preset = {json.dumps(preset)}   # "best": no network, what measures better on tables',
+        "",
+        "[data]",
+        f"schema = {json.dumps(str(schema))}",
+        "test_fraction = 0.3   # held out by keyed hash, for the report's internal tests",
+    ]
+    for silo, path in silos.items():
+        size = DEFAULT_REFERENCE_SIZE if sizes is None else float(sizes[silo])
+        lines += ["", "[[silos]]", f"name = {json.dumps(silo)}", f"path = {json.dumps(str(path))}"]
+        lines += [f"reference_size = {size!r}   # {many}"]
+    lines += [
+        "",
+        "[privacy]",
+        "epsilon = 8.0   # of each silo, for all that leaves it; 1 protects well, 10 hardly",
+        "delta = 1e-5    # well below one over the reference size",
+        f"unit = {json.dumps(unit)}   # whom the claim is about",
+        'adjacency = "add-or-remove"',
+        "overlap = 1     # in how many of the silos one person may be",
+        "",
+        "[answers]",
+        "rows = 3000     # synthetic rows",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def silos_of(files: Sequence[Path]) -> dict[str, Path]:
+    """Name a silo after each file.
+
+    Raises:
+        ConfigError: no such file, or two of one name.
+    """
+    silos: dict[str, Path] = {}
+    for path in files:
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file, so nothing was written; correct the path.")
+        if path.stem in silos:
+            raise ConfigError(
+                f"{path} and {silos[path.stem]}: both would be silo {path.stem!r}, so nothing was "
+                "written; rename one of the files."
+            )
+        silos[path.stem] = path
+    return silos
+
+
+def unit_of(schema: Path) -> str:
+    """Return the unit that a schema calls for, also one that is still a draft.
+
+    Raises:
+        ConfigError: no such file, or no TOML.
+    """
+    try:
+        content = tomllib.loads(schema.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{schema}: the schema cannot be read ({error.strerror}), so nothing was written; "
+            "`dpfedsyn schema draft FILE` writes one to fill in."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{schema}: not a TOML file ({error}); mend that line.") from None
+    file = content.get("file")
+    return PERSON if isinstance(file, dict) and file.get("person_column") else RECORD
