@@ -25,8 +25,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dpfedsyn import tables
+from dpfedsyn.cells import distinct
 from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target, listing
-from dpfedsyn.data import Records, Synthetic, checked
+from dpfedsyn.data import Records, Synthetic, checked, joined
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
 
@@ -132,7 +133,7 @@ class TableEncoder:
             _encode_column(column, _read(frame, column.name, column))
             for column in self.schema.columns
         ]
-        y = np.array(_read(frame, target.column, target), dtype=np.int64)
+        y = _read(frame, target.column, target).astype(np.int64)
         return np.concatenate(blocks, axis=1).astype(np.float32), y
 
     def read(self, path: Path, *, silo: str = "") -> Records:
@@ -141,10 +142,13 @@ class TableEncoder:
         Args:
             silo: name that enters the keyed hashes.
         """
-        frame, ids = tables.read(path, self.schema)
-        x, y = self.encode(frame)
-        groups = {str(name): frame[name].to_numpy(dtype=object) for name in frame.columns}
-        return Records(x, y, ids, silo, groups=groups)
+        pieces: list[Records] = []
+        known = dict[object, object]()
+        for frame, ids in tables.read(path, self.schema):
+            x, y = self.encode(frame)
+            groups = {str(name): _shared(frame[name], known) for name in frame.columns}
+            pieces.append(Records(x, y, ids, silo, groups=groups))
+        return joined(pieces)
 
     def decode(self, x: ArrayLike, y: ArrayLike) -> Synthetic:
         """Decode vectors to rows as they are written, and encode those again: see `frame`."""
@@ -226,24 +230,33 @@ def _largest_square(column: Column) -> float:
     return on**2 + (k - 1) * off**2
 
 
-def _read(frame: pd.DataFrame, name: str, column: Column | Target) -> list[float]:
-    """Read one column of a table, cell by cell."""
+def _shared(cells: "pd.Series[Any]", known: dict[object, object]) -> NDArray[np.object_]:
+    """Return cells (n,) that are one object where they are equal to another, or a known one."""
+    which, different = distinct(cells.tolist())
+    one = np.array([known.setdefault(cell, cell) for cell in different], dtype=object)
+    return one[which]
+
+
+def _read(frame: pd.DataFrame, name: str, column: Column | Target) -> NDArray[np.float64]:
+    """Read one column of a table, (n,); cells that are equal are read once."""
     if name not in frame.columns:
         raise DataError(
             f"the table has no column {name!r}, so it cannot be encoded; it has "
             f"{listing(frame.columns)}"
         )
+    which, different = distinct(frame[name].tolist())
     values: list[float] = []
-    for cell in frame[name].tolist():
+    for cell in different:
         try:
             values.append(column.read(cell))
         except DataError as fault:
-            raise DataError(f"row {len(values) + 1}, column {name}: {fault}") from None
-    return values
+            row = int(np.argmax(which == len(values)))
+            raise DataError(f"row {row + 1}, column {name}: {fault}") from None
+    return np.array(values, dtype=np.float64)[which]
 
 
-def _encode_column(column: Column, values: Sequence[float]) -> NDArray[np.float64]:
-    read = np.asarray(values, dtype=np.float64)[:, None]
+def _encode_column(column: Column, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    read = values[:, None]
     if isinstance(column, Binary):
         return 2 * read - 1
     if isinstance(column, Categorical):
