@@ -13,7 +13,7 @@ from benchmarks import kept
 from benchmarks.accounting.fresh import ROOT, environment
 from benchmarks.record import Figures, Row, Target, say
 from benchmarks.scale import made
-from benchmarks.scale.stages import EVALUATE, WORK
+from benchmarks.scale.stages import WORK
 from dpfedsyn import __version__
 
 SIZES = (62_500, 250_000, 1_000_000)
@@ -40,12 +40,12 @@ NOTES = (
     "Four silos, 30 columns, 20 rounds; as many rows are sampled as a tenth of the records: a row "
     "costs what one record and a tenth of a synthetic row do.",
     "Growth: what a further row costs from the middle size to the largest, over what it costs from "
-    "the smallest to the middle one; 1 is linear. Seconds are a processor's, of all stages but "
-    "evaluation, report and start, for other programs may have been running beside.",
+    "the smallest to the middle one; 1 is linear. Seconds are a processor's, for other programs "
+    "may have been running beside, of all stages but start, plan and report.",
 )
 
 
-def settings(rows: int, *, evaluate: bool = True, steps: int = 200) -> dict[str, Any]:
+def settings(rows: int, *, steps: int = 200) -> dict[str, Any]:
     """Return what differs from the defaults: "section.key" to a value as TOML writes it."""
     return {
         "data.split_key": '"scale"',
@@ -56,14 +56,13 @@ def settings(rows: int, *, evaluate: bool = True, steps: int = 200) -> dict[str,
         "answers.best_share": 0.0,
         "sampler.levels": made.ROUNDS // 4,
         "sampler.steps_per_level": 4,
-        "evaluate.enabled": str(evaluate).lower(),
-        "evaluate.baselines": "[]",
+        "evaluate.enabled": "false",  # it trains classifiers, which is no part of a run's cost
     }
 
 
 def _quick(rows: int) -> Result:
     say(f"{rows:,} rows")
-    return _asked(rows, settings(rows, evaluate=False, steps=5))
+    return _asked(rows, settings(rows, steps=5))
 
 
 def _once(rows: int) -> Result:
@@ -116,8 +115,7 @@ def _stages(result: Result, what: str) -> Row:
 
 
 def _place(item: tuple[str, Any]) -> int:
-    order = (*WORK, EVALUATE)
-    return order.index(item[0]) if item[0] in order else len(order)
+    return WORK.index(item[0]) if item[0] in WORK else len(WORK)
 
 
 def _seconds(result: Result) -> float:
@@ -140,7 +138,7 @@ def _targets(results: list[Result] | None) -> dict[str, Target]:
         "scale_peak_gb": (
             peaks[-1] / 1e9 if told else None,
             "1,000,000 rows, 30 columns, 4 silos in one process, 20 rounds of 100,000 samples, "
-            "evaluation and report included" if told else "the system tells no peak of memory",
+            "statement and report included" if told else "the system tells no peak of memory",
         ),
         "scale_time_growth": (
             growth([result["rows"] for result in results], [_seconds(r) for r in results]),

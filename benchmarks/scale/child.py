@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks.run.stopwatch import Part
 from benchmarks.scale import made
 from benchmarks.scale.meter import Meter, Stage, resident
-from benchmarks.scale.stages import BASE, EVALUATE, READ, REPORT, ROUNDS, STEPS, WRITE
-from dpfedsyn import collaboration, config, evaluation, report, train
+from benchmarks.scale.stages import BASE, READ, REPORT, ROUNDS, STEPS, WRITE
+from dpfedsyn import collaboration, config, report, train
 from dpfedsyn import run as runner
 
 PARTS = (
@@ -25,7 +25,6 @@ PARTS = (
     Part(STEPS, train, "_train_network"),
     Part(ROUNDS, collaboration, "sample"),
     Part(WRITE, collaboration, "_tables"),
-    Part(EVALUATE, evaluation, "evaluate"),
     Part(REPORT, report, "write"),
 )
 

@@ -5,8 +5,7 @@ BASE = "private base"
 STEPS = "DP-SGD"
 ROUNDS = "rounds"
 WRITE = "decode and write"
-EVALUATE = "evaluation"
 REPORT = "report"
 
 WORK = (READ, BASE, STEPS, ROUNDS, WRITE)
-"""What grows with rows without end: evaluation trains on so many of them at most."""
+"""What grows with rows; planning, starting and the report do not."""

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.data import Records
+from dpfedsyn.evaluation import untrained
 from dpfedsyn.evaluation.claims import OURS
 from dpfedsyn.evaluation.setting import SILO, Federation
-from dpfedsyn.evaluation.untrained import MOST_ROWS, TrainingTable, some
+from dpfedsyn.evaluation.untrained import TrainingTable, some
 from dpfedsyn.metrics import classifier
 from dpfedsyn.metrics.coverage import coverage
 from dpfedsyn.metrics.frechet import frechet
@@ -50,8 +51,8 @@ def features(
 ) -> dict[str, Any]:
     """Precision, recall, density, coverage and Frechet distance in a fixed classifier's features.
 
-    The classifier is trained on the real training part, at most `MOST_ROWS` of it; real rows to
-    compare with are held out.
+    The classifier is trained on the real training part, at most `untrained.MOST_ROWS` rows of it;
+    real rows to compare with are held out.
     """
     truth, classes = real.y, len(federation.encoder.labels)
     if federation.shape is not None:
@@ -59,7 +60,7 @@ def features(
         names, truth = np.unique(real.groups["label"].astype(str), return_inverse=True)
         classes = len(names)
     rng = np.random.Generator(np.random.Philox(seed))
-    seen = some(len(real), MOST_ROWS, np.random.Generator(np.random.Philox(seed)))
+    seen = some(len(real), untrained.MOST_ROWS, np.random.Generator(np.random.Philox(seed)))
     fixed = classifier.fixed(real.plain[seen], truth[seen], federation.shape, classes, seed)
     held_out = fixed.apply(_some(test.plain, rng))
     rows = []
