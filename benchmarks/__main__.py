@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from benchmarks.noise.benchmark import measure
         case "run":
             from benchmarks.run.benchmark import measure
+        case "scale":
+            from benchmarks.scale.benchmark import measure
         case "utility":
             from benchmarks.utility.benchmark import measure
     figures = measure(smoke=wanted.smoke, **more)
@@ -47,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "name",
-        choices=["accounting", "audit", "engines", "examples", "noise", "run", "utility"],
+        choices=["accounting", "audit", "engines", "examples", "noise", "run", "scale", "utility"],
         help="which question to answer",
     )
     parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")

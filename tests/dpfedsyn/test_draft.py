@@ -74,7 +74,7 @@ def test_no_run_takes_a_draft_and_a_filled_one_is_read(tmp_path: Path) -> None:
     assert schema.file.id == "patient"
     assert schema.file.drop == ("note",)  # all cells differ, and one id is enough
     (tmp_path / "a.csv").write_text(TEXT)
-    frame, ids = tables.read(tmp_path / "a.csv", schema)
+    ((frame, ids),) = tables.read(tmp_path / "a.csv", schema)
     assert ids == ("p1", "p3")  # the second row has a missing marker
     assert list(frame["age"]) == ["63", "55"]
 
@@ -213,12 +213,12 @@ def test_parquet_files_are_read_like_text(tmp_path: Path) -> None:
     content["columns"]["bp"]["bounds"] = [60, 260]
     content["columns"]["sex"]["values"] = ["f", "m"]
     schema = Schema.from_dict(content)
-    frame, ids = tables.read(tmp_path / "t.parquet", schema)
+    ((frame, ids),) = tables.read(tmp_path / "t.parquet", schema)
     assert ids == ("1", "3")
     assert frame["outcome"].tolist() == ["1", "0"]
     (tmp_path / "no.parquet").write_bytes(b"PAR?")
     with pytest.raises(DataError, match="not a Parquet file"):
-        tables.read(tmp_path / "no.parquet", schema)
+        list(tables.read(tmp_path / "no.parquet", schema))
 
 
 def test_draft_and_check_from_the_command_line(tmp_path: Path) -> None:
