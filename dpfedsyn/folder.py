@@ -60,7 +60,8 @@ class RunFolder:
 def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
     """Open a run's folder: a new one, or with `resume` one of the same configuration.
 
-    Who takes part may be configured anew on resumption; nothing else may.
+    Who takes part, and the statement's words, may be configured anew on resumption; nothing else
+    may.
 
     Raises:
         RunError: the folder holds a run already, or another one, or none to resume.
@@ -111,13 +112,14 @@ def _require_usable(path: Path, config: Config, resume: bool) -> None:
     if not _same_run(before, config):
         raise RunError(
             f"{path}: the run in this folder has another configuration ({before}); its ledgers and "
-            "checkpoints do not fit this one. Resume it without --set (but for participation.*), "
-            "or use another --out; a larger cap is a new budget, which composes with this run's."
+            "checkpoints do not fit this one. Resume it without --set (but for participation.* and "
+            "statement.*), or use another --out; a larger cap is a new budget, which composes "
+            "with this run's."
         )
 
 
 def _same_run(stored: Path, config: Config) -> bool:
-    """Whether a stored configuration is this one, but for who takes part."""
+    """Whether a stored configuration is this one, but for who takes part and what is said."""
     try:
         before = configuration.load(str(stored), records=False)  # others' may lie elsewhere
     except ConfigError:

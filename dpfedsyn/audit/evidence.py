@@ -23,6 +23,7 @@ from dpfedsyn.keys import SiloKey
 from dpfedsyn.messages import PrivateAnswer
 from dpfedsyn.plan import PassPlan
 from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.statement import STATEMENT_VERSION
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,8 @@ def _statement(path: Path) -> dict[str, Any] | None:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, Mapping) or not isinstance(found.get("silos"), list):
             raise ValueError("it names no silos")
+        if found.get("statement_version") != STATEMENT_VERSION:
+            raise ValueError(f"it is not of version {STATEMENT_VERSION}")
     except ValueError as error:
         raise RunError(
             f"{path}: this statement is damaged ({error}). Nothing was audited. Resume the run, "

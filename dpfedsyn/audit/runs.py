@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn import __version__
+from dpfedsyn import __version__, statement
 from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, training
 from dpfedsyn.audit.auditing import Verdict
 from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
@@ -110,7 +110,7 @@ def keep(audited: RunAudit, path: Path) -> None:
     """
     folder = RunFolder(path)
     folder.write_json(FILE, audited.to_dict())
-    statement = path / "statement.json"
-    if statement.is_file():
-        told = json.loads(statement.read_text(encoding="utf-8"))
-        folder.write_json(statement.name, {**told, "audit": audited.summary()})
+    claim = path / statement.FILE
+    if claim.is_file():
+        told = json.loads(claim.read_text(encoding="utf-8"))
+        statement.keep(folder, statement.audited(told, audited.summary()))

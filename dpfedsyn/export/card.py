@@ -68,5 +68,11 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
     lines += [f"- {wording.plain(entry)}" for entry in statement["caveats"]]
     lines += ["", "## Files", ""]
     lines += [f"- `{file.name}`, SHA-256 `{file.sha256}`" for file in files]
-    lines += ["- `statement.json`: the claim, for machines; `croissant.json`: the metadata", ""]
+    lines += ["- `statement.json`: the claim, for machines; `croissant.json`: the metadata"]
+    if statement["private"]:
+        lines += ["- `registry.yaml`: a draft for the public registry of deployments"]
+    lines += [
+        "- `statement.sig.json`, where it was signed: `dpfedsyn statement verify` checks it",
+        "",
+    ]
     return lines

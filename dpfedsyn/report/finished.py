@@ -99,8 +99,12 @@ def _statement(path: Path) -> dict[str, Any]:
     statement = _object(path)
     needed = {"name", "unit", "adjacency", "delta", "epsilon", "readings"}
     silos = statement.get("silos")
-    if statement.get("version") != 1 or not isinstance(silos, list) or "private" not in statement:
-        raise _damaged(path, 1, "not a version 1 statement with `silos` and `private`")
+    if (
+        statement.get("statement_version") != 2
+        or not isinstance(silos, list)
+        or "private" not in statement
+    ):
+        raise _damaged(path, 1, "not a version 2 statement with `silos` and `private`")
     for silo in silos:
         if missing := sorted(needed - silo.keys()):
             raise _damaged(path, 1, f"a silo lacks {', '.join(missing)}")

@@ -38,7 +38,7 @@ def statement(**changes: Any) -> dict[str, Any]:
         for name in SILOS
     ]
     return {
-        "version": 1,
+        "statement_version": 2,
         "status": "complete",
         "private": True,
         "reason": None,

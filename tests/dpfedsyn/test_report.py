@@ -239,9 +239,13 @@ def test_missing_scores_are_written_as_none(page: str) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("statement.json", '{"version": 1,', "statement.json: line 1"),
-        ("statement.json", '{"version": 2, "silos": [], "private": true}', "version 1"),
-        ("statement.json", '{"version": 1, "private": true, "silos": [{"name": "x"}]}', "delta"),
+        ("statement.json", '{"statement_version": 2,', "statement.json: line 1"),
+        ("statement.json", '{"statement_version": 1, "silos": [], "private": true}', "version 2"),
+        (
+            "statement.json",
+            '{"statement_version": 2, "private": true, "silos": [{"name": "x"}]}',
+            "delta",
+        ),
         ("statement.json", "[]", "expected a JSON object"),
         ("rounds.jsonl", '{"pass": "default"}\n', "a round needs"),
         ("results.json", "\n\n{", "results.json: line 3"),

@@ -40,7 +40,8 @@ def test_nothing_internal_goes_along(run: Path, exported: Path) -> None:
     """Guarantee of dpfedsyn.export.bundle.write: Rows, claim and public settings are all that is in
     it: nothing that was measured on real records, no ledger, no key."""
     assert {path.name for path in exported.iterdir()} == {
-        "synthetic.csv", "synthetic-best.csv", "statement.json", "README.md", "croissant.json",
+        "synthetic.csv", "synthetic-best.csv", "statement.json", "registry.yaml", "README.md",
+        "croissant.json",
     }  # fmt: skip
     internal = read(run / "results.json")
     told = (exported / "README.md").read_text() + (exported / "croissant.json").read_text()

@@ -67,6 +67,7 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "config.toml",
         "plan.json",
         "statement.json",
+        "registry.yaml",
         "results.json",
         "federation.json",
         "events.jsonl",
