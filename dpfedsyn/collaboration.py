@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn import statement, weights
+from dpfedsyn import stamp, statement, weights
 from dpfedsyn.data import Synthetic
 from dpfedsyn.domain import Encoder
 from dpfedsyn.engine import Engine
@@ -76,9 +76,13 @@ def collaborate(
     for part in (part for part in plan.passes if part.name in tables):
         table, taken = tables[part.name], results[part.name].state.round_number
         stem = "synthetic" if part is plan.passes[0] else f"synthetic-{part.name}"
-        for suffix, content in table.files.items():
+        contents = {
+            suffix: content if folder.void is None else stamp.stamped(suffix, content, folder.void)
+            for suffix, content in table.files.items()
+        }
+        for suffix, content in contents.items():
             folder.write_bytes(stem + suffix, content)
-        files += released(part, stem, table.files, len(table.y), taken)
+        files += released(part, stem, contents, len(table.y), taken)
     return Collaboration(tables, mixed, _outcome(plan, results), tuple(files))
 
 

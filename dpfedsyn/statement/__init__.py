@@ -15,14 +15,12 @@ verifying   whether a folder is what somebody signed
 standing    as whom a key signs
 """
 
-from dpfedsyn.statement.keeping import FILE, MARK, RECORD, keep
-from dpfedsyn.statement.limits import void_because
+from dpfedsyn.statement.keeping import FILE, RECORD, keep
 from dpfedsyn.statement.making import STATEMENT_VERSION, Outcome, audited, make
 from dpfedsyn.statement.release import Release, released
 
 __all__ = [
     "FILE",
-    "MARK",
     "RECORD",
     "STATEMENT_VERSION",
     "Outcome",
@@ -31,5 +29,4 @@ __all__ = [
     "keep",
     "make",
     "released",
-    "void_because",
 ]

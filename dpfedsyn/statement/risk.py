@@ -1,51 +1,38 @@
-"""What a claim means to an attacker who wants to know whether one unit was in the data."""
+"""What the worst of several claims means to an attacker: somebody may be in several silos."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-from accountants import Adjacency, Composed, Event, tradeoff
-
-# The false-positive rates of the curve; it is symmetric and convex, so few points tell it.
-RATES = (1e-4, 1e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
-LOW = 1e-3  # the rate of which attacks are told apart
-
+from accountants import Adjacency, Composed, Event
+from dpfedsyn import risk
 
 MOST_SUBSETS = 16  # of silos whose curves are computed, a tenth of a second each
+NUMBERS = ("advantage", "right_guess_from_even_odds", "posterior_from_even_odds")
 
 
-def of(
-    events: Sequence[Event], adjacency: Adjacency, deviation: float, epsilon: float
+def worst(
+    events: Sequence[Event], delta: float, adjacency: Adjacency, deviation: float
 ) -> dict[str, Any]:
-    """Return the risks of a claim as JSON-ready values, all of them upper bounds.
+    """Return what `dpfedsyn.risk.of` says of the claims, the worst of which counts.
 
     Args:
-        events: the claims, the worst of which counts. deviation: total variation between ideal and
-            drawn noise, generator included. epsilon: the claim's upper end, for the posterior.
+        delta: of the run. deviation: total variation between ideal and drawn noise, generator
+            included.
 
     Guarantee:
-        No test that accuses with a false-positive rate on the curve finds a unit with a
-        probability above the curve's, drawn noise included; none has a larger advantage; and an
-        accusation at even odds is right with no larger a probability than the point's posterior.
+        At every false-positive rate, and for every other number, the largest of all claims: what
+        holds of each of them holds of whichever is somebody's own.
     """
-    curves = [_curve(event, adjacency, deviation) for event in events]
-    worst = [max(rates) for rates in zip(*curves, strict=True)]
-    points = [
-        {"fpr": rate, "tpr": found, "posterior": found / (found + rate)}
-        for rate, found in zip(RATES, worst, strict=True)
-    ]
-    most = max(_advantage(event, adjacency, deviation) for event in events)
+    found = [risk.of(e, delta, adjacency=adjacency, deviation=deviation) for e in events]
+    pairs = zip(*(one["tradeoff"] for one in found), strict=True)
+    points = [max(rates, key=lambda point: float(point["tpr"])) for rates in pairs]
     return {
-        "of": "the claim at the caps, what drawn noise deviates included; all are upper bounds",
-        "advantage": most,
-        "right_guess_from_even_odds": min(1.0, 0.5 + 0.5 * most),
-        "posterior_from_even_odds": 1.0 / (1.0 + math.exp(-epsilon)),
-        "posterior_holds": "but for outputs that come with a probability of about delta",
-        "at_low_rate": next(point for point in points if point["fpr"] == LOW),
+        **found[0],
+        **{key: max(one[key] for one in found) for key in NUMBERS},
+        "at_low_rate": next(point for point in points if point["fpr"] == risk.LOW),
         "tradeoff": points,
     }
 
@@ -60,17 +47,3 @@ def subsets(events: Sequence[Event], size: int) -> tuple[Event, ...] | None:
         if len(found) > MOST_SUBSETS:
             return None
     return tuple(found)
-
-
-@lru_cache(maxsize=64)
-def _curve(event: Event, adjacency: Adjacency, deviation: float) -> tuple[float, ...]:
-    """True-positive rates, computed once for silos of one budget."""
-    curve = tradeoff(event, adjacency=adjacency)
-    rates = (min(1.0, rate + deviation) for rate in RATES)
-    return tuple(min(1.0, curve.true_positive_rate(rate).upper + deviation) for rate in rates)
-
-
-@lru_cache(maxsize=64)
-def _advantage(event: Event, adjacency: Adjacency, deviation: float) -> float:
-    most = tradeoff(event, adjacency=adjacency).advantage.upper
-    return min(1.0, most + 2.0 * deviation)

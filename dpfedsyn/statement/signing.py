@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from accountants.rows import encode
+from dpfedsyn import marking
 from dpfedsyn.checkpoint import write_bytes
 from dpfedsyn.errors import RunError, StatementCorrupt
 from dpfedsyn.keys import SiloKey, is_signed
-from dpfedsyn.statement.keeping import FILE, MARK, RECORD
+from dpfedsyn.statement.keeping import FILE, RECORD
 
 SIGNATURES = "statement.sig.json"
 ALGORITHM = "Ed25519"
@@ -55,7 +56,7 @@ def sign(folder: Path, key: SiloKey, signer: str) -> Signature:
     unsigned = Signature(signer, key.public.hex(), digests(folder))
     signature = key.sign(unsigned.message()).hex()
     own = Signature(signer, unsigned.public_key, unsigned.files, signature)
-    path = named(folder, SIGNATURES) or folder / f"{_mark(folder)}{SIGNATURES}"
+    path = named(folder, SIGNATURES) or _beside(folder)
     before = load(path) if path.is_file() else []
     kept = [other for other in before if other.public_key != own.public_key]
     write_bytes(path, dump([*kept, own]).encode())
@@ -83,8 +84,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 def named(folder: Path, name: str) -> Path | None:
     """Return a file of a folder under its name, marked or not; None where there is none."""
-    paths = (folder / name, folder / f"{MARK}{name}")
-    return next((path for path in paths if path.is_file()), None)
+    path = marking.find(folder, name)
+    return path if path.is_file() else None
 
 
 def digest(path: Path) -> str:
@@ -149,6 +150,7 @@ def _parsed(entry: Any) -> Signature:
     return Signature(**entry)
 
 
-def _mark(folder: Path) -> str:
-    path = named(folder, FILE)
-    return MARK if path is not None and path.name.startswith(MARK) else ""
+def _beside(folder: Path) -> Path:
+    """Where signatures go: beside the statement, marked if it is."""
+    private = (folder / FILE).is_file()
+    return folder / marking.named(SIGNATURES, private=private)

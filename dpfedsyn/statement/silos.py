@@ -9,12 +9,12 @@ from typing import Any
 from accountants import Bound, Composed, Event, PoissonSampled, Repeated
 from dpfedsyn import lattice
 from dpfedsyn.budget import Budget
+from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
 from dpfedsyn.plan_table import across, bound, readings, shares_mu2
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import SiloSettings
 from dpfedsyn.statement import risk
-from dpfedsyn.statement.limits import void_because
 
 
 def entry(plan: Plan, silo: SiloSettings, charged: Charged) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def entry(plan: Plan, silo: SiloSettings, charged: Charged) -> dict[str, Any]:
         "delta_with_noise": carried,
         "epsilon": None if carried is None else bound(at_cap),
         "without_amplification": _unsampled(plan, budget, drawn) if carried is not None else None,
-        "risk": None if carried is None else _risk(plan, budget, drawn, at_cap),
+        "risk": None if carried is None else _risk(plan, budget, drawn),
         "reference_size": silo.reference_size,
         "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps",
         "readings": found,
@@ -78,12 +78,13 @@ def claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
         "delta": privacy.delta,
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
-        "risk": None if worst is None else risk.of(worst, plan.adjacency, drawn, epsilon.upper),
+        "risk": None if worst is None else risk.worst(worst, privacy.delta, plan.adjacency, drawn),
     }
 
 
-def _risk(plan: Plan, budget: Budget, drawn: int, at_cap: Bound) -> dict[str, Any]:
-    return risk.of((budget.record_claim(),), plan.adjacency, _deviation(drawn), at_cap.upper)
+def _risk(plan: Plan, budget: Budget, drawn: int) -> dict[str, Any]:
+    delta, deviation = plan.config.privacy.delta, _deviation(drawn)
+    return risk.worst((budget.record_claim(),), delta, plan.adjacency, deviation)
 
 
 def _deviation(drawn: int) -> float:
