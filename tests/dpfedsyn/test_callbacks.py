@@ -262,7 +262,7 @@ def test_trackers_say_what_spent_is_and_what_is_not_covered(told: Watched, tmp_p
 
 def test_what_is_told_is_the_same_whatever_the_records(tmp_path: Path) -> None:
     """With weights that are public nothing released enters a round's facts: two data sets, of which
-    one has no row with the disease, tell the same to the last bit; what differs names ledgers and the
+    one has no row with the disease, tell the same to the last bit; what differs names ledgers and
     released rows."""
 
     def facts_of(name: str, content: str) -> tuple[list[Any], Any]:
