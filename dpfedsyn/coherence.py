@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from dpfedsyn import publication
 from dpfedsyn.absences import aways
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.settings import Config, SamplerSettings
@@ -61,6 +62,7 @@ def faults_of(config: Config, records: bool) -> list[str]:
             "weights.source = 'counts': an ensemble's whole record-level budget pays for answers; "
             "set weights.source = 'public'."
         )
+    faults += publication.faults(config.statement)
     faults += _combination(config)
     faults += _origin(config)
     for name, sampler in (("sampler", config.sampler), ("best", config.best)):

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 from dpfedsyn.coherence import faults_of
 from dpfedsyn.config_values import section_of, unknown, value_of
 from dpfedsyn.errors import ConfigError
+from dpfedsyn.publication import UNSAID
 from dpfedsyn.sections import read
 from dpfedsyn.settings import (
     PRESETS,
@@ -94,9 +95,9 @@ def enduring(config: Config) -> Config:
     """Return what may not change when a run is resumed: all but who takes part in its rounds.
 
     Participation is public and costs nothing; a run that stopped for want of a quorum can go on
-    with a smaller one.
+    with a smaller one. So are the words of the statement, which may be found after the rows.
     """
-    return dataclasses.replace(config, participation=ParticipationSettings())
+    return dataclasses.replace(config, participation=ParticipationSettings(), statement=UNSAID)
 
 
 def with_records(config: Config, silo: str, path: Path) -> Config:
@@ -110,7 +111,7 @@ def agreed(config: Config, schema: str) -> str:
     """Return the digest of what server and silos must have alike.
 
     That is everything but where files lie and what only one side does: participation, evaluation,
-    devices, anchors.
+    devices, anchors, the words of the statement.
 
     Args:
         schema: digest of the public schema.

@@ -183,7 +183,7 @@ def violation(column: Ordered, own: Array, others: Mapping[str, Array]) -> Viola
     """
     slack = column.step * (0.5 + 1e-6)
     if column.sum_of:
-        sums = _sum(column.sum_of, others)
+        sums = total(column.sum_of, others)
         wrong = np.abs(own - sums) > slack
         if not wrong.any():
             return None
@@ -219,7 +219,7 @@ def settled(column: Ordered, own: Array, others: Mapping[str, Array]) -> Array:
         own: within the bounds, or missing. others: of the columns that it depends on, settled.
     """
     if column.sum_of:
-        return _sum(column.sum_of, others)
+        return total(column.sum_of, others)
     if column.at_least is None:
         return own
     low, high = column.limits
@@ -229,6 +229,7 @@ def settled(column: Ordered, own: Array, others: Mapping[str, Array]) -> Array:
     return np.where(np.isin(own, column.missing), own, nearest_allowed)
 
 
-def _sum(names: Sequence[str], values: Mapping[str, Array]) -> Array:
-    total: Array = np.stack([values[name] for name in names]).sum(axis=0)
-    return total
+def total(names: Sequence[str], values: Mapping[str, Array]) -> Array:
+    """Return the sum (n,) of these columns' values."""
+    found: Array = np.stack([values[name] for name in names]).sum(axis=0)
+    return found

@@ -116,10 +116,12 @@ def decode(
     if isinstance(column, Categorical):
         return np.asarray(np.argmax(block, axis=1), dtype=np.float64)
     if column.sum_of:
-        return _rounded(column, constraints.settled(column, np.zeros(len(block)), values))
+        return _rounded(column, constraints.total(column.sum_of, values))
+    # The bounds reach up to those of the column below and down to `within` above it, so that the
+    # nearest of them breaks no order.
     found = _gathered(column, _reach(column, columns), block[:, 0])
     found = np.clip(_base(column, values) + _rounded(column, found), *column.limits)
-    found = _rounded(column, constraints.settled(column, found, values))
+    found = _rounded(column, found)
     if column.missing_codes:
         found = np.where(block[:, 1] > 0.0, column.missing[0], found)
     return found

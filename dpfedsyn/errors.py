@@ -11,6 +11,7 @@
     ├─ MechanismError       (2)  a release that has no finite sensitivity
     ├─ AuditError           (2)  an audit that cannot be made as asked
     ├─ RunError             (2)  a run folder that cannot be used as asked
+    ├─ StatementCorrupt     (4)  a signed folder that is not what was signed
     ├─ AttackError          (2)  an attack that could not be carried out: it says nothing
     └─ FederationError      (1)  SiloUnavailable · ProtocolMismatch
 
@@ -53,6 +54,7 @@ __all__ = [
     "ReplyPruned",
     "RunError",
     "SiloUnavailable",
+    "StatementCorrupt",
     "UnsupportedEvent",
 ]
 
@@ -89,6 +91,12 @@ class RunError(DPError):
     """A run folder that does not fit what was asked of it."""
 
     exit_code = 2
+
+
+class StatementCorrupt(DPError):  # noqa: N818
+    """A statement, its signature or its rows that are not what was signed."""
+
+    exit_code = 4
 
 
 class AttackError(DPError):

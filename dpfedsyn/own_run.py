@@ -10,6 +10,17 @@ from dpfedsyn import sections
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.settings import DEFAULT_REFERENCE_SIZE, PERSON, RECORD
 
+WORDS = {
+    "curator": "who publishes the rows",
+    "curator_type": "Government, Industry or Nonprofit",
+    "intended_use": "what for",
+    "region": "that they describe, or whose laws apply",
+    "published": "the day: YYYY-MM-DD",
+    "contact": "whom to ask",
+    "retention": "of records, models and ledgers, and why they were collected",
+    "tuning": "how settings were chosen, and who paid for it",
+}
+
 
 def text(
     name: str,
@@ -50,6 +61,9 @@ def text(
         "",
         "[answers]",
         "rows = 3000     # synthetic rows",
+        "",
+        "[statement]   # what a board reads, in your words; all of it public",
+        *(f'{key} = "not stated"   # {what}' for key, what in WORDS.items()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dpfedsyn.publication import UNSAID, StatementSettings
+
 RECORD, PERSON = "record", "person"  # units of privacy that a run can protect
 DEFAULT_REFERENCE_SIZE = 200.0  # as the reader makes it: a dumped configuration has one digest
 TRAINED_BASELINES = ("fedavg", "pooled", "paper")
@@ -294,6 +296,7 @@ class Config:
     participation: ParticipationSettings = ParticipationSettings()
     best: SamplerSettings = PRESETS["best"]  # of the extra pass, and of preset = "best"
     evaluate: EvaluateSettings = EvaluateSettings()
+    statement: StatementSettings = UNSAID
 
     def path(self, relative: str) -> Path:
         """Resolve a path of the configuration against the folder that it lies in."""

@@ -66,7 +66,8 @@ class Date(Ordered):
             DataError: it is no such day.
         """
         text = str(cell).strip()
-        if isinstance(cell, date) and getattr(cell, "time", time)() == time():
+        # A missing day of pandas is a moment that equals nothing, itself included.
+        if isinstance(cell, date) and cell == cell and getattr(cell, "time", time)() == time():
             text = cell.strftime(self.format)
         if text in self._places:
             return self._places[text]

@@ -148,6 +148,13 @@ def test_a_time_of_day_makes_no_day() -> None:
     assert guess("c", raw.texts(typed[1:])["c"]).kind == "date"
 
 
+def test_two_columns_of_one_name_are_refused() -> None:
+    """A frame can have them, also 1 and "1"; no schema could tell them apart."""
+    for names in (["a", "a"], [1, "1"]):
+        with pytest.raises(DataError, match="keep one of them"):
+            raw.texts(pd.DataFrame([[1, 2]], columns=names))
+
+
 def test_an_order_is_left_to_whoever_fills_the_draft() -> None:
     """Words may have one, which no file tells."""
     text = draft(pd.DataFrame({"c": ["low", "high", "middle", "low"]}), "clinic")

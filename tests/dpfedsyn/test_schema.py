@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dpfedsyn.columns import (
@@ -281,7 +282,15 @@ def test_days_are_read_in_their_format_and_as_what_programs_have() -> None:
     for cell in ("03.02.2020", " 3.2.2020", date(2020, 2, 3), datetime(2020, 2, 3)):
         assert kind.read(cell) == day
     assert [kind.read(cell) for cell in ("01.01.1900", date(1900, 1, 1), "open")] == [-1, -1, -2]
-    for wrong in ("2020-02-03", "03.02.20", "31.02.2020", "", None, 3, datetime(2020, 2, 3, 4)):
+    for wrong in (
+        "2020-02-03",
+        "03.02.20",
+        "31.02.2020",
+        "",
+        None,
+        pd.NaT,
+        datetime(2020, 2, 3, 4),
+    ):
         with pytest.raises(DataError, match=r"is no day written as `%d\.%m\.%Y`; correct"):
             kind.read(wrong)
     with pytest.raises(DataError, match=r"02.01.2021 lies outside the public bounds \[01.01.2020"):
