@@ -104,6 +104,29 @@ def test_what_is_included_exists(page: str) -> None:
     assert whole(page)
 
 
+def commands() -> list[str]:
+    """Return the commands of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_for_developers_is_run_by_ci(command: str) -> None:
+    """Word for word, alone or with further arguments."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(rf"(?m)^ *step (quiet )?{re.escape(command)}(?=$| )", script)
+
+
+def test_contributors_are_led_to_what_exists() -> None:
+    """Links of README and CONTRIBUTING.md into this repository."""
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = _CODE.sub("", (ROOT / name).read_text(encoding="utf-8"))
+        here = [to for to in _LINK.findall(text) if not to.startswith("https://")]
+        assert here
+        assert [to for to in here if not (ROOT / to).exists()] == []
+
+
 def test_pages_begin_with_one_heading() -> None:
     """A title of the first degree and no second one."""
     for page in PAGES:

@@ -1,4 +1,4 @@
-"""What `pip install` brings: an sdist and a wheel that hold the packages whole, and nothing else."""
+"""What `pip install` brings: sdist and wheel hold the packages whole, and nothing else."""
 
 from __future__ import annotations
 
