@@ -67,7 +67,7 @@ Port = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 Epsilon = Annotated[
     float | None,
-    typer.Option("--epsilon", metavar="E", help="Solve for a plan of at most E at record level."),
+    typer.Option("--epsilon", metavar="E", help="Solve for a plan of at most E, of the unit."),
 ]
 AnswersMu = Annotated[
     float | None,
