@@ -303,7 +303,9 @@ def _check_folder(folder: Path, resume: bool) -> None:
 
 
 def _holds_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in RUN_FILES)
+    from dpfedsyn.marking import find
+
+    return any(find(folder, name).exists() for name in RUN_FILES)
 
 
 def _interrupted(folder: Path, silos: list[str]) -> str:

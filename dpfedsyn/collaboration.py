@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn import statement, weights
+from dpfedsyn import stamp, statement, weights
 from dpfedsyn.data import Synthetic
 from dpfedsyn.domain import Encoder
 from dpfedsyn.engine import Engine
@@ -26,7 +26,7 @@ from dpfedsyn.progress import Progress
 from dpfedsyn.released import Charged, Site
 from dpfedsyn.rounds import sample
 from dpfedsyn.server import PassResult
-from dpfedsyn.statement import Outcome, Release, released
+from dpfedsyn.statement import ROWS, Outcome, Release, released
 from dpfedsyn.weights import Mixture
 
 Array = NDArray[np.float64]
@@ -77,8 +77,12 @@ def collaborate(
         table, taken = tables[part.name], results[part.name].state.round_number
         stem = "synthetic" if part is plan.passes[0] else f"synthetic-{part.name}"
         for suffix, content in table.files.items():
+            if folder.void is not None:
+                content = stamp.stamped(suffix, content, folder.void)
             folder.write_bytes(stem + suffix, content)
-        files += released(part, stem, table.files, len(table.y), taken)
+            if suffix in ROWS:
+                name = folder.file(stem + suffix).name
+                files.append(released(part, name, content, len(table.y), taken))
     return Collaboration(tables, mixed, _outcome(plan, results), tuple(files))
 
 

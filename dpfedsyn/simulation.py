@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain, handed, own_run
+from dpfedsyn import domain, handed, marking, own_run
 from dpfedsyn import run as runner
 from dpfedsyn.errors import ConfigError, DataError
 from dpfedsyn.handed import Given
@@ -62,7 +62,8 @@ class Federation:
         Raises:
             DataError: the run has fewer rows, or none of this pass.
         """
-        path = self.folder / f"synthetic{'' if which == 'default' else f'-{which}'}.csv"
+        name = f"synthetic{'' if which == 'default' else f'-{which}'}.csv"
+        path = marking.find(self.folder, name)
         if not path.is_file():
             raise DataError(
                 f"{path}: no such rows in this run. A table's are `default`, and `best` where "
@@ -82,7 +83,7 @@ class Federation:
         Raises:
             DataError: the run was not evaluated.
         """
-        path = self.folder / "results.json"
+        path = marking.find(self.folder, "results.json")
         if not path.is_file():
             raise DataError(
                 f"{path}: this run was not evaluated. Fit with evaluate=True and six rows or more."

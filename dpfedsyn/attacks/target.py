@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dpfedsyn import config as configuration
+from dpfedsyn import marking
 from dpfedsyn import plan as planning
 from dpfedsyn.columns import Numeric
 from dpfedsyn.data import Records
@@ -119,7 +120,9 @@ def _synthetic(folder: Path, plan: Plan) -> dict[str, Records]:
         encoder, suffix = TableEncoder(encoder.schema.of_synthetic), ".csv"
     stems = [f"synthetic-{part.name}" for part in plan.passes]
     stems[0] = "synthetic"
-    files = {p.name: folder / (s + suffix) for p, s in zip(plan.passes, stems, strict=True)}
+    files = {
+        p.name: marking.find(folder, s + suffix) for p, s in zip(plan.passes, stems, strict=True)
+    }
     found = {name: encoder.read(file) for name, file in files.items() if file.is_file()}
     if not found:
         raise RunError(

@@ -11,7 +11,7 @@ from typing import Any
 from accountants import storage, verification
 from accountants.anchor import FileAnchor
 from accountants.rows import ANSWER, Charge, Header
-from dpfedsyn import checkpoint, domain, keys, messages
+from dpfedsyn import checkpoint, domain, keys, marking, messages
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
@@ -120,7 +120,7 @@ def read(path: Path) -> Evidence:
         chain=tuple(chain),
         log=log,
         states={name: state for name, state in states.items() if state is not None},
-        statement=_statement(path / "statement.json"),
+        statement=_statement(marking.find(path, "statement.json")),
     )
 
 

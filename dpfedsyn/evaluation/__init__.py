@@ -29,6 +29,7 @@ from dpfedsyn.evaluation.side_by_side import SideBySide
 from dpfedsyn.evaluation.trained import LeftOut
 from dpfedsyn.evaluation.untrained import TrainingTable
 from dpfedsyn.metrics.closeness import closeness
+from dpfedsyn.metrics.groups import SMALL
 from dpfedsyn.metrics.memorisation import memorisation
 from dpfedsyn.metrics.similarity import similarity
 from dpfedsyn.metrics.utility import Predictions, predictions
@@ -88,7 +89,8 @@ def evaluate(
         "baseline_notes": trained.notes(comparison),
         "groups": []
         if found is None
-        else scores.groups(found, test, encoder.labels, settings.groups),
+        else scores.groups(found, scored[-1][1], test, encoder.labels, settings.groups),
+        "least_group": SMALL,
         "baselines_that_win": winners(lines),
         "similarity": _similarity(encoder, ours, test),
         "features": scores.features(federation, tables, real, test, settings.seed),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn.columns import token
 from dpfedsyn.data import Records
 from dpfedsyn.evaluation.claims import OURS
 from dpfedsyn.evaluation.setting import SILO, Federation
@@ -33,12 +34,27 @@ def utility(table: TrainingTable, found: Predictions, test: Records) -> dict[str
 
 
 def groups(
-    found: Predictions, test: Records, labels: Sequence[str], columns: Sequence[str]
+    found: Predictions,
+    real: Predictions | None,
+    test: Records,
+    labels: Sequence[str],
+    columns: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Return accuracy by label, by silo and by the values of public columns."""
+    """Return accuracy by label, by silo and by the values of public columns.
+
+    Args:
+        real: of classifiers trained on all silos' real records, to compare with; None: unknown.
+    """
     names = {"label": [labels[y] for y in test.y], "silo": list(test.groups[SILO])}
-    names |= {c: [str(v) for v in test.groups[c]] for c in columns if c in test.groups}
-    return [asdict(group) for group in by_group(found.correct(test.y), names)]
+    names |= {c: [_value(v) for v in test.groups[c]] for c in columns if c in test.groups}
+    reference = None if real is None else real.correct(test.y)
+    return [asdict(group) for group in by_group(found.correct(test.y), names, reference)]
+
+
+def _value(cell: object) -> str:
+    """Name a value as the schema compares it: files of two silos may write 1 and 1.0."""
+    known = token(cell)
+    return f"{known:g}" if isinstance(known, float) else known
 
 
 def features(

@@ -8,16 +8,17 @@ import shutil
 from pathlib import Path
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain
+from dpfedsyn import domain, marking
 from dpfedsyn.errors import RunError
 from dpfedsyn.export import card, croissant
 from dpfedsyn.export.files import DataFile
 from dpfedsyn.folder import vacant
+from dpfedsyn.marking import named, plain
 from dpfedsyn.publication import NOT_STATED
 from dpfedsyn.report.finished import FinishedRun, read
 from dpfedsyn.settings import Config
-from dpfedsyn.statement import FILE, MARK, RECORD
-from dpfedsyn.statement.signing import SIGNATURES, named
+from dpfedsyn.statement import FILE, RECORD
+from dpfedsyn.statement.signing import SIGNATURES
 from dpfedsyn.statement.verifying import verify
 
 KINDS = {".csv": "text/csv", ".npz": "application/x-npz"}
@@ -41,12 +42,12 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
             is in use. StatementCorrupt: the run was signed, and is not what was signed.
     """
     finished = read(run)
-    rows = [path for path in sorted(run.glob("synthetic*")) if path.suffix in KINDS]
+    rows = [path for path in marking.every(run, "synthetic*") if path.suffix in KINDS]
     if not rows:
         raise RunError(f"{run}: holds no synthetic rows, so nothing was exported. Let it end.")
     if not vacant(folder):
         raise RunError(f"{folder}: is not empty, so nothing was exported. Name a new folder.")
-    if named(run, SIGNATURES) is not None:
+    if marking.find(run, SIGNATURES).is_file():
         verify(run)
     config = configuration.load(str(run / "config.toml"), records=False)
     stated = config.statement.title
@@ -59,7 +60,7 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
 
 
 def _copied(path: Path, folder: Path, finished: FinishedRun) -> DataFile:
-    name = path.name if finished.statement["private"] else MARK + path.name
+    name = named(plain(path.name), private=finished.private)
     shutil.copyfile(path, folder / name)
     content = (folder / name).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -75,16 +76,16 @@ def _described(
     licence: str,
 ) -> list[Path]:
     encoder = domain.encoder_of(config)
-    mark = "" if finished.statement["private"] else MARK
+    page, metadata = (
+        folder / named(name, private=finished.private) for name in ("README.md", "croissant.json")
+    )
     claims = []
     for name in (FILE, RECORD, SIGNATURES):
-        source = named(finished.path, name)
-        if source is not None:
-            claims.append(folder / f"{mark}{name}")
+        source = marking.find(finished.path, name)
+        if source.is_file():
+            claims.append(folder / named(name, private=finished.private))
             shutil.copyfile(source, claims[-1])
-    page = folder / f"{mark}README.md" if mark else folder / "README.md"
     page.write_text(card.text(finished, config, files, title, licence), encoding="utf-8")
-    metadata = folder / f"{mark}croissant.json"
     described = croissant.metadata(finished, encoder, files, title, licence)
     metadata.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return [*claims, page, metadata]

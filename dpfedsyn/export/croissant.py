@@ -13,6 +13,7 @@ from dpfedsyn.columns import Column, Numeric
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.export.files import DataFile
+from dpfedsyn.marking import caption
 from dpfedsyn.report import wording
 from dpfedsyn.report.finished import FinishedRun
 
@@ -50,8 +51,11 @@ def metadata(
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": [f"{CROISSANT}1.0", f"{CROISSANT}RAI/1.0"],
-        "name": title,
-        "description": f"Synthetic rows from {len(silos)} silos, made by dpfedsyn. {claims}.",
+        "name": caption(title, private=run.private),
+        "description": caption(
+            f"Synthetic rows from {len(silos)} silos, made by dpfedsyn. {claims}.",
+            private=run.private,
+        ),
         "version": "1.0.0",
         "datePublished": datetime.date.today().isoformat(),
         "isLiveDataset": False,

@@ -2,9 +2,9 @@
 
 making      the statement, from the plan, the ledgers' own rows and the rows' files
 silos       one silo: its claim, what was charged, what is left
-risk        what a claim means to an attacker: trade-off curve, advantage, posterior
+groups      the worst of several silos, for whoever is in more than one
 mechanisms  how it was implemented, under which public settings
-limits      what nobody pays for, caveats, and when nothing is claimed at all
+limits      what nobody pays for, and caveats
 software    versions, and defects that are not inherited
 release     the files of synthetic rows
 hazards     28 hazards, each answered from the statement
@@ -15,15 +15,14 @@ verifying   whether a folder is what somebody signed
 standing    as whom a key signs
 """
 
-from dpfedsyn.statement.keeping import FILE, MARK, RECORD, keep
-from dpfedsyn.statement.limits import void_because
+from dpfedsyn.statement.keeping import FILE, RECORD, keep
 from dpfedsyn.statement.making import STATEMENT_VERSION, Outcome, audited, make
-from dpfedsyn.statement.release import Release, released
+from dpfedsyn.statement.release import ROWS, Release, released
 
 __all__ = [
     "FILE",
-    "MARK",
     "RECORD",
+    "ROWS",
     "STATEMENT_VERSION",
     "Outcome",
     "Release",
@@ -31,5 +30,4 @@ __all__ = [
     "keep",
     "make",
     "released",
-    "void_because",
 ]

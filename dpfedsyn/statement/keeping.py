@@ -10,7 +10,6 @@ from dpfedsyn.statement import registry
 
 FILE = "statement.json"
 RECORD = "registry.yaml"
-MARK = "NON-PRIVATE-"  # before the names of files of a run without privacy, where they go out
 
 
 def keep(folder: RunFolder, made: Mapping[str, Any]) -> None:

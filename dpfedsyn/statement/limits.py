@@ -1,25 +1,12 @@
-"""Where the claim ends: what nobody pays for, caveats, and when nothing is claimed at all."""
+"""Where the claim ends: what nobody pays for, and caveats."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dpfedsyn.budget import NOT_PRIVATE
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import PERSON, Config
-
-
-def void_because(config: Config) -> str | None:
-    """Say why a run with these settings promises nothing to anybody, or None where it does."""
-    if config.privacy.unsafe_noise_seed is not None:
-        return (
-            "privacy.unsafe_noise_seed is set: anybody can repeat and subtract the noise. This "
-            "run is NOT private; it is a test."
-        )
-    if config.train.method == "not-private":
-        return f"{NOT_PRIVATE}. This run is NOT private; it shows what privacy costs."
-    return None
 
 
 def unprotected(plan: Plan) -> list[str]:

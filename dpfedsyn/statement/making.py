@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged
 from dpfedsyn.statement import hazards, limits, mechanisms, silos, software
@@ -46,7 +47,7 @@ def make(
         delta could not carry what drawn noise deviates from a Gaussian's.
     """
     config = plan.config
-    void = limits.void_because(config)
+    void = void_because(config)
     by_name = {silo.name: silo for silo in config.silos}
     made = {
         "statement_version": STATEMENT_VERSION,

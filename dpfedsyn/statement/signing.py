@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from accountants.rows import encode
+from dpfedsyn import marking
 from dpfedsyn.checkpoint import write_bytes
 from dpfedsyn.errors import RunError, StatementCorrupt
 from dpfedsyn.keys import SiloKey, is_signed
-from dpfedsyn.statement.keeping import FILE, MARK, RECORD
+from dpfedsyn.statement.keeping import FILE, RECORD
 
 SIGNATURES = "statement.sig.json"
 ALGORITHM = "Ed25519"
@@ -55,7 +56,8 @@ def sign(folder: Path, key: SiloKey, signer: str) -> Signature:
     unsigned = Signature(signer, key.public.hex(), digests(folder))
     signature = key.sign(unsigned.message()).hex()
     own = Signature(signer, unsigned.public_key, unsigned.files, signature)
-    path = named(folder, SIGNATURES) or folder / f"{_mark(folder)}{SIGNATURES}"
+    private = marking.find(folder, FILE).name == FILE
+    path = folder / marking.named(SIGNATURES, private=private)
     before = load(path) if path.is_file() else []
     kept = [other for other in before if other.public_key != own.public_key]
     write_bytes(path, dump([*kept, own]).encode())
@@ -70,8 +72,8 @@ def digests(folder: Path) -> dict[str, str]:
     """
     found = {}
     for name in (FILE, RECORD):
-        path = named(folder, name)
-        if path is not None:
+        path = marking.find(folder, name)
+        if path.is_file():
             found[name] = digest(path)
     if FILE not in found:
         raise RunError(
@@ -79,12 +81,6 @@ def digests(folder: Path) -> dict[str, str]:
             "of a run that has ended, or of its export."
         )
     return found
-
-
-def named(folder: Path, name: str) -> Path | None:
-    """Return a file of a folder under its name, marked or not; None where there is none."""
-    paths = (folder / name, folder / f"{MARK}{name}")
-    return next((path for path in paths if path.is_file()), None)
 
 
 def digest(path: Path) -> str:
@@ -147,8 +143,3 @@ def _parsed(entry: Any) -> Signature:
         if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", entry[name]):
             raise ValueError(f"{name} is not {size} bytes in hex")
     return Signature(**entry)
-
-
-def _mark(folder: Path) -> str:
-    path = named(folder, FILE)
-    return MARK if path is not None and path.name.startswith(MARK) else ""

@@ -15,6 +15,7 @@ from dpfedsyn import config as configuration
 from dpfedsyn import lattice, run, statement
 from dpfedsyn import plan as planning
 from dpfedsyn.keys import load, repeatable
+from dpfedsyn.marking import find
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import charged
 from dpfedsyn.statement import Outcome
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "statement.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(find(folder, "statement.json").read_text(encoding="utf-8"))
     return content
 
 

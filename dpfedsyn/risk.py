@@ -1,0 +1,103 @@
+"""What a claim lets an attacker achieve at most, in numbers that people can weigh.
+
+Sources: Dong, Roth & Su (2022) for error rates; Kaissis et al. (2024) for the risk of a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+from accountants import Adjacency, Event, epsilon, tradeoff
+
+# The false-positive rates of the curve; it is symmetric and convex, so few points tell it.
+RATES = (1e-4, 1e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+LOW = 1e-3  # the rate of which attacks are told apart
+_SHARES = (0.1, 0.2, 0.3, 0.5)  # of delta, among which the least posterior is looked for
+_NOISE = 0.01  # of each of them, for noise that is drawn and not ideal
+_FAR = 600.0  # epsilon whose odds no number holds any more
+
+
+def true_positive_rate(
+    event: Event, fpr: float, *, adjacency: Adjacency | str, deviation: float = 0.0
+) -> float:
+    """The largest share of units in the data that any attack finds at this false-positive rate.
+
+    Args:
+        deviation: total variation between ideal and drawn noise, generator included.
+
+    Guarantee:
+        No attack on what the event covers finds a unit with a larger probability: the upper end of
+        the trade-off function, with what drawn noise deviates on either rate.
+    """
+    rate = min(1.0, fpr + deviation)
+    most = tradeoff(event, adjacency=adjacency).true_positive_rate(rate).upper
+    return min(1.0, most + deviation)
+
+
+def right_guess(event: Event, *, adjacency: Adjacency | str, deviation: float = 0.0) -> float:
+    """How often an attacker who thinks a unit as likely in as out guesses right, at most.
+
+    Guarantee:
+        No attack errs less: one minus the Bayes risk at even odds, from above. It is also what the
+        attacker's certainty is after the output, on average over outputs.
+    """
+    risk = tradeoff(event, adjacency=adjacency).bayes_risk(0.5)
+    return min(1.0, 1.0 - risk.lower + deviation)
+
+
+def posterior(
+    event: Event, delta: float, *, adjacency: Adjacency | str, deviation: float = 0.0
+) -> float:
+    """How sure an attacker who began at even odds may become, but for a probability delta.
+
+    Outputs on which the odds exceed e^z have a probability Q with Q <= delta(y) / (1 - e^(y - z))
+    for every y < z, where delta(y) is the privacy profile. With the epsilon of s delta, s < 1, in
+    the place of y, z = y - log(1 - s) makes that delta; the least such z counts. A hundredth of
+    s delta is left to drawn noise, which adds (1 + e^y) times its deviation to the profile.
+
+    Guarantee:
+        Whether the unit is in the data or not, with probability at least 1 - delta the posterior
+        probability of that, from a prior of 1/2, is not above the result; 1 where none is known.
+    """
+    least = math.inf
+    for share in _SHARES:
+        at = epsilon(event, delta=(1.0 - _NOISE) * share * delta, adjacency=adjacency).upper
+        if math.log1p(math.exp(min(at, _FAR))) + math.log(deviation or 5e-324) <= math.log(
+            _NOISE * share * delta
+        ):
+            least = min(least, at - math.log1p(-share))
+    return 1.0 if least > _FAR else 1.0 / (1.0 + math.exp(-least))
+
+
+@cache
+def of(
+    event: Event, delta: float, *, adjacency: Adjacency | str, deviation: float = 0.0
+) -> dict[str, Any]:
+    """Return all of it as JSON-ready values: what a statement holds and a report puts into words.
+
+    Args:
+        event: a claim. delta: of the run. deviation: as of `true_positive_rate`.
+    """
+    points = [_point(event, rate, adjacency, deviation) for rate in RATES]
+    most = tradeoff(event, adjacency=adjacency).advantage.upper
+    return {
+        "of": "the claim at the caps, what drawn noise deviates included; all are upper bounds",
+        "advantage": min(1.0, most + 2.0 * deviation),
+        "right_guess_from_even_odds": right_guess(event, adjacency=adjacency, deviation=deviation),
+        "posterior_from_even_odds": posterior(
+            event, delta, adjacency=adjacency, deviation=deviation
+        ),
+        "posterior_holds": "but for outputs that come with a probability of delta at most",
+        "at_low_rate": next(point for point in points if point["fpr"] == LOW),
+        "tradeoff": points,
+    }
+
+
+def _point(
+    event: Event, rate: float, adjacency: Adjacency | str, deviation: float
+) -> dict[str, float]:
+    """One point of the curve; its posterior is that of an accusation at even odds."""
+    found = true_positive_rate(event, rate, adjacency=adjacency, deviation=deviation)
+    return {"fpr": rate, "tpr": found, "posterior": found / (found + rate)}
