@@ -68,7 +68,7 @@ def posterior(
             _NOISE * share * delta
         ):
             least = min(least, at - math.log1p(-share))
-    return 1.0 if least > _FAR else 1.0 / (1.0 + math.exp(-least))
+    return 1.0 if least > _FAR else min(1.0, math.nextafter(1.0 / (1.0 + math.exp(-least)), 2.0))
 
 
 @cache

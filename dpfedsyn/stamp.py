@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from dpfedsyn.marking import MARK
 
-MARGIN = 2  # pixels around the word
+MARGIN = 4  # pixels around the word
+LEAST = 14  # height of its letters in pixels, or a sixteenth of the picture's width
 
 
 def stamped(suffix: str, content: bytes, void: str) -> bytes:
@@ -38,7 +39,7 @@ def _archive(content: bytes, words: str) -> bytes:
 
 def _picture(content: bytes, words: str) -> bytes:
     picture = Image.open(io.BytesIO(content)).convert("RGB")
-    font = ImageFont.load_default()
+    font = ImageFont.load_default(max(LEAST, picture.width // 16))
     left, top, right, bottom = (int(end) for end in font.getbbox(MARK))
     width = max(picture.width, right - left + 2 * MARGIN)
     strip = bottom - top + 2 * MARGIN

@@ -102,8 +102,8 @@ def groups(results: Json) -> Table:
     note = (
         "Logistic regression trained on the main synthetic rows, tested on held-out real ones; "
         "beside it the same trained on the real records of all silos. One interval in twenty "
-        f"misses. {TOO_SMALL}: fewer than {results.get('least_group', 'the least number of')} test "
-        f"rows. {BELOW}: the whole interval lies below the accuracy on all test rows."
+        f"misses. \u201c{TOO_SMALL}\u201d: fewer than {results.get('least_group')} test rows. "
+        f"\u201c{BELOW}\u201d: the whole interval lies below the accuracy on all test rows."
     )
     return Table("Accuracy by group", head, text(rows), note)
 

@@ -107,7 +107,7 @@ def read(path: Path) -> FinishedRun:
 def _statement(path: Path) -> dict[str, Any]:
     """Read the claim; half a claim is damage, never a smaller claim."""
     statement = _object(path)
-    needed = {"name", "unit", "adjacency", "delta", "epsilon", "readings"}
+    needed = {"name", "unit", "adjacency", "delta", "epsilon", "readings", "risk"}
     silos = statement.get("silos")
     if (
         statement.get("statement_version") != 2

@@ -65,7 +65,6 @@ def render(run: FinishedRun) -> str:
     )  # fmt: skip
     environment.filters["typeset"] = typeset
     statement, number = run.statement, Numbered()
-    audit = audits.section(run.audit, statement)
     content: dict[str, Any] = {
         "run": run,
         "statement": statement,
@@ -80,7 +79,10 @@ def render(run: FinishedRun) -> str:
         "preview": number.table(_preview(run)) if run.preview else None,
         "measures": number.parts(measures.main(run.results)),
         "wins": run.results.get("baselines_that_win") or (),
-        "audit": audit and {**audit, "tables": number.tables(audit["tables"])},
+        "audit": audits.section(run.audit, statement),
+        "checks": number.tables((audits.summary(run.audit), audits.details(run.audit)))
+        if run.audit
+        else (),
         "attacks": number.parts(measures.attacked(run.attacks)),
         "hazards": number.table(hazards.of(statement)),
         "commands": verifying.commands(),
@@ -128,13 +130,10 @@ def _promise(silo: Json, terms: wording.Terms, private: bool) -> str:
         return f"Promised: nothing, epsilon {why}."
     whom = {"record": "every single record", "person": "every person, with all their records"}
     whose = whom.get(terms.unit, f"the {terms.unit}'s whole data set, and to it alone")
-    reach = "The table says what an attack achieves at most."
-    if not silo.get("risk"):
-        reach = wording.odds(silo["epsilon"])
     return (
         f"Promised to {whose}: {wording.claim(silo['epsilon'], terms)}. "
         "It holds against everyone who sees everything that this silo sends and that is "
-        f"published, the server included. {reach}"
+        f"published, the server included. The table says what an attack achieves at most."
     )
 
 

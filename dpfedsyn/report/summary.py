@@ -73,9 +73,10 @@ def _budget(statement: Json) -> Fact:
     spent = most if least == most else f"{least} to {most}"
     words = (
         f"{spent} of the cap on answers is spent, silo by silo; a silo refuses what would exceed "
-        "it. Training and sums are charged once, before the first answer. The claim above counts "
-        "all caps as spent."
+        "it. Training and sums are charged once, before the first answer."
     )
+    if statement["private"]:
+        words += " The claim above counts all caps as spent."
     return Fact(question, words, "budget")
 
 
