@@ -11,7 +11,7 @@ from typing import Any
 from accountants import storage, verification
 from accountants.anchor import FileAnchor
 from accountants.rows import ANSWER, Charge, Header
-from dpfedsyn import checkpoint, domain, keys, marking, messages
+from dpfedsyn import checkpoint, domain, keys, marking, messages, topups
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
@@ -101,7 +101,7 @@ def read(path: Path) -> Evidence:
         )
     config = configuration.load(str(path / "config.toml"), records=False)
     encoder = domain.encoder_of(config)
-    passes = planning.passes(config)
+    passes = (*planning.passes(config), *topups.passes(config, topups.read(path)))
     folder = RunFolder(path)
     states = {part.name: checkpoint.load(folder.saved(part.name)) for part in passes}
     log = tuple(_log(path / "rounds.jsonl"))
