@@ -27,6 +27,13 @@ Noise = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the top-up that was interrupted.")
 ]
+Drawn = Annotated[int, typer.Option("--rows", metavar="N", min=1, help="How many rows to draw.")]
+To = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Default RUN/distilled-1, -2 ...")
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Of the draws; default a fresh one, printed.")
+]
 
 
 def sample(
@@ -105,3 +112,22 @@ def _left(folder: Path) -> list[str]:
             f"{silo['name']}: {budget['remaining']:.6g} of mu^2 = {budget['cap']:.6g} are left."
         )
     return told
+
+
+def distill(folder: Run, rows: Drawn, out: To = None, seed: Seed = None) -> None:
+    """Draw any number of further rows from the run's own rows: nothing is asked or charged."""
+    with one_error():
+        import secrets
+
+        from dpfedsyn.distill import distil
+        from dpfedsyn.report import terminal
+        from dpfedsyn.report.finished import read
+        from dpfedsyn.statement.verifying import claim
+
+        done = distil(folder, rows, out, seed=secrets.randbits(63) if seed is None else seed)
+        screen = console()
+        names = ", ".join(str(path) for path in (*done.files, done.statement))
+        terminal.say(screen, f"{rows} rows, seed {done.seed}: {names}")
+        terminal.say(screen, "Post-processing of the run's rows; the claim is the run's:")
+        for line in claim(read(folder).statement):
+            terminal.say(screen, line)

@@ -54,6 +54,7 @@ app.add_typer(schema_cli.app, name="schema")
 app.add_typer(statement_cli.app, name="statement")
 app.command("export")(export_cli.export)
 app.command("sample")(after_cli.sample)
+app.command("distill")(after_cli.distill)
 
 Source = Annotated[
     str | None,
