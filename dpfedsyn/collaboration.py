@@ -26,7 +26,7 @@ from dpfedsyn.progress import Progress
 from dpfedsyn.released import Charged, Site
 from dpfedsyn.rounds import sample
 from dpfedsyn.server import PassResult
-from dpfedsyn.statement import ROWS, Outcome, Release, released
+from dpfedsyn.statement import Outcome, Release, released
 from dpfedsyn.topups import TopUp
 from dpfedsyn.weights import Mixture
 
@@ -82,17 +82,15 @@ def collaborate(
 
 def written(
     part: PassPlan, stem: str, table: Synthetic, result: PassResult, folder: RunFolder
-) -> list[Release]:
+) -> tuple[Release, ...]:
     """Write the rows of a pass into files STEM.*, and return those that hold rows."""
-    files: list[Release] = []
-    for suffix, content in table.files.items():
-        if folder.void is not None:
-            content = stamp.stamped(suffix, content, folder.void)
+    contents = {
+        suffix: content if folder.void is None else stamp.stamped(suffix, content, folder.void)
+        for suffix, content in table.files.items()
+    }
+    for suffix, content in contents.items():
         folder.write_bytes(stem + suffix, content)
-        if suffix in ROWS:
-            name, taken = folder.file(stem + suffix).name, result.state.round_number
-            files.append(released(part, name, content, len(table.y), taken))
-    return files
+    return released(part, stem, contents, len(table.y), result.state.round_number)
 
 
 def conclude(

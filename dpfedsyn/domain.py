@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn.coordinates import Number
 from dpfedsyn.data import Records, Synthetic
-from dpfedsyn.encoding import Number, TableEncoder
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.images import Geometry, ImageEncoder, ImageSchema
 from dpfedsyn.schema import Schema

@@ -69,12 +69,10 @@ def _content(name: str, given: Given, encoder: Encoder) -> tuple[bytes, str]:
 def table(frame: pd.DataFrame, schema: Schema) -> bytes:
     """Return a frame as the file that the schema describes.
 
-    Missing values become the schema's first marker; where it has none, an empty cell, which the
-    reader then names.
+    Missing values become the first missing code of their column, else the schema's first marker;
+    where it has none, an empty cell, which the reader then names.
     """
-    cells = texts(frame)
-    marker = schema.file.missing[0] if schema.file.missing else ""
-    cells = cells.replace("", marker)
+    cells = texts(frame, schema.formats, schema.blanks)
     if not schema.file.header:
         missing = [name for name in schema.file.columns if name not in cells.columns]
         if missing:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Adjacency
-from dpfedsyn.encoding import Number
+from dpfedsyn.coordinates import Number
 from dpfedsyn.lattice import checked
 from dpfedsyn.units import Units, added
 

@@ -6,15 +6,20 @@ Errors name places in the file. They are for its owner and never leave the silo.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from dpfedsyn.columns import ISO
 from dpfedsyn.errors import DataError
 
 DELIMITERS = ",;\t|"
 PARQUET = (".parquet", ".pq")
+NOTHING: Mapping[str, str] = {}
 SAMPLE = 65536  # characters that a delimiter is told from
 
 
@@ -55,14 +60,16 @@ def read(path: Path) -> Raw:
     return Raw(_framed(path, rows, delimiter), delimiter)
 
 
-def parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file's columns as texts.
+def parquet(
+    path: Path, formats: Mapping[str, str] = NOTHING, blanks: Mapping[str, str] = NOTHING
+) -> pd.DataFrame:
+    """Read a Parquet file's columns as `texts`.
 
     Raises:
         DataError: it cannot be read, or pyarrow is not installed.
     """
     try:
-        return texts(pd.read_parquet(path))
+        return texts(pd.read_parquet(path), formats, blanks)
     except ImportError:
         raise DataError(
             f"{path}: Parquet needs pyarrow, which is not installed, so nothing was read; "
@@ -72,20 +79,44 @@ def parquet(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: not a Parquet file that can be read ({error})") from None
 
 
-def texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame's cells as texts: numbers as they are written shortest, missing ones ""."""
+def texts(
+    frame: pd.DataFrame, formats: Mapping[str, str] = NOTHING, blanks: Mapping[str, str] = NOTHING
+) -> pd.DataFrame:
+    """Return a frame's cells as texts, as a file would hold them.
 
-    def text(cell: object) -> str:
-        if pd.isna(cell):
-            return ""
-        if isinstance(cell, bool):
-            return str(int(cell))
-        if isinstance(cell, float) and cell.is_integer():
-            return str(int(cell))
-        return str(cell).strip()
+    Numbers are written as short as can be, truth values as 0 and 1. A day with a time of day keeps
+    it: no column of days takes it.
 
-    columns = {str(name): [text(cell) for cell in frame[name]] for name in frame.columns}
+    Args:
+        formats: of days, by column name; else ISO 8601.
+        blanks: what missing values are written as, by column name; else "".
+
+    Raises:
+        DataError: two columns have one name.
+    """
+    names = [str(name) for name in frame.columns]
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise DataError(
+            f"the table has two columns {twice[0]!r}, so nothing was read; give each its own name"
+        )
+    columns = {
+        name: [_text(cell, formats.get(name, ISO)) or blanks.get(name, "") for cell in frame[key]]
+        for name, key in zip(names, frame.columns, strict=True)
+    }
     return pd.DataFrame(columns, dtype=object)
+
+
+def _text(cell: object, days: str) -> str:
+    if pd.isna(cell):
+        return ""
+    if isinstance(cell, bool | np.bool_):
+        return str(int(cell))
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, date) and getattr(cell, "time", time)() == time():
+        return cell.strftime(days)
+    return str(cell).strip()
 
 
 def _delimiter(sample: str) -> str:

@@ -6,6 +6,7 @@ the reader of a message sees all faults at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -108,6 +109,31 @@ def interval(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
         raise TypeError("two numbers, [lowest, highest]")
     return float(value[0]), float(value[1])
+
+
+def days(value: Any) -> tuple[date, date]:
+    """Convert to a pair of days: of TOML, or texts as in ISO 8601."""
+    expected = "two days, [2015-01-01, 2024-12-31]"
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError(expected)
+    first, last = value
+    try:
+        return _day(first), _day(last)
+    except (TypeError, ValueError):
+        raise TypeError(expected) from None
+
+
+def _day(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    return date.fromisoformat(value)
+
+
+def real(value: Any) -> float:
+    """Convert to a number."""
+    if not _is_number(value):
+        raise TypeError("a number")
+    return float(value)
 
 
 def codes(value: Any) -> tuple[Code, ...]:

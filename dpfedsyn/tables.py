@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dpfedsyn import raw
-from dpfedsyn.columns import Column, Target, listing
+from dpfedsyn import raw, reading
+from dpfedsyn.columns import listing
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
 from dpfedsyn.sections import nearest
@@ -35,7 +35,8 @@ def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...
 
     Raises:
         DataError: the file is missing, empty or no text; a line has the wrong number of fields; a
-            cell is not valid; no row is left. Names file, line, column and the mend.
+            cell or a row is not as the schema says; no row is left. Names file, line, column and
+            the mend.
     """
     names, rows = _read_rows(Path(path), schema)
     places = {name: names.index(name) for name in schema.names}
@@ -46,11 +47,10 @@ def read(path: Path | str, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...
             f"({listing(map(repr, schema.file.missing))}) in a column that the schema keeps; list "
             "columns that are mostly missing under file.drop"
         )
-    kinds: list[Column | Target] = [*schema.columns, schema.target]
-    for name, kind in zip(schema.names, kinds, strict=True):
-        _check(path, kept, name, places[name], kind)
     cells = {name: [row.cells[place] for row in kept] for place, name in enumerate(names)}
-    return pd.DataFrame(cells, dtype=object), _ids(path, kept, names, schema)
+    frame = pd.DataFrame(cells, dtype=object)
+    reading.values(frame, schema, lambda row: f"{path}, line {kept[row].line}")
+    return frame, _ids(path, kept, names, schema)
 
 
 def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
@@ -92,7 +92,7 @@ def _read_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
 
 def _parquet_rows(path: Path, schema: Schema) -> tuple[Sequence[str], list[_Row]]:
     """Column names and rows of a Parquet file, counted from 1 as lines of a file would be."""
-    table = raw.parquet(path)
+    table = raw.parquet(path, schema.formats, schema.blanks)
     rows = [_Row(k, list(cells)) for k, cells in enumerate(table.to_numpy().tolist(), start=1)]
     if not rows:
         raise DataError(f"{path}: the file holds no rows, so this silo has no records; fill it")
@@ -130,17 +130,7 @@ def _header(path: Path, row: _Row, schema: Schema) -> list[str]:
 
 def _lacks(row: _Row, places: Mapping[str, int], schema: Schema) -> bool:
     """Whether a kept column of this row holds a missing marker."""
-    return any(schema.is_missing(row.cells[place]) for place in places.values())
-
-
-def _check(
-    path: Path | str, rows: Sequence[_Row], name: str, place: int, kind: Column | Target
-) -> None:
-    for row in rows:
-        try:
-            kind.read(row.cells[place])
-        except DataError as fault:
-            raise DataError(f"{path}, line {row.line}, column {name}: {fault}") from None
+    return any(schema.is_missing(row.cells[place], name) for name, place in places.items())
 
 
 def _ids(

@@ -63,7 +63,7 @@ class ReleasedRun:
         return SmoothedRows(x, np.concatenate([each.y for each in records]))
 
     def _checked(self, file: dict[str, Any]) -> Path:
-        path = self.path / str(file["name"])
+        path = marking.find(self.path, str(file["name"]))
         if not path.is_file():
             raise StatementCorrupt(
                 f"{path}: is missing, so nothing was learnt. The statement names it: put it back."

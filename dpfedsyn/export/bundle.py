@@ -75,16 +75,15 @@ def _described(
     title: str,
     licence: str,
 ) -> list[Path]:
-    encoder = domain.encoder_of(config)
-    page, metadata = (
-        folder / named(name, private=finished.private) for name in ("README.md", "croissant.json")
-    )
-    claims = []
+    encoder, claims = domain.encoder_of(config), []
     for name in (FILE, RECORD, SIGNATURES):
         source = marking.find(finished.path, name)
         if source.is_file():
             claims.append(folder / named(name, private=finished.private))
             shutil.copyfile(source, claims[-1])
+    page, metadata = (
+        folder / named(name, private=finished.private) for name in ("README.md", "croissant.json")
+    )
     page.write_text(card.text(finished, config, files, title, licence), encoding="utf-8")
     described = croissant.metadata(finished, encoder, files, title, licence)
     metadata.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

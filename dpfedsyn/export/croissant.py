@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from dpfedsyn.columns import Column, Numeric
+from dpfedsyn.columns import ISO, Column, Date, Numeric
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.export.files import DataFile
@@ -106,5 +106,7 @@ def _records(file: DataFile, encoder: TableEncoder) -> dict[str, Any]:
 
 def _type(column: Column) -> str:
     if isinstance(column, Numeric):
-        return "sc:Float" if column.decimals else "sc:Integer"
+        return "sc:Float" if column.decimals > 0 else "sc:Integer"
+    if isinstance(column, Date) and column.format == ISO and not column.missing_codes:
+        return "sc:Date"
     return "sc:Text"

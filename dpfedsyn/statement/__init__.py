@@ -2,9 +2,9 @@
 
 making      the statement, from the plan, the ledgers' own rows and the rows' files
 silos       one silo: its claim, what was charged, what is left
-groups      the worst of several silos, for whoever is in more than one
+risk        what a claim means to an attacker: trade-off curve, advantage, posterior
 mechanisms  how it was implemented, under which public settings
-limits      what nobody pays for, and caveats
+limits      what nobody pays for, caveats, and when nothing is claimed at all
 software    versions, and defects that are not inherited
 release     the files of synthetic rows
 hazards     28 hazards, each answered from the statement
@@ -17,12 +17,11 @@ standing    as whom a key signs
 
 from dpfedsyn.statement.keeping import FILE, RECORD, keep
 from dpfedsyn.statement.making import STATEMENT_VERSION, Outcome, audited, make
-from dpfedsyn.statement.release import ROWS, Release, released
+from dpfedsyn.statement.release import Release, released
 
 __all__ = [
     "FILE",
     "RECORD",
-    "ROWS",
     "STATEMENT_VERSION",
     "Outcome",
     "Release",

@@ -1,4 +1,4 @@
-"""Where the claim ends: what nobody pays for, and caveats."""
+"""Where the claim ends: what nobody pays for, caveats, and when nothing is claimed at all."""
 
 from __future__ import annotations
 

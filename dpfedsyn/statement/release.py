@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,20 +31,26 @@ class Release:
     steps: int
 
 
-def released(part: PassPlan, name: str, content: bytes, rows: int, steps: int) -> Release:
-    """Return a file that a pass has left.
+def released(
+    part: PassPlan, stem: str, files: Mapping[str, bytes], rows: int, steps: int
+) -> tuple[Release, ...]:
+    """Return what a pass has left.
 
     Args:
-        name: in the run folder. content: as it was written. rows: in it. steps: rounds taken.
+        files: contents by suffix. rows: of each. steps: rounds that were taken.
     """
-    return Release(
-        name=name,
-        sha256=hashlib.sha256(content).hexdigest(),
-        bytes=len(content),
-        rows=rows,
-        made_by=part.name,
-        sampler=part.settings.kernel,
-        steps=steps,
+    return tuple(
+        Release(
+            name=stem + suffix,
+            sha256=hashlib.sha256(content).hexdigest(),
+            bytes=len(content),
+            rows=rows,
+            made_by=part.name,
+            sampler=part.settings.kernel,
+            steps=steps,
+        )
+        for suffix, content in files.items()
+        if suffix in ROWS
     )
 
 

@@ -56,8 +56,7 @@ def sign(folder: Path, key: SiloKey, signer: str) -> Signature:
     unsigned = Signature(signer, key.public.hex(), digests(folder))
     signature = key.sign(unsigned.message()).hex()
     own = Signature(signer, unsigned.public_key, unsigned.files, signature)
-    private = marking.find(folder, FILE).name == FILE
-    path = folder / marking.named(SIGNATURES, private=private)
+    path = named(folder, SIGNATURES) or _beside(folder)
     before = load(path) if path.is_file() else []
     kept = [other for other in before if other.public_key != own.public_key]
     write_bytes(path, dump([*kept, own]).encode())
@@ -72,8 +71,8 @@ def digests(folder: Path) -> dict[str, str]:
     """
     found = {}
     for name in (FILE, RECORD):
-        path = marking.find(folder, name)
-        if path.is_file():
+        path = named(folder, name)
+        if path is not None:
             found[name] = digest(path)
     if FILE not in found:
         raise RunError(
@@ -81,6 +80,12 @@ def digests(folder: Path) -> dict[str, str]:
             "of a run that has ended, or of its export."
         )
     return found
+
+
+def named(folder: Path, name: str) -> Path | None:
+    """Return a file of a folder under its name, marked or not; None where there is none."""
+    path = marking.find(folder, name)
+    return path if path.is_file() else None
 
 
 def digest(path: Path) -> str:
@@ -143,3 +148,9 @@ def _parsed(entry: Any) -> Signature:
         if not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", entry[name]):
             raise ValueError(f"{name} is not {size} bytes in hex")
     return Signature(**entry)
+
+
+def _beside(folder: Path) -> Path:
+    """Where signatures go: beside the statement, marked if it is."""
+    private = (folder / FILE).is_file()
+    return folder / marking.named(SIGNATURES, private=private)

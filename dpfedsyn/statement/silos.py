@@ -7,14 +7,14 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from accountants import Bound, Composed, Event, PoissonSampled, Repeated
-from dpfedsyn import lattice, risk
+from dpfedsyn import lattice
 from dpfedsyn.budget import Budget
 from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
 from dpfedsyn.plan_table import across, bound, readings, shares_mu2
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import SiloSettings
-from dpfedsyn.statement import groups
+from dpfedsyn.statement import risk
 
 
 def entry(plan: Plan, silo: SiloSettings, charged: Charged) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def entry(plan: Plan, silo: SiloSettings, charged: Charged) -> dict[str, Any]:
         "delta_with_noise": carried,
         "epsilon": None if carried is None else bound(at_cap),
         "without_amplification": _unsampled(plan, budget, drawn) if carried is not None else None,
-        "risk": None if carried is None else _risk(plan, budget.record_claim(), drawn),
+        "risk": None if carried is None else _risk(plan, budget, drawn),
         "reference_size": silo.reference_size,
         "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps",
         "readings": found,
@@ -71,24 +71,25 @@ def claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
     if not private or whole["delta_with_noise"] is None:
         return None
     events = [budget.record_claim() for budget in plan.budgets.values()]
-    compositions = groups.of(events, min(privacy.overlap, len(events)))
+    worst = risk.subsets(events, min(privacy.overlap, len(events)))
+    drawn = _deviation(plan.overlapping_draws)
     return {
         **whole,
         "delta": privacy.delta,
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
-        "risk": groups.worst(_risk(plan, event, plan.overlapping_draws) for event in compositions),
+        "risk": None if worst is None else risk.worst(worst, privacy.delta, plan.adjacency, drawn),
     }
 
 
-def _risk(plan: Plan, event: Event, drawn: int) -> dict[str, Any]:
-    """What a claim, answers at their caps, lets an attacker achieve at most."""
-    return risk.of(
-        event,
-        plan.config.privacy.delta,
-        adjacency=plan.adjacency,
-        deviation=lattice.total_variation(drawn) + lattice.generator_advantage(drawn),
-    )
+def _risk(plan: Plan, budget: Budget, drawn: int) -> dict[str, Any]:
+    delta, deviation = plan.config.privacy.delta, _deviation(drawn)
+    return risk.worst((budget.record_claim(),), delta, plan.adjacency, deviation)
+
+
+def _deviation(drawn: int) -> float:
+    """Total variation between ideal and drawn noise, with what AES adds to it."""
+    return lattice.total_variation(drawn) + lattice.generator_advantage(drawn)
 
 
 def _unsampled(plan: Plan, budget: Budget, drawn: int) -> dict[str, Any] | None:

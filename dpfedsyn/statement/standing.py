@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from accountants.verification import verify
-from dpfedsyn import marking
 from dpfedsyn.errors import LedgerError, RunError, StatementCorrupt
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.statement import signing
@@ -39,10 +38,11 @@ def name_of(folder: Path, key: SiloKey, ledger: Path) -> str:
 
 
 def _silos(folder: Path) -> list[dict[str, Any]]:
-    signing.digests(folder)  # says what is missing
-    path = marking.find(folder, FILE)
+    path = signing.named(folder, FILE)
+    if path is None:
+        signing.digests(folder)  # says what is missing
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content: Any = json.loads((path or folder / FILE).read_text(encoding="utf-8"))
         return list(content["silos"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn import marking
 from dpfedsyn.errors import StatementCorrupt
 from dpfedsyn.report import wording
 from dpfedsyn.statement import signing
@@ -66,8 +65,8 @@ def verify(folder: Path, public: str | None = None) -> Verified:
             no statement.
     """
     now = signing.digests(folder)
-    path = marking.find(folder, SIGNATURES)
-    if not path.is_file():
+    path = signing.named(folder, SIGNATURES)
+    if path is None:
         raise StatementCorrupt(
             f"{folder}: holds no {SIGNATURES}, so nobody stands behind the statement. Ask its "
             "owners to sign it (`dpfedsyn statement sign`)."
@@ -81,7 +80,7 @@ def verify(folder: Path, public: str | None = None) -> Verified:
             f"{path}: nobody with the key {public[:16]}... signed it, but {signers}. Do not rely "
             "on it before they are known to you."
         )
-    told = json.loads(marking.find(folder, FILE).read_bytes())
+    told = json.loads((signing.named(folder, FILE) or folder / FILE).read_bytes())
     files = tuple(_require_rows(folder, told))
     return Verified(tuple(signatures), files, told, public is not None)
 
@@ -105,7 +104,7 @@ def key_of(text: str) -> str:
 def claim(told: dict[str, Any]) -> Iterator[str]:
     """Yield what is claimed: epsilon's upper bound first, with delta, unit and adjacency."""
     if told["void"] is not None:
-        yield f"VOID: {told['void']} {marking.MARK}: no epsilon is claimed."
+        yield f"VOID: {told['void']} NON-PRIVATE: no epsilon is claimed."
         return
     for silo in told["silos"]:
         yield f"{silo['name']}: {wording.claim(silo['epsilon'], wording.terms(silo))}"
@@ -127,7 +126,7 @@ def _require_genuine(path: Path, one: Signature, now: dict[str, str]) -> None:
         if one.files.get(name) != now.get(name):
             what = "is not signed" if name not in one.files else "differs from what was signed"
             what = "was signed and is missing" if name not in now else what
-            place = marking.find(path.parent, name)
+            place = signing.named(path.parent, name) or path.parent / name
             raise StatementCorrupt(
                 f"{place}: {what} by {one.signer}. Do not rely on it; ask for the file as it was, "
                 "or have it signed again."
@@ -136,10 +135,10 @@ def _require_genuine(path: Path, one: Signature, now: dict[str, str]) -> None:
 
 def _require_rows(folder: Path, told: dict[str, Any]) -> Iterator[str]:
     for file in told["release"]["files"]:
-        path = marking.find(folder, marking.plain(file["name"]))
-        if not path.is_file():
+        path = signing.named(folder, file["name"])
+        if path is None:
             raise StatementCorrupt(
-                f"{path}: is missing, so nobody can say whether it is what was "
+                f"{folder / file['name']}: is missing, so nobody can say whether it is what was "
                 "signed. Put it beside the statement."
             )
         if signing.digest(path) != file["sha256"]:

@@ -85,11 +85,11 @@ def of(kind: str) -> dict[str, Any]:
     return read
 
 
-def folder(path: Path, kind: str = "complete") -> Path:
-    """A folder as a run or an export leaves it: statement, record and rows, marked where void."""
+def folder(path: Path, kind: str = "complete", mark: str = "") -> Path:
+    """A folder as an export leaves it: statement, record and rows."""
     path.mkdir(parents=True, exist_ok=True)
-    told = of(kind)
-    here = RunFolder(path, told["void"])
-    statement.keep(here, told)
-    here.write_bytes("synthetic.csv", ROWS)
+    statement.keep(RunFolder(path), of(kind))
+    (path / "synthetic.csv").write_bytes(ROWS)
+    for content in list(path.iterdir()):
+        content.rename(path / f"{mark}{content.name}")
     return path

@@ -104,9 +104,8 @@ def test_its_parameters_are_the_largest_that_are_claimed(kind: str) -> None:
 def test_nothing_is_filed_where_nothing_is_claimed(kind: str, tmp_path: Path) -> None:
     """A void run has no record, as value or as file."""
     assert registry.record(statements.of(kind)) is None
-    told = statements.of(kind)
-    keep(RunFolder(tmp_path, told["void"]), told)
-    assert [path.name for path in tmp_path.iterdir()] == ["NON-PRIVATE-statement.json"]
+    keep(RunFolder(tmp_path), statements.of(kind))
+    assert [path.name for path in tmp_path.iterdir()] == ["statement.json"]
 
 
 def test_what_owners_have_not_said_is_named() -> None:

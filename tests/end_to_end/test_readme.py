@@ -12,6 +12,8 @@ import pytest
 import typer
 
 from dpfedsyn import cli, config, plan
+from dpfedsyn.columns import Binary, Categorical, Date, Integer, Numeric, Ordinal
+from dpfedsyn.schema import Schema
 from dpfedsyn.settings import PRESETS
 from tests.end_to_end.small import ROOT, call
 
@@ -66,7 +68,7 @@ def test_the_python_of_the_readme_runs(block: str) -> None:
 
 def test_the_configuration_of_the_readme_can_be_planned(tmp_path: Path) -> None:
     """The example's keys are all known, and its plan fits."""
-    (written,) = blocks("toml")
+    (written,) = (block for block in blocks("toml") if "[[silos]]" in block)
     shutil.copytree(str(files("dpfedsyn") / "examples" / "hospitals"), tmp_path / "clinics")
     path = tmp_path / "clinics" / "config.toml"
     path.write_text(written)
@@ -74,6 +76,18 @@ def test_the_configuration_of_the_readme_can_be_planned(tmp_path: Path) -> None:
     planned = plan.make(config.load(str(path)))
     assert planned.fits, planned.faults
     assert set(planned.budgets) == {"cleveland", "hungarian"}
+
+
+def test_the_schema_of_the_readme_shows_every_kind_and_every_tie(tmp_path: Path) -> None:
+    """It is read as it stands, and its example of each kind is one."""
+    (written,) = (block for block in blocks("toml") if "[target]" in block)
+    (tmp_path / "schema.toml").write_text(written)
+    schema = Schema.load(tmp_path / "schema.toml")
+    kinds = {kind.kind for kind in (Numeric, Integer, Date, Ordinal, Binary, Categorical)}
+    assert {column.kind for column in schema.columns} == kinds
+    told = call("schema", "check", tmp_path / "schema.toml").output
+    assert "admitted <= discharged <= admitted + 365 days" in told
+    assert "charges = room + drugs" in told
 
 
 def test_every_preset_is_in_the_table() -> None:
