@@ -150,10 +150,10 @@ def over(
             so_far = {n: last[n].spent if n in last else roster.charged(n, None) for n in names}
             left = {name: _left_of(plan, name, held) for name, held in so_far.items()}
             topups.require_room(plan, begun.one, begun.part, left)
-        topups.keep(folder, (*begun.before, begun.one))
-        roster = Roster(plan, folder)  # which knows now what this top-up's rounds cost
         for name, silo in last.items():
             roster.met(name, silo)
+        topups.keep(folder, (*begun.before, begun.one))
+        roster = Roster(plan, folder)  # which knows now what this top-up's rounds cost
         events = EventLog(folder.path)
         progress = Several(progress, events)
         sites = remote.sites_of(roster)
