@@ -105,6 +105,7 @@ def read(path: Path) -> Evidence:
     folder = RunFolder(path)
     states = {part.name: checkpoint.load(folder.saved(part.name)) for part in passes}
     log = tuple(_log(path / "rounds.jsonl"))
+    _require_known(path, log, passes)
     silos, chain = {}, []
     for settings in config.silos:
         found, finding = _silo(folder, settings, begun=bool(log))
@@ -122,6 +123,20 @@ def read(path: Path) -> Evidence:
         states={name: state for name, state in states.items() if state is not None},
         statement=_statement(marking.find(path, "statement.json")),
     )
+
+
+def _require_known(
+    path: Path, log: tuple[dict[str, Any], ...], passes: tuple[PassPlan, ...]
+) -> None:
+    """Refuse rounds of a pass of which nothing says what it may cost."""
+    known = {part.name for part in passes}
+    unknown = sorted({str(record["pass"]) for record in log} - known)
+    if unknown:
+        raise RunError(
+            f"{path}: rounds.jsonl holds rounds of {', '.join(unknown)}, which neither the "
+            f"configuration nor {topups.FILE} names, so what they may cost is not known. Nothing "
+            "was audited. Put that file back."
+        )
 
 
 def _silo(

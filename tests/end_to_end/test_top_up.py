@@ -97,6 +97,9 @@ def test_two_top_ups_share_the_reserve_and_every_check_holds(run: Path) -> None:
     assert audited.exit_code == 0, audited.output
     assert "CONSISTENT: no check found" in audited.output
     assert "more-1 6, more-2 25" in " ".join(audited.output.split())
+    stands = call("status", run).output
+    assert f"rounds: {PLANNED} of {PLANNED}" in stands
+    assert "rounds of top-ups after it: 31" in stands
     numbers = {record["pass"]: record["of"] for record in lines(run / "rounds.jsonl")}
     assert numbers == {"default": 6, "best": 25, "more-1": 6, "more-2": 25}
 
@@ -112,6 +115,10 @@ def test_the_audit_sees_a_top_up_that_was_charged_too_little(run: Path) -> None:
     assert audited.exit_code == 5
     assert "charges of rounds" in audited.output
     assert one.rows == 12
+    (run / topups.FILE).unlink()
+    lost = call("audit", run)
+    assert lost.exit_code == 2
+    assert "rounds of more-1, which neither" in " ".join(lost.output.split())
 
 
 def test_beyond_the_reserve_nothing_is_asked_charged_or_written(run: Path) -> None:
