@@ -90,7 +90,7 @@ def written(
     }
     for suffix, content in contents.items():
         folder.write_bytes(stem + suffix, content)
-    return released(part, stem, contents, len(table.y), result.state.round_number)
+    return released(part, folder.file(stem).name, contents, len(table.y), result.state.round_number)
 
 
 def conclude(

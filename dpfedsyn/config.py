@@ -16,6 +16,7 @@ from dpfedsyn.coherence import faults_of
 from dpfedsyn.config_values import section_of, unknown, value_of
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.publication import UNSAID
+from dpfedsyn.sections import read
 from dpfedsyn.settings import (
     PRESETS,
     Config,
@@ -52,10 +53,7 @@ def load(name_or_path: str, overrides: Sequence[str] = (), *, records: bool = Tr
             and every missing file; nothing has run by then.
     """
     path = _find(name_or_path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a TOML file ({error}). Mend that line.") from None
+    table = read(path)
     named: Table = dict(table)
     for override in overrides:
         if override.partition("=")[0].strip() == "preset":

@@ -12,15 +12,17 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dpfedsyn import coordinates, reading, tables
+from dpfedsyn.cells import distinct
 from dpfedsyn.columns import Column, Ordered
 from dpfedsyn.coordinates import Array, Number
-from dpfedsyn.data import Records, Synthetic, checked
+from dpfedsyn.data import Records, Synthetic, checked, joined
 from dpfedsyn.schema import Schema
 
 Floats = NDArray[np.float32]
@@ -122,10 +124,13 @@ class TableEncoder:
         Args:
             silo: name that enters the keyed hashes.
         """
-        frame, ids = tables.read(path, self.schema)
-        x, y = self.encode(frame)
-        groups = {str(name): frame[name].to_numpy(dtype=object) for name in frame.columns}
-        return Records(x, y, ids, silo, groups=groups)
+        pieces: list[Records] = []
+        known = dict[object, object]()
+        for frame, ids in tables.read(path, self.schema):
+            x, y = self.encode(frame)
+            groups = {str(name): _shared(frame[name], known) for name in frame.columns}
+            pieces.append(Records(x, y, ids, silo, groups=groups))
+        return joined(pieces)
 
     def decode(self, x: ArrayLike, y: ArrayLike) -> Synthetic:
         """Decode vectors to rows as they are written, and encode those again: see `frame`."""
@@ -166,3 +171,10 @@ class TableEncoder:
         target = self.schema.target
         data[target.column] = coordinates.chosen(target.representatives, labels)
         return pd.DataFrame(data)
+
+
+def _shared(cells: "pd.Series[Any]", known: dict[object, object]) -> NDArray[np.object_]:
+    """Return cells (n,) that are one object where they are equal to another, or a known one."""
+    which, different = distinct(cells.tolist())
+    one = np.array([known.setdefault(cell, cell) for cell in different], dtype=object)
+    return one[which]

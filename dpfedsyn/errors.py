@@ -7,6 +7,7 @@
     │                            ReplyPruned
     ├─ ConfigError          (2)  every fault of a configuration at once
     ├─ DataError            (2)  file, row and column that the public schema refuses
+    │  └─ NoRecords         (2)  a sound file without a record that is kept
     ├─ MechanismError       (2)  a release that has no finite sensitivity
     ├─ AuditError           (2)  an audit that cannot be made as asked
     ├─ RunError             (2)  a run folder that cannot be used as asked
@@ -48,6 +49,7 @@ __all__ = [
     "LedgerMismatch",
     "MechanismError",
     "NewerTables",
+    "NoRecords",
     "ProtocolMismatch",
     "ReplyPruned",
     "RunError",
@@ -67,6 +69,10 @@ class DataError(DPError):
     """Records that the public schema refuses."""
 
     exit_code = 2
+
+
+class NoRecords(DataError):  # noqa: N818
+    """A sound file of the schema in which there is no record."""
 
 
 class MechanismError(DPError):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dpfedsyn import sections
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.settings import DEFAULT_REFERENCE_SIZE, PERSON, RECORD
 
@@ -93,14 +93,11 @@ def unit_of(schema: Path) -> str:
     Raises:
         ConfigError: no such file, or no TOML.
     """
-    try:
-        content = tomllib.loads(schema.read_text(encoding="utf-8"))
-    except OSError as error:
+    if not schema.is_file():
         raise ConfigError(
-            f"{schema}: the schema cannot be read ({error.strerror}), so nothing was written; "
-            "`dpfedsyn schema draft FILE` writes one to fill in."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{schema}: not a TOML file ({error}); mend that line.") from None
+            f"{schema}: no such schema, so nothing was written; `dpfedsyn schema draft FILE` "
+            "writes one to fill in."
+        )
+    content = sections.read(schema)
     file = content.get("file")
     return PERSON if isinstance(file, dict) and file.get("person_column") else RECORD

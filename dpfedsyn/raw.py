@@ -6,7 +6,7 @@ Errors name places in the file. They are for its owner and never leave the silo.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dpfedsyn import disguise
 from dpfedsyn.columns import ISO
 from dpfedsyn.errors import DataError
 
@@ -40,23 +41,27 @@ def read(path: Path) -> Raw:
     if path.suffix.lower() in PARQUET:
         return Raw(parquet(path))
     try:
+        disguise.refuse(path)
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(
             f"{path}: the file cannot be read ({error.strerror}); correct the path"
         ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not a table of text ({error}), so nothing was read; save it as UTF-8"
-        ) from None
     delimiter = _delimiter(text[:SAMPLE])
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
     try:
-        rows = list(csv.reader(text.splitlines(), delimiter=delimiter, strict=True))
+        rows = list(reader)
     except csv.Error as error:
-        raise DataError(f"{path}: not a table of text ({error}), so nothing was read") from None
+        raise DataError(
+            f"{path}, line {reader.line_num}: not a table of text ({error}), so nothing was read; "
+            "correct the quotation marks of the row that ends there"
+        ) from None
     rows = [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
     if len(rows) < 2:
-        raise DataError(f"{path}: no rows below a header line, so there is nothing to describe")
+        raise DataError(
+            f"{path}: no rows below a header line, so there is nothing to describe; give a file "
+            "with a line of names and rows below it"
+        )
     return Raw(_framed(path, rows, delimiter), delimiter)
 
 
@@ -66,21 +71,32 @@ def parquet(
     """Read a Parquet file's columns as `texts`.
 
     Raises:
-        DataError: it cannot be read, or pyarrow is not installed.
+        DataError: it cannot be read, a column holds no single values, or pyarrow is not installed.
     """
     try:
-        return texts(pd.read_parquet(path), formats, blanks)
+        if path.is_dir():
+            raise IsADirectoryError("a folder")
+        with path.open("rb") as file:
+            frame = pd.read_parquet(file)
     except ImportError:
         raise DataError(
             f"{path}: Parquet needs pyarrow, which is not installed, so nothing was read; "
             "`pip install 'dpfedsyn[parquet]'`, or save the table as CSV"
         ) from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a Parquet file that can be read ({error})") from None
+        why = (getattr(error, "strerror", None) or str(error)).strip().splitlines()[0]
+        raise DataError(
+            f"{path}: not a Parquet file that can be read ({why}), so nothing was read; correct "
+            "the path, or write the file again"
+        ) from None
+    return texts(frame, str(path), formats, blanks)
 
 
 def texts(
-    frame: pd.DataFrame, formats: Mapping[str, str] = NOTHING, blanks: Mapping[str, str] = NOTHING
+    frame: pd.DataFrame,
+    where: str = "the frame",
+    formats: Mapping[str, str] = NOTHING,
+    blanks: Mapping[str, str] = NOTHING,
 ) -> pd.DataFrame:
     """Return a frame's cells as texts, as a file would hold them.
 
@@ -88,26 +104,47 @@ def texts(
     it: no column of days takes it.
 
     Args:
+        where: of the frame, for messages.
         formats: of days, by column name; else ISO 8601.
         blanks: what missing values are written as, by column name; else "".
 
     Raises:
-        DataError: two columns have one name.
+        DataError: two columns have one name, or a cell holds no single value.
     """
     names = [str(name) for name in frame.columns]
-    twice = [name for k, name in enumerate(names) if name in names[:k]]
-    if twice:
-        raise DataError(
-            f"the table has two columns {twice[0]!r}, so nothing was read; give each its own name"
-        )
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(
+                f"{where}, column {name}: {names.count(name)} columns have this name, so nothing "
+                "was read; keep one of them, and remove or rename the others"
+            )
     columns = {
-        name: [_text(cell, formats.get(name, ISO)) or blanks.get(name, "") for cell in frame[key]]
-        for name, key in zip(names, frame.columns, strict=True)
+        name: _column(
+            frame.iloc[:, k], f"column {name}", where, formats.get(name, ISO), blanks.get(name, "")
+        )
+        for k, name in enumerate(names)
     }
     return pd.DataFrame(columns, dtype=object)
 
 
+def _column(cells: Iterable[object], column: str, where: str, days: str, blank: str) -> list[str]:
+    found: list[str] = []
+    for cell in cells:
+        try:
+            found.append(_text(cell, days) or blank)
+        except ValueError as odd:
+            raise DataError(
+                f"{where}, row {len(found) + 1}, {column}: {odd}, so nothing was read; give "
+                "one number or text a row"
+            ) from None
+    return found
+
+
 def _text(cell: object, days: str) -> str:
+    if isinstance(cell, bytes | bytearray):
+        raise ValueError("holds bytes, which are no text before they are decoded")
+    if not pd.api.types.is_scalar(cell):
+        raise ValueError(f"holds several values at once ({type(cell).__name__})")
     if pd.isna(cell):
         return ""
     if isinstance(cell, bool | np.bool_):
@@ -116,7 +153,10 @@ def _text(cell: object, days: str) -> str:
         return str(int(cell))
     if isinstance(cell, date) and getattr(cell, "time", time)() == time():
         return cell.strftime(days)
-    return str(cell).strip()
+    text = str(cell).strip()
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError(f"holds {text!r}, half a character, which no file can hold")
+    return text
 
 
 def _delimiter(sample: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dpfedsyn import constraints
+from dpfedsyn.cells import distinct
 from dpfedsyn.columns import Column, Ordered, Target, listing
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
@@ -72,14 +73,16 @@ def _read(
             f"the table has no column {name!r}, so it cannot be encoded; it has "
             f"{listing(frame.columns)}"
         )
-    places, different = pd.factorize(frame[name].to_numpy(dtype=object), use_na_sentinel=False)
+    places, different = distinct(frame[name].tolist())
     pairs: list[tuple[float, float]] = []
-    for cell in different.tolist():
+    for cell in different:
         try:
             held = kind.value(cell) if isinstance(kind, Ordered) else kind.read(cell)
             pairs.append((held, kind.bounded(held) if isinstance(kind, Ordered) else held))
         except DataError as fault:
             row = int(np.argmax(places == len(pairs)))
-            raise DataError(f"{place(row)}, column {name}: {fault}") from None
+            repeated = "the line repeats the column names; remove it"
+            said = repeated if cell == name else fault
+            raise DataError(f"{place(row)}, column {name}: {said}") from None
     known = np.array(pairs, dtype=np.float64).reshape(-1, 2)[places]
     return known[:, 0], known[:, 1]

@@ -34,7 +34,6 @@ decoding and every check follow from it alone, never from records.
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
@@ -129,16 +128,7 @@ class Schema:
             ConfigError: no such file, no valid TOML, or faults: all at once, each with the
                 nearest valid key or value.
         """
-        try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"{path}: the schema cannot be read ({error.strerror}), so no records can be; "
-                "correct the path"
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not a TOML file ({error}); mend that line") from None
-        return cls.from_dict(content, where=str(path))
+        return cls.from_dict(sections.read(Path(path)), where=str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, where: str = "schema") -> "Schema":

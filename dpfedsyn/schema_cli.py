@@ -16,7 +16,9 @@ Target = Annotated[
 Name = Annotated[
     str, typer.Option("--name", metavar="NAME", help="Of the kind of data; default the file's.")
 ]
-Written = Annotated[Path, typer.Argument(metavar="SCHEMA.toml")]
+Written = Annotated[
+    Path, typer.Argument(metavar="SCHEMA.toml", help="A schema, or a draft that was filled in.")
+]
 
 
 @app.command("draft")

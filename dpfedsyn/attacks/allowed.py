@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from accountants import Adjacency, Event
-from dpfedsyn import lattice, risk
+from dpfedsyn import attacker, lattice
 from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
 
@@ -42,8 +42,9 @@ class Allowed:
         """
         if self.void is not None:
             return 1.0
+        side, drawn = self.adjacency, self.deviation
         return max(
-            risk.true_positive_rate(event, fpr, adjacency=self.adjacency, deviation=self.deviation)
+            attacker.true_positive_rate(event, fpr, adjacency=side, deviation=drawn)
             for event in self.events
         )
 

@@ -18,7 +18,7 @@ from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, tr
 from dpfedsyn.audit.auditing import Verdict
 from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
 
-FILE, STATEMENT = "audit.json", "statement.json"
+FILE = "audit.json"
 VERSION = 1
 SEED = 0
 DAMAGED, VIOLATED = 4, 5  # exit codes

@@ -12,6 +12,9 @@ Code: TypeAlias = int | float | str
 LARGEST = 2.0**53
 """Beyond it, floats no longer tell whole numbers apart."""
 
+MOST_SHOWN = 30
+"""Public values that a message lists."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -37,8 +40,10 @@ def token(cell: object) -> float | str:
 
 
 def listing(values: Iterable[object]) -> str:
-    """Return public values as one line of a message."""
-    return ", ".join(str(value) for value in values)
+    """Return public values as one line of a message, the first of many."""
+    shown = [f"{text[:60]}..." if len(text) > 63 else text for text in map(str, values)]
+    more = f" and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return ", ".join(shown[:MOST_SHOWN]) + more
 
 
 def code_faults(
@@ -68,14 +73,21 @@ def name_faults(names: tuple[str, ...], codes: tuple[Code, ...], key: str) -> li
     return [f"`names` has {len(names)} entries for {len(codes)} in `{key}`; give one name each"]
 
 
+def _folded(code: object) -> str:
+    """A text without what people spell differently: case, blanks, dashes."""
+    return "".join(c for c in str(code).casefold() if c not in " \t\u00a0-_")
+
+
 def position(
     positions: Mapping[float | str, int], cell: object, key: str, codes: tuple[Code, ...]
 ) -> int:
     """Return the position of a cell among public codes; DataError if it is none of them."""
     found = positions.get(token(cell))
     if found is None:
+        spelt = [code for code in codes if _folded(code) == _folded(cell)]
+        meant = f" (it is spelt {spelt[0]!r} there)" if spelt else ""
         raise DataError(
-            f"{cell!r} is not among the public `{key}` {listing(codes)}; "
+            f"{cell!r} is not among the public `{key}` {listing(codes)}{meant}; "
             f"correct the cell, add the value to `{key}` in the schema, or list it under `missing`"
         )
     return found

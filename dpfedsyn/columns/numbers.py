@@ -8,6 +8,7 @@ from typing import ClassVar
 from dpfedsyn.columns.cells import LARGEST, Code, code_faults, number, token
 from dpfedsyn.columns.ordered import MAX_STEPS, Ordered, Outside, Scale, too_fine
 from dpfedsyn.errors import DataError
+from dpfedsyn.misspelt import remark
 
 MAX_DECIMALS = 6
 _TEXT = -math.inf  # no cell is read as such a number
@@ -57,9 +58,9 @@ class Numeric(Ordered):
             return _TEXT
         if value is None:
             raise DataError(
-                f"{cell!r} is not a finite number; correct the cell, or list the text under "
-                "`missing` in the schema if it marks a missing value (under `missing_codes` of the "
-                "column to keep the row)"
+                f"{cell!r} is not a finite number{remark(cell)}; correct the cell, or list the "
+                "text under `missing` in the schema if it marks a missing value (under "
+                "`missing_codes` of the column to keep the row)"
             )
         return value
 

@@ -21,9 +21,9 @@ from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import drawn_rows, noised_draws, record_losses
+from dpfedsyn.objective import drawn_rows, noised_pieces, record_losses
 from dpfedsyn.settings import TrainSettings
-from dpfedsyn.units import Units
+from dpfedsyn.units import Rows, Units
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def train_block(
     state: TrainingState,
     steps: int,
     *,
-    x: NDArray[np.float64],
+    x: Rows,
     labels: NDArray[np.int64],
     base: Base,
     noise_multiplier: float,
@@ -114,8 +114,8 @@ def train_block(
         chosen = stream.bernoulli(count, settings.sampling_rate)
         _set_rate(adam, settings, step)
         rows = drawn_rows(units, chosen, settings.draws, stream)
-        batch = noised_draws(x, labels, rows, base, stream, highest)
-        for piece, last in batch.pieces(network.rows_at_once):
+        pieces = noised_pieces(x, labels, rows, base, stream, highest, at_once=network.rows_at_once)
+        for piece, last in pieces:
             optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
             if len(piece.noisy):
                 losses = record_losses(module, piece, architecture.settings, classes, device)

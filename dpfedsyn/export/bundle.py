@@ -13,7 +13,7 @@ from dpfedsyn.errors import RunError
 from dpfedsyn.export import card, croissant
 from dpfedsyn.export.files import DataFile
 from dpfedsyn.folder import vacant
-from dpfedsyn.marking import named, plain
+from dpfedsyn.marking import find, named, plain
 from dpfedsyn.publication import NOT_STATED
 from dpfedsyn.report.finished import FinishedRun, read
 from dpfedsyn.settings import Config
@@ -47,7 +47,7 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
         raise RunError(f"{run}: holds no synthetic rows, so nothing was exported. Let it end.")
     if not vacant(folder):
         raise RunError(f"{folder}: is not empty, so nothing was exported. Name a new folder.")
-    if marking.find(run, SIGNATURES).is_file():
+    if find(run, SIGNATURES).is_file():
         verify(run)
     config = configuration.load(str(run / "config.toml"), records=False)
     stated = config.statement.title
@@ -75,9 +75,10 @@ def _described(
     title: str,
     licence: str,
 ) -> list[Path]:
-    encoder, claims = domain.encoder_of(config), []
+    encoder = domain.encoder_of(config)
+    claims = []
     for name in (FILE, RECORD, SIGNATURES):
-        source = marking.find(finished.path, name)
+        source = find(finished.path, name)
         if source.is_file():
             claims.append(folder / named(name, private=finished.private))
             shutil.copyfile(source, claims[-1])

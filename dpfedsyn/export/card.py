@@ -69,12 +69,14 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
     lines += [f"- {wording.plain(entry)}" for entry in statement["caveats"]]
     lines += ["", "## Files", ""]
     lines += [f"- `{file.name}`, SHA-256 `{file.sha256}`" for file in files]
-    claim, metadata, signed = (
-        named(name, private=run.private)
-        for name in ("statement.json", "croissant.json", "statement.sig.json")
-    )
+    names = ("statement.json", "croissant.json", "registry.yaml", "statement.sig.json")
+    private = run.private
+    claim, metadata, record, signed = (named(name, private=private) for name in names)
     lines += [f"- `{claim}`: the claim, for machines; `{metadata}`: the metadata"]
-    if statement["private"]:
-        lines += ["- `registry.yaml`: a draft for the public registry of deployments"]
-    lines += [f"- `{signed}`, where it was signed: `dpfedsyn statement verify` checks it", ""]
+    if private:
+        lines += [f"- `{record}`: a draft for the public registry of deployments"]
+    lines += [
+        f"- `{signed}`, where it was signed: `dpfedsyn statement verify` checks it",
+        "",
+    ]
     return lines

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dpfedsyn.cells import distinct
 from dpfedsyn.columns import Column, Ordered, Target
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
@@ -78,7 +79,8 @@ def _read(frame: pd.DataFrame, name: str, kind: Column | Target, what: str) -> _
             f"the {what} table ({len(frame)} rows) has no values in column {name!r}, so it cannot "
             "be compared; give a table of the schema with at least one row"
         )
-    return np.array([kind.read(cell) for cell in frame[name].tolist()], dtype=np.float64)
+    which, different = distinct(frame[name].tolist())
+    return np.array([kind.read(cell) for cell in different], dtype=np.float64)[which]
 
 
 def _marginal(kind: Column | Target, real: _Floats, synthetic: _Floats) -> float:

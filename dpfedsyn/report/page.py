@@ -84,11 +84,10 @@ def render(run: FinishedRun) -> str:
         if run.audit
         else (),
         "attacks": number.parts(measures.attacked(run.attacks)),
-        "hazards": number.table(hazards.of(statement)),
+        "hazards": hazards.of(statement),
         "commands": verifying.commands(),
-        "verify": number.tables(
-            (verifying.digests(run), verifying.heads(run), verifying.implementation(run))
-        ),
+        "verify": number.tables((verifying.digests(run), verifying.heads(run))),
+        "implementation": verifying.implementation(run),
         "readings": number.table(tables.readings(statement["silos"])),
         "passes": passes(run),
         "terms": wording.terms(statement["silos"][0]) if statement["silos"] else "",
@@ -164,7 +163,7 @@ def _anchors(content: dict[str, Any]) -> dict[str, str]:
     if content["audit"]:
         named["audit"] = "Audit"
     named |= {part["id"]: part["heading"] for part in content["attacks"]}
-    if content["hazards"]["rows"]:
+    if content["hazards"]:
         named["hazards"] = "Hazards"
     return named | {"caveats": "Caveats", "verify": "How to check it", "appendix": "Appendix"}
 

@@ -54,6 +54,9 @@ def of(statement: Json) -> Table:
         alike.setdefault(_cells(silo["risk"]), []).append(str(silo["name"]))
     names = [str(silo["name"]) for silo in statement["silos"]]
     rows = [(wording.everybody(who, names), *cells) for cells, who in alike.items()]
+    across, overlap = statement.get("across_silos") or {}, statement.get("overlap", 1)
+    if overlap > 1 and across.get("risk"):
+        rows.append((f"across silos (overlap {overlap})", *_cells(across["risk"])))
     rows.append(("by chance", *(f"{100 * rate:.1f} %" for rate in RATES), "50.0 %", "50.0 %"))
     head = (
         "silos", *(f"found at {100 * rate:g} % false alarms" for rate in RATES),

@@ -42,7 +42,11 @@ def _promise(statement: Json) -> tuple[Fact, ...]:
         words = "Nothing is promised to anybody: these rows were made without privacy."
         return (Fact("What is promised?", words, "guarantee", True),)
     worst = max(silos, key=lambda silo: wording.infinite_last(wording.upper_of(silo["epsilon"])))
-    terms = wording.terms(worst)
+    terms, where = wording.terms(worst), "in every silo"
+    across, overlap = statement.get("across_silos") or {}, statement.get("overlap", 1)
+    if overlap > 1 and across:
+        worst = {"epsilon": across, "risk": across.get("risk")}
+        where = f"for somebody with data in up to {overlap} silos"
     claim = wording.claim(worst["epsilon"], terms, worst.get("reason"))
     facts = [
         Fact("Whose data are hidden?", wording.whose(terms.unit)),
@@ -51,7 +55,7 @@ def _promise(statement: Json) -> tuple[Fact, ...]:
             "From everyone who sees all that a silo sends and all that is published: the server "
             "too, also one that cheats, and whatever else they know.",
         ),
-        Fact("How well?", f"{claim}, in every silo.", "guarantee"),
+        Fact("How well?", f"{claim}, {where}.", "guarantee"),
     ]
     if worst.get("risk"):
         search, guess = success.sentences(worst["risk"], terms)
@@ -150,7 +154,8 @@ def _attacks(run: FinishedRun) -> Fact:
 
 def _hazards(statement: Json) -> tuple[Fact, ...]:
     told = hazards.summary(statement)
-    return (Fact("Which hazards are answered?", told, "hazards"),) if told else ()
+    unanswered = any(hazard.status == hazards.OPEN for hazard in hazards.of(statement))
+    return (Fact("Which hazards are answered?", told, "hazards", unanswered),) if told else ()
 
 
 def _score(line: Json) -> float | None:

@@ -9,6 +9,10 @@ def commands() -> tuple[tuple[str, str], ...]:
     """Commands and what each tells; RUN is the run's folder."""
     return (
         (
+            "dpfedsyn statement verify RUN",
+            "compares statement and rows with what was signed, where somebody signed",
+        ),
+        (
             "dpfedsyn ledger verify RUN/silos/*/ledger.sqlite",
             "adds up every charge of every silo anew and compares it with the caps",
         ),
@@ -34,7 +38,7 @@ def commands() -> tuple[tuple[str, str], ...]:
 def digests(run: FinishedRun) -> Table:
     """SHA-256 of the synthetic rows that lie in the run: compare with those that you were given."""
     rows = list(run.digests.items())
-    note = "`sha256sum FILE` prints the same for the same file."
+    note = "sha256sum FILE prints the same for the same file."
     return Table("Synthetic files", ("file", "SHA-256"), text(rows), note)
 
 
@@ -52,8 +56,7 @@ def heads(run: FinishedRun) -> Table:
     return Table("Heads of the ledgers", ("silo", "head"), text(rows), note)
 
 
-def implementation(run: FinishedRun) -> Table:
+def implementation(run: FinishedRun) -> list[tuple[str, str]]:
     """What computes the claim and draws the noise, as the statement names it."""
     found = run.statement.get("implementation") or {}
-    rows = [(name.replace("_", " "), wording.plain(value)) for name, value in found.items()]
-    return Table("What the claim rests on", ("part", "what it is"), text(rows))
+    return [(name.replace("_", " "), wording.plain(value)) for name, value in found.items()]

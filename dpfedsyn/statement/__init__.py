@@ -2,9 +2,9 @@
 
 making      the statement, from the plan, the ledgers' own rows and the rows' files
 silos       one silo: its claim, what was charged, what is left
-risk        what a claim means to an attacker: trade-off curve, advantage, posterior
+risk        what the worst claims mean to an attacker of somebody in several silos
 mechanisms  how it was implemented, under which public settings
-limits      what nobody pays for, caveats, and when nothing is claimed at all
+limits      what nobody pays for, and caveats
 software    versions, and defects that are not inherited
 release     the files of synthetic rows
 hazards     28 hazards, each answered from the statement

@@ -1,4 +1,4 @@
-"""Where the claim ends: what nobody pays for, caveats, and when nothing is claimed at all."""
+"""Where the claim ends: what nobody pays for, and caveats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def unprotected(plan: Plan) -> list[str]:
     config = plan.config
     sizes = ", ".join(f"{silo.name} {silo.reference_size:g}" for silo in config.silos)
     found = [
-        "the schema: columns, bounds, categories, labels, missing-value codes",
+        "the schema: columns, bounds, categories, orders, constraints, labels, missing-value codes",
         f"which silos take part, their public reference sizes ({sizes}) and all settings",
         _number(config),
     ]

@@ -56,7 +56,7 @@ def sign(folder: Path, key: SiloKey, signer: str) -> Signature:
     unsigned = Signature(signer, key.public.hex(), digests(folder))
     signature = key.sign(unsigned.message()).hex()
     own = Signature(signer, unsigned.public_key, unsigned.files, signature)
-    path = named(folder, SIGNATURES) or _beside(folder)
+    path = named(folder, SIGNATURES) or folder / _of_own(folder)
     before = load(path) if path.is_file() else []
     kept = [other for other in before if other.public_key != own.public_key]
     write_bytes(path, dump([*kept, own]).encode())
@@ -150,7 +150,7 @@ def _parsed(entry: Any) -> Signature:
     return Signature(**entry)
 
 
-def _beside(folder: Path) -> Path:
-    """Where signatures go: beside the statement, marked if it is."""
-    private = (folder / FILE).is_file()
-    return folder / marking.named(SIGNATURES, private=private)
+def _of_own(folder: Path) -> str:
+    """Name the signatures as the statement is named: with the mark, where that has it."""
+    private = marking.find(folder, FILE).name == FILE
+    return marking.named(SIGNATURES, private=private)

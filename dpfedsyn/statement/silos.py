@@ -78,13 +78,14 @@ def claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:
         "delta": privacy.delta,
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
-        "risk": None if worst is None else risk.worst(worst, privacy.delta, plan.adjacency, drawn),
+        "risk": None if worst is None else risk.of(worst, plan.adjacency, drawn, privacy.delta),
     }
 
 
 def _risk(plan: Plan, budget: Budget, drawn: int) -> dict[str, Any]:
-    delta, deviation = plan.config.privacy.delta, _deviation(drawn)
-    return risk.worst((budget.record_claim(),), delta, plan.adjacency, deviation)
+    return risk.of(
+        (budget.record_claim(),), plan.adjacency, _deviation(drawn), plan.config.privacy.delta
+    )
 
 
 def _deviation(drawn: int) -> float:

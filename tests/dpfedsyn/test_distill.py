@@ -60,7 +60,7 @@ def a_run(folder: Path, example: str = "hospitals", *overrides: str) -> Path:
     for suffix, content in released_rows(example).items():
         (folder / f"{mark}synthetic{suffix}").write_bytes(content)
         if suffix != ".png":
-            told["release"]["files"].append(entry(f"synthetic{suffix}", content))
+            told["release"]["files"].append(entry(f"{mark}synthetic{suffix}", content))
     (folder / f"{mark}statement.json").write_text(json.dumps(told), encoding="utf-8")
     return folder
 

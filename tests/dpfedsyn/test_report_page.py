@@ -202,7 +202,7 @@ def test_words_and_shapes_stand_out(text: str, scheme: str) -> None:
 
 
 def test_contrast_is_measured_as_the_guidelines_do() -> None:
-    """Black on white is 21 to 1; #777777 on white misses 4.5 by a hair."""
+    """Black on white is 21 to 1; a middle grey on white misses 4.5 by a hair."""
     assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=1e-3)
 
@@ -256,9 +256,7 @@ def test_the_first_screen_answers_what_a_board_asks(tmp_path: Path) -> None:
     served = found["Who is served worse?"]
     assert "Worse than the average: label: disease." in served
     assert "Too few test rows to say: silo: switzerland." in served
-    assert (
-        "2 hazards of NIST SP 800-226: 1 answered, 1 open." in found["Which hazards are answered?"]
-    )
+    assert "2 hazards: 1 answered, 1 open." in found["Which hazards are answered?"]
 
 
 def test_the_unit_of_the_claim_is_the_one_that_is_told(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_void_run_answers_nothing_by_a_claim(kind: str) -> None:
         if hazard["number"] not in UNCLAIMED:
             assert hazard["status"] == "open"
             assert told["void"] in hazard["answer"]
-    assert "NOT private" in answer(told, 17)["answer"]
+    assert "begin with NON-PRIVATE" in answer(told, 17)["answer"]
     assert answer(told, 17)["status"] == "open"
 
 

@@ -24,8 +24,9 @@ SIDE = Adjacency.ADD_OR_REMOVE
 
 @given(mu=st.floats(0.05, 6.0), deviation=st.sampled_from([0.0, 1e-12, 1e-3]))
 def test_the_curve_of_a_gaussian_is_its_closed_form(mu: float, deviation: float) -> None:
-    """Of one claim, drawn noise included, as `dpfedsyn.risk` says it."""
-    told = risk.worst((Gaussian(1.0 / mu),), 1e-5, SIDE, deviation)
+    """Guarantee of dpfedsyn.statement.risk.of: No test that accuses with a false-positive rate on
+    the curve finds a unit with a probability above the curve's, drawn noise included."""
+    told = risk.of((Gaussian(1.0 / mu),), SIDE, deviation, 1e-5)
     for point in told["tradeoff"]:
         best = ndtr(ndtri(min(1.0, point["fpr"] + deviation)) + mu)
         assert point["tpr"] >= min(1.0, best + deviation) - 1e-12
@@ -41,7 +42,7 @@ def test_no_threshold_test_on_simulated_outputs_beats_it() -> None:
     more than six standard deviations nowhere above (false alarm below 1e-8)."""
     rng, mu, draws = np.random.default_rng(3), 1.5, 400_000
     out, inside = rng.normal(0.0, 1.0, draws), rng.normal(mu, 1.0, draws)
-    for point in risk.worst((Gaussian(1.0 / mu),), 1e-5, SIDE, 0.0)["tradeoff"]:
+    for point in risk.of((Gaussian(1.0 / mu),), SIDE, 0.0, 1e-5)["tradeoff"]:
         threshold = -float(ndtri(point["fpr"]))
         accused, caught = np.mean(out > threshold), np.mean(inside > threshold)
         slack = 6.0 * math.sqrt(0.25 / draws)
@@ -62,7 +63,7 @@ def test_it_is_never_weaker_than_the_line_of_epsilon_and_delta(event: object) ->
     """tpr <= e^epsilon fpr + delta, and the same from the other side; the curve grows."""
     slack = 1e-5
     upper = epsilon(event, delta=slack, adjacency=SIDE).upper  # type: ignore[arg-type]
-    told = risk.worst((event,), 1e-5, SIDE, 0.0)  # type: ignore[arg-type]
+    told = risk.of((event,), SIDE, 0.0, slack)  # type: ignore[arg-type]
     rates = [point["tpr"] for point in told["tradeoff"]]
     assert rates == sorted(rates)
     for point in told["tradeoff"]:
@@ -71,16 +72,16 @@ def test_it_is_never_weaker_than_the_line_of_epsilon_and_delta(event: object) ->
         assert point["tpr"] <= 1.0 - math.exp(-upper) * (1.0 - point["fpr"] - slack) + 1e-9
     assert told["advantage"] == delta(event, epsilon=0.0, adjacency=SIDE).upper  # type: ignore[arg-type]
     assert told["posterior_from_even_odds"] > 1.0 / (1.0 + math.exp(-upper))
+    assert told["posterior_from_even_odds"] < 1.0 / (1.0 + math.exp(-upper - 1.5))
     assert told["at_low_rate"]["fpr"] == 1e-3
 
 
 def test_the_worst_claim_counts_at_every_rate() -> None:
-    """Guarantee of dpfedsyn.statement.risk.worst: At every false-positive rate, and for every other
-    number, the largest of all claims. Groups of silos are all looked at, once each."""
+    """Of several, the largest true-positive rate; groups of silos are all looked at, once each."""
     small, large = Gaussian(3.0), Gaussian(1.5)
-    both = risk.worst((small, large), 1e-5, SIDE, 0.0)
-    assert both == risk.worst((large,), 1e-5, SIDE, 0.0)
-    assert both["advantage"] > risk.worst((small,), 1e-5, SIDE, 0.0)["advantage"]
+    both = risk.of((small, large), SIDE, 0.0, 1e-5)
+    assert both == risk.of((large,), SIDE, 0.0, 1e-5)
+    assert both["advantage"] > risk.of((small,), SIDE, 0.0, 1e-5)["advantage"]
     pairs = risk.subsets((small, large, small), 2)
     assert pairs is not None
     assert {event.events.count(small) for event in pairs if isinstance(event, Composed)} == {1, 2}
@@ -93,8 +94,8 @@ def test_the_worst_claim_counts_at_every_rate() -> None:
 
 def test_what_drawn_noise_deviates_counts_on_both_rates() -> None:
     """With a deviation of a hundredth every rate is higher than by accounting alone."""
-    ideal = risk.worst((Gaussian(2.0),), 1e-5, SIDE, 0.0)
-    drawn = risk.worst((Gaussian(2.0),), 1e-5, SIDE, 0.01)
+    ideal = risk.of((Gaussian(2.0),), SIDE, 0.0, 1e-5)
+    drawn = risk.of((Gaussian(2.0),), SIDE, 0.01, 1e-5)
     for one, other in zip(ideal["tradeoff"], drawn["tradeoff"], strict=True):
         assert other["tpr"] >= one["tpr"] + 0.01
     assert drawn["advantage"] == pytest.approx(ideal["advantage"] + 0.02)

@@ -8,6 +8,7 @@ import yaml
 
 from dpfedsyn import config
 from dpfedsyn import run as runner
+from dpfedsyn.marking import find
 from tests.dpfedsyn.test_statement_registry import SCHEMA
 from tests.end_to_end.small import SMALL, call, read, small
 
@@ -35,7 +36,7 @@ def public(run: Path) -> str:
 
 def test_the_run_folder_holds_a_record_that_validates(run: Path) -> None:
     """registry.yaml, of an example that says nothing of its curator."""
-    record = yaml.safe_load((run / "registry.yaml").read_text(encoding="utf-8"))
+    record = yaml.safe_load(find(run, "registry.yaml").read_text(encoding="utf-8"))
     checker = jsonschema.Draft7Validator.FORMAT_CHECKER
     validator = jsonschema.Draft7Validator(SCHEMA, format_checker=checker)
     assert [error.message for error in validator.iter_errors(record)] == []
@@ -43,7 +44,7 @@ def test_the_run_folder_holds_a_record_that_validates(run: Path) -> None:
 
 def test_the_statement_names_every_file_of_rows(run: Path) -> None:
     """Both passes, with rounds taken."""
-    files = read(run / "statement.json")["release"]["files"]
+    files = read(find(run, "statement.json"))["release"]["files"]
     assert [(file["name"], file["steps"], file["rows"]) for file in files] == [
         ("synthetic.csv", 6, 90), ("synthetic-best.csv", 25, 90),
     ]  # fmt: skip
@@ -94,7 +95,7 @@ def test_a_void_run_is_signed_as_void(tmp_path: Path) -> None:
     runner.run(small(), tmp_path / "run")
     call("statement", "key", tmp_path / "k")
     assert call("statement", "sign", tmp_path / "run", "--key", tmp_path / "k").exit_code == 0
-    assert not (tmp_path / "run" / "registry.yaml").exists()
+    assert not find(tmp_path / "run", "registry.yaml").exists()
     assert call("export", tmp_path / "run", tmp_path / "out").exit_code == 0
     assert all(path.name.startswith("NON-PRIVATE-") for path in (tmp_path / "out").iterdir())
     for folder in (tmp_path / "run", tmp_path / "out"):
@@ -107,12 +108,12 @@ def test_words_may_be_found_after_the_rows(tmp_path: Path) -> None:
     """A finished run is resumed with other words: no charge, the same rows, another statement."""
     source = config.load("hospitals", [*SMALL, "evaluate.enabled=false", "answers.best_share=0"])
     runner.run(source, tmp_path / "run")
-    before = read(tmp_path / "run" / "statement.json")
+    before = read(find(tmp_path / "run", "statement.json"))
     done = call(
         "run", "--out", tmp_path / "run", "--resume", "--set", 'statement.curator="St. Ann"'
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    after = read(tmp_path / "run" / "statement.json")
+    after = read(find(tmp_path / "run", "statement.json"))
     assert after["publication"]["curator"] == "St. Ann"
     assert after["silos"] == before["silos"]
     assert after["release"] == before["release"]

@@ -46,8 +46,8 @@ def _assumed(told: Told) -> Answer:
         )
         return Answer(ANSWERED, text, evidence)
     text = (
-        "These rows are synthetic and NOT private: no epsilon is claimed. In an export, every "
-        "file's name begins with NON-PRIVATE. Treat them like the records themselves."
+        "These rows are synthetic and NOT private: no epsilon is claimed, and the names of "
+        "their files begin with NON-PRIVATE. Treat them like the records themselves."
     )
     return Answer(OPEN, text, evidence)
 
