@@ -28,7 +28,7 @@ def lines(folder: Path) -> list[str]:
     reason = f": {state['reason']}" if state.get("reason") else ""
     told = [f"{folder}: {state['status']}{reason}"]
     planned, passes = plan.get("rounds"), [part["name"] for part in plan.get("passes", ())]
-    after = [record for record in rounds if planned and record["pass"] not in passes]
+    after = [record for record in rounds if passes and record["pass"] not in passes]
     told.append(f"rounds: {len(rounds) - len(after)}" + (f" of {planned}" if planned else ""))
     if after:
         told.append(f"rounds of top-ups after it: {len(after)}")
