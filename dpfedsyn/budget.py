@@ -152,7 +152,7 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     epsilon, adjacency = config.epsilon(silo), Adjacency(privacy.adjacency)
     mu = gaussian.mu(epsilon, privacy.delta) * ROUND_DOWN
     if train.method == "not-private":
-        return Budget(None, False, None, None, config.answers.mu, None, unprotected=NOT_PRIVATE)
+        return Budget(None, False, None, None, cap_mu(config), None, unprotected=NOT_PRIVATE)
     if train.method == "ensemble":
         moved = 2 if adjacency is Adjacency.REPLACE else 1
         return Budget(None, False, None, None, mu * train.parts / moved, mu)
@@ -188,6 +188,15 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     return with_noise(multiplier)
 
 
+def cap_mu(config: Config) -> float:
+    """Return the cap on the mu of all answers between any two models, where no ensemble answers.
+
+    The reserve for rows after the run is in it from the start: a cap that was raised later would
+    open a new budget.
+    """
+    return config.answers.mu * math.sqrt(1.0 + config.answers.reserve)
+
+
 def base_share(config: Config) -> float:
     """Return the share of mu^2 that all sums but the counts have; without a network, the rest."""
     privacy = config.privacy
@@ -221,7 +230,7 @@ def _statistics(config: Config, mu: float) -> Budget:
         counts_released=config.weights.source == "counts",
         moments=moments,
         training=None,
-        answers_mu=config.answers.mu,
+        answers_mu=cap_mu(config),
         record_mu=None,
         origin=origin,
         means=means,

@@ -16,6 +16,7 @@ import typer
 
 from dpfedsyn import (
     __version__,
+    after_cli,
     audit_cli,
     export_cli,
     init_cli,
@@ -24,7 +25,16 @@ from dpfedsyn import (
     silo_cli,
     statement_cli,
 )
-from dpfedsyn.console import EXAMPLE, INTERRUPTED, Overrides, block, console, one_error
+from dpfedsyn.console import (
+    EXAMPLE,
+    INTERRUPTED,
+    Overrides,
+    Sockets,
+    block,
+    console,
+    named_sockets,
+    one_error,
+)
 
 STOPPED = 6
 RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
@@ -43,6 +53,8 @@ app.add_typer(init_cli.app, name="init")
 app.add_typer(schema_cli.app, name="schema")
 app.add_typer(statement_cli.app, name="statement")
 app.command("export")(export_cli.export)
+app.command("sample")(after_cli.sample)
+app.command("distill")(after_cli.distill)
 
 Source = Annotated[
     str | None,
@@ -51,14 +63,6 @@ Source = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder to write.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue the run in --out; asks nothing twice.")
-]
-Sockets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--silo",
-        metavar="NAME=SOCKET",
-        help="A silo that is a process on this machine; all of them.",
-    ),
 ]
 Port = Annotated[
     int | None,
@@ -138,12 +142,7 @@ def _over(silos: list[str]) -> Any:
     from dpfedsyn import remote
     from dpfedsyn.engine import sockets
 
-    found = {}
-    for entry in silos:
-        name, _, path = entry.partition("=")
-        if not path:
-            raise typer.BadParameter(f"--silo {entry}: give NAME=SOCKET.")
-        found[name] = Path(path).absolute()
+    found = named_sockets(silos)
 
     def run_over(config: Any, folder: Path, resume: bool, progress: Any) -> Any:
         with sockets.transport(found) as transport:

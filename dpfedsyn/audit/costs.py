@@ -49,7 +49,7 @@ def moved(config: Config) -> int:
 def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
     """(cap on the answers' mu^2 of two models, at record level or None)."""
     if config.train.method != "ensemble":
-        return config.answers.mu**2, None
+        return config.answers.mu**2 * (1.0 + config.answers.reserve), None
     mu2 = gaussian_mu(config.epsilon(silo), config.privacy.delta) ** 2
     return mu2 * (config.train.parts / moved(config)) ** 2, mu2
 
