@@ -300,7 +300,7 @@ def _ledger(
             "version differ), so it does not enforce what this plan claims. Nothing was charged. "
             "Resume with the configuration, schema and version that the run was started with."
         )
-    if path.with_name("model.npz").exists() or (folder.path / "checkpoint").exists():
+    if path.with_name("model.safetensors").exists() or (folder.path / "checkpoint").exists():
         raise LedgerMismatch(
             f"{path}: the ledger is missing although the run has begun; what was spent is unknown, "
             "so the budget counts as exhausted. Nothing was charged. Put the file back, or start a "

@@ -71,7 +71,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     progress = Several(progress, events)
     if records.owner is not None:
         # A simulation's own record of who got what; it is made of records, so it stays inside.
-        checkpoint.save(out / "partition.npz", {"owner": records.owner})
+        checkpoint.save(out / "partition.safetensors", {"owner": records.owner})
     with federation(plan, encoder, records.silos, folder, device, progress) as members:
         done = _collaborated(plan, members, folder, progress)
         looked_at = _federation(plan, records, members, done.mixed, device)

@@ -99,7 +99,7 @@ def _train_network(
 ) -> dpsgd.TrainingState:
     """Take the remaining DP-SGD steps, in blocks that are charged before they are taken."""
     config = preparation.config
-    path = preparation.folder / "model.npz"
+    path = preparation.folder / "model.safetensors"
     saved = checkpoint.load(path)
     state = dpsgd.TrainingState.from_arrays(saved) if saved else _initial_state(preparation)
     _require_latest(preparation, state.step, training.count)
@@ -141,7 +141,7 @@ def _require_latest(preparation: Preparation, step: int, planned: int) -> None:
     behind = charged > min(step + preparation.config.train.block, planned)
     if step > charged or behind or (answered and step < planned):
         raise LedgerMismatch(
-            f"{preparation.silo.name}: {preparation.folder / 'model.npz'} stands at step {step}, "
+            f"{preparation.silo.name}: {preparation.folder / 'model.safetensors'} stands at step {step}, "
             f"the ledger at {charged} of {planned} steps and {answered} answers: they are not of "
             "one moment, and noise must not be used twice. Nothing was trained. Put both files "
             "back, or start a new run, whose budget composes with this one."

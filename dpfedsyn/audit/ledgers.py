@@ -147,7 +147,7 @@ def _released(evidence: Evidence, silo: SiloEvidence) -> Finding:
     charged = Counter(charge.kind for charge in silo.charges)
     if evidence.states and (lacking := planned - charged.keys()):
         faults.append(f"it was asked although {', '.join(sorted(lacking))} were never charged")
-    model = checkpoint.load(silo.folder / "model.npz")
+    model = checkpoint.load(silo.folder / "model.safetensors")
     steps = sum(charge.uses for charge in silo.of("dp-sgd"))
     if model is not None and (taken := int(model.get("step", 0))) > steps:
         faults.append(f"its model took {taken} DP-SGD steps, {steps} are charged")
@@ -193,7 +193,7 @@ def _draws(evidence: Evidence, silo: SiloEvidence) -> Finding:
     faults = []
     histograms = sum(len(number.values) for number in evidence.encoder.numbers)
     lengths = costs.lengths(evidence.config.base, evidence.dimension, evidence.classes, histograms)
-    model = checkpoint.load(silo.folder / "model.npz") or {}
+    model = checkpoint.load(silo.folder / "model.safetensors") or {}
     weights = sum(v.size for name, v in model.items() if name.startswith("weights/"))
     kept = {c.seq: a.points.size + (a.energy_std is not None) * len(a.points)
             for c, a in silo.answers()}  # fmt: skip

@@ -53,12 +53,12 @@ def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
         f"{kind} hold other sums than the records', beneath the noise that was charged"
         for kind in differing(evidence, silo, records)
     ]
-    state, distance = checkpoint.load(silo.folder / "model.npz"), 0.0
+    state, distance = checkpoint.load(silo.folder / "model.safetensors"), 0.0
     if state is not None:
         distance = _distance(evidence, silo, records, TrainingState.from_arrays(state))
         if not distance <= SAME:
             faults.append(
-                "DP-SGD at the charged noise leads elsewhere than to model.npz: the difference is "
+                "DP-SGD at the charged noise leads elsewhere than to model.safetensors: the difference is "
                 f"{distance:.3g} of the way that its weights went"
             )
     taken = 0 if state is None else int(state["step"])

@@ -248,8 +248,8 @@ def test_the_servers_folder_holds_nothing_of_a_silo(
         "synthetic.csv",
         "synthetic-best.csv",
         "checkpoint",
-        "checkpoint/default.npz",
-        "checkpoint/best.npz",
+        "checkpoint/default.safetensors",
+        "checkpoint/best.safetensors",
     }
 
 

@@ -140,7 +140,7 @@ def test_a_run_without_a_network_spends_all_on_its_base(tmp_path: Path) -> None:
     for silo in read(tmp_path / "run" / "statement.json")["silos"]:
         assert 9.9999 <= silo["epsilon"]["upper"] <= 10.0
     assert audit(tmp_path / "run", retrain=True).verdict == "CONSISTENT"
-    assert not list((tmp_path / "run").rglob("model.npz"))
+    assert not list((tmp_path / "run").rglob("model.safetensors"))
 
 
 def test_pictures_come_out_in_their_range(finished: Path) -> None:
