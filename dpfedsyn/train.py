@@ -141,10 +141,10 @@ def _require_latest(preparation: Preparation, step: int, planned: int) -> None:
     behind = charged > min(step + preparation.config.train.block, planned)
     if step > charged or behind or (answered and step < planned):
         raise LedgerMismatch(
-            f"{preparation.silo.name}: {preparation.folder / 'model.safetensors'} stands at step {step}, "
-            f"the ledger at {charged} of {planned} steps and {answered} answers: they are not of "
-            "one moment, and noise must not be used twice. Nothing was trained. Put both files "
-            "back, or start a new run, whose budget composes with this one."
+            f"{preparation.silo.name}: {preparation.folder / 'model.safetensors'} stands at step "
+            f"{step}, the ledger at {charged} of {planned} steps and {answered} answers: they are "
+            "not of one moment, and noise must not be used twice. Nothing was trained. Put both "
+            "files back, or start a new run, whose budget composes with this one."
         )
 
 

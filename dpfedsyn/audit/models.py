@@ -19,8 +19,8 @@ from dpfedsyn.weights import Mixture
 def model(evidence: Evidence, silo: SiloEvidence) -> Denoiser | None:
     """Return the silo's denoiser, or None where its folder does not hold all of it.
 
-    The base follows from the noised sums in the ledger, the network lies in model.safetensors. An ensemble
-    keeps neither: its models are trained again from the records.
+    The base follows from the noised sums in the ledger, the network lies in model.safetensors. An
+    ensemble keeps neither: its models are trained again from the records.
     """
     config, fitted = evidence.config, base(evidence, silo)
     arrays = checkpoint.load(silo.folder / "model.safetensors")

@@ -58,8 +58,8 @@ def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
         distance = _distance(evidence, silo, records, TrainingState.from_arrays(state))
         if not distance <= SAME:
             faults.append(
-                "DP-SGD at the charged noise leads elsewhere than to model.safetensors: the difference is "
-                f"{distance:.3g} of the way that its weights went"
+                "DP-SGD at the charged noise leads elsewhere than to model.safetensors: the "
+                f"difference is {distance:.3g} of the way that its weights went"
             )
     taken = 0 if state is None else int(state["step"])
     return one(
