@@ -58,10 +58,13 @@ def draws(
     moments = query.length if budget.moments is not None else 0
     marginals = histograms if budget.marginals is not None else 0
     network = parameters(config.network, dimension, classes, pose)
+    # A signer's claim draws nothing here; but no row of a ledger goes without a draw.
+    claimed = int(budget.claimed is not None)
     return Draws(
         counts=classes if budget.counts is not None else 0,
         moments=means + moments + marginals + _cells(base, budget, dimension, classes),
-        training=network * budget.training.count if budget.training is not None else 0,
+        training=claimed
+        + (network * budget.training.count if budget.training is not None else 0),
         answers=ASKED_AGAIN * rounds * config.answers.rows * (dimension + 1),
     )
 

@@ -8,6 +8,7 @@
     ├─ ConfigError          (2)  every fault of a configuration at once
     ├─ DataError            (2)  file, row and column that the public schema refuses
     ├─ MechanismError       (2)  a release that has no finite sensitivity
+    ├─ ModelError           (2)  a brought model that cannot answer as declared
     ├─ AuditError           (2)  an audit that cannot be made as asked
     ├─ RunError             (2)  a run folder that cannot be used as asked
     ├─ AttackError          (2)  an attack that could not be carried out: it says nothing
@@ -46,6 +47,7 @@ __all__ = [
     "LedgerLocked",
     "LedgerMismatch",
     "MechanismError",
+    "ModelError",
     "NewerTables",
     "ProtocolMismatch",
     "ReplyPruned",
@@ -69,6 +71,12 @@ class DataError(DPError):
 
 class MechanismError(DPError):
     """A release whose sensitivity would not be finite."""
+
+    exit_code = 2
+
+
+class ModelError(DPError):
+    """A model that a silo brings: files, keys, shapes, schedule or claim that do not fit."""
 
     exit_code = 2
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from accountants.anchor import FileAnchor
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import __version__, keys, partition
+from dpfedsyn import __version__, brought, keys, partition, signed_claim
 from dpfedsyn import plan as planning
 from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases
+from dpfedsyn.brought import BroughtModel
 from dpfedsyn.budget import Budget
 from dpfedsyn.config import absolute, digest
 from dpfedsyn.data import Records, split
@@ -90,7 +91,7 @@ def read_records(
     for silo in config.silos if silos is None else silos:
         place = config.silos.index(silo)
         if whole is None or owner is None:
-            records = encoder.read(config.records_path(silo.path), silo=silo.name)
+            records = _own(config, encoder, silo)
         else:
             records = whole.take(np.flatnonzero(owner == place), silo.name)
         fraction = 0.0 if test is not None else config.data.test_fraction
@@ -98,6 +99,33 @@ def read_records(
         parts[silo.name] = Parts(train, held_out)
         on_silo(silo.name)
     return Gathered(parts, test, owner)
+
+
+def _own(config: Config, encoder: Encoder, silo: SiloSettings) -> Records:
+    """A silo's own file; no records of one that brings a model and has none here."""
+    if silo.path:
+        return encoder.read(config.records_path(silo.path), silo=silo.name)
+    nothing = np.zeros((0, encoder.dimension), dtype=np.float32)
+    return Records(nothing, np.zeros(0, dtype=np.int64), (), silo.name)
+
+
+def read_models(
+    plan: Plan, device: torch.device, silos: Sequence[SiloSettings] | None = None
+) -> dict[str, BroughtModel]:
+    """Read the models that silos bring, all silos' by default; before anything is charged.
+
+    Raises:
+        ModelError: a model that cannot answer for records of the schema, or is not the one that
+            was claimed.
+    """
+    config, models = plan.config, {}
+    for silo in config.silos if silos is None else silos:
+        if silo.brings:
+            model = brought.read(config.path(silo.model), plan.encoder, device)
+            if (claim := plan.claims.get(silo.name)) is not None:
+                signed_claim.require_model(claim, config.path(silo.claim), model.digest)
+            models[silo.name] = model
+    return models
 
 
 def _divided(config: Config, encoder: Encoder) -> tuple[Records | None, NDArray[np.int64] | None]:
@@ -143,13 +171,21 @@ def federation(
     folder: RunFolder,
     device: torch.device,
     progress: Progress,
+    models: Mapping[str, BroughtModel] | None = None,
 ) -> Iterator[dict[str, Member]]:
-    """Train all silos (or read back what they trained) and hold their ledgers open."""
-    config = plan.config
+    """Train all silos (or read back what they trained) and hold their ledgers open.
+
+    Args:
+        models: that silos bring, by name.
+    """
+    config, models = plan.config, models or {}
     with ExitStack() as stack:
         members = {}
         preparations = [
-            _preparation(plan, encoder, silo, records[silo.name].train, folder, device, stack)
+            replace(
+                _preparation(plan, encoder, silo, records[silo.name].train, folder, device, stack),
+                brought=models.get(silo.name),
+            )
             for silo in config.silos
         ]
         together: Sequence[Base | None] = [None] * len(preparations)
@@ -162,18 +198,29 @@ def federation(
             preparations = _started(preparations, together[0], folder, progress.advance)
         for preparation, base in zip(preparations, together, strict=True):
             name = preparation.silo.name
-            progress.stage(f"train {name}", steps(config))
+            silo = preparation.silo
+            progress.stage(f"{'load' if silo.brings else 'train'} {name}", steps(config, silo))
             members[name] = _member(plan, preparation, base, progress.advance)
         yield members
 
 
 @contextmanager
 def opened(
-    plan: Plan, silo: SiloSettings, records: Records, folder: RunFolder, device: torch.device
+    plan: Plan,
+    silo: SiloSettings,
+    records: Records,
+    folder: RunFolder,
+    device: torch.device,
+    model: BroughtModel | None = None,
 ) -> Iterator[Preparation]:
-    """Hold open the ledger of one silo that has the others elsewhere, before it is trained."""
+    """Hold open the ledger of one silo that has the others elsewhere, before it is trained.
+
+    Args:
+        model: that the silo brings instead.
+    """
     with ExitStack() as stack:
-        yield _preparation(plan, plan.encoder, silo, records, folder, device, stack)
+        made = _preparation(plan, plan.encoder, silo, records, folder, device, stack)
+        yield replace(made, brought=model)
 
 
 def trained(
@@ -328,6 +375,8 @@ def _planned(budget: Budget) -> tuple[Planned, ...]:
         planned.append(Planned("clusters", group, last, 1))
     if budget.training is not None:
         planned.append(Planned("dp-sgd", "A", budget.training.event, budget.training.count))
+    if budget.claimed is not None:
+        planned.append(Planned("claimed", "A", budget.claimed, 1))
     return tuple(planned)
 
 
@@ -338,11 +387,11 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
         dimension=plan.dimension,
         classes=plan.classes,
         mechanism=planning.mechanism(plan.config),
-        record_parts=planning.moved_parts(plan.config),
+        record_parts=planning.moved_parts(plan.config, plan.budgets[silo.name]),
         version=f"{encoder.digest}/{__version__}".encode(),
     )
 
 
-def training_steps(config: Config) -> int:
+def training_steps(config: Config, silo: SiloSettings) -> int:
     """Return how many steps of progress `trained` makes, those that pretrain its start included."""
-    return config.pretrain.steps + steps(config)
+    return config.pretrain.steps + steps(config, silo)

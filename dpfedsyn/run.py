@@ -12,7 +12,7 @@ report      report.write     one HTML file from the run folder (the command line
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -35,12 +35,20 @@ from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.evaluation import Federation
 from dpfedsyn.events import EventLog
-from dpfedsyn.federation import Gathered, Member, federation, pick_device, read_records
+from dpfedsyn.federation import (
+    Gathered,
+    Member,
+    federation,
+    pick_device,
+    read_models,
+    read_records,
+)
 from dpfedsyn.folder import RunFolder
-from dpfedsyn.network import base_alone
+from dpfedsyn.network import Denoiser, base_alone
 from dpfedsyn.progress import Progress, Several, Silent
 from dpfedsyn.released import charged
 from dpfedsyn.settings import Config
+from dpfedsyn.silo import Model
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.weights import Mixture
 
@@ -65,6 +73,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     encoder = plan.encoder
     progress.stage("read records", len(config.silos))
     records = read_records(config, encoder, progress.advance)
+    brought = read_models(plan, device)
     folder = folders.start(out, config, resume=resume)
     folder.write_json("plan.json", plan.to_dict())
     events = EventLog(folder.path)
@@ -72,7 +81,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     if records.owner is not None:
         # A simulation's own record of who got what; it is made of records, so it stays inside.
         checkpoint.save(out / "partition.safetensors", {"owner": records.owner})
-    with federation(plan, encoder, records.silos, folder, device, progress) as members:
+    with federation(plan, encoder, records.silos, folder, device, progress, brought) as members:
         done = _collaborated(plan, members, folder, progress)
         looked_at = _federation(plan, records, members, done.mixed, device)
     tables, outcome = done.tables, done.outcome
@@ -110,6 +119,11 @@ def _collaborated(
     return done
 
 
+def _bases(models: Sequence[Model]) -> list[Denoiser]:
+    """Of the models that were trained here: a brought one has none."""
+    return [base_alone(model) for model in models if isinstance(model, Denoiser)]
+
+
 def _federation(
     plan: planning.Plan,
     records: Gathered,
@@ -133,9 +147,6 @@ def _federation(
         if records.test is None
         else {"public test set": records.test},
         models={name: MeanModel(parts) for name, parts in models.items()},
-        bases={
-            name: MeanModel([base_alone(model) for model in parts])
-            for name, parts in models.items()
-        },
+        bases={name: MeanModel(own) for name, parts in models.items() if (own := _bases(parts))},
         label_shares=mixed.labels,
     )

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import Any
 
 from accountants import Bound
-from dpfedsyn import __version__, lattice
+from dpfedsyn import __version__, lattice, signed_claim
 from dpfedsyn.budget import NOT_PRIVATE
 from dpfedsyn.plan import Plan
-from dpfedsyn.plan_table import across, bound, readings, shares_mu2
+from dpfedsyn.plan_table import across, bound, model_of, readings, shares_mu2
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import Config
 
@@ -134,6 +134,7 @@ def _silo(plan: Plan, name: str, charged: Charged) -> dict[str, Any]:
             },
         },
         "shares_mu2": shares_mu2(plan, budget),
+        "model": next(model_of(plan, s) for s in plan.config.silos if s.name == name),
         "ledger_id": charged.ledger_id,
         "ledger_head": charged.head,
     }
@@ -175,6 +176,8 @@ def _caps(plan: Plan) -> str:
 
 
 def _sampling(config: Config) -> str:
+    if len(config.bringing) == len(config.silos):
+        return "none: no model is trained here"
     match config.train.method:
         case "dp-sgd":
             return (
@@ -187,6 +190,16 @@ def _sampling(config: Config) -> str:
 
 
 def _training(plan: Plan) -> str:
+    bringing = plan.config.bringing
+    if len(bringing) == len(plan.config.silos):
+        return "none: every silo brings its model"
+    if bringing:
+        names = ", ".join(silo.name for silo in bringing)
+        return f"{_own_training(plan)}; none at {names}, whose models are brought"
+    return _own_training(plan)
+
+
+def _own_training(plan: Plan) -> str:
     if plan.config.train.method == "dp-sgd":
         return (
             "DP-SGD through Opacus: public divisor, norms and sums in integers, sensitivity "
@@ -240,6 +253,13 @@ def _caveats(plan: Plan) -> list[str]:
         "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
         "folder.",
     ]
+    for silo in config.bringing:
+        caveats.append(signed_claim.told(silo, plan.claims.get(silo.name)))
+    if config.bringing:
+        caveats.append(
+            "Brought models may have been trained on rows of the test part: what they generate can "
+            "look better in the internal evaluation than it is."
+        )
     if _answers_promise_little(plan):
         caveats.append(
             "With this many rows and rounds the answers' noise promises next to nothing of its "

@@ -17,6 +17,7 @@ from accountants import Repeated
 from dpfedsyn import checkpoint, dpsgd, plain_training
 from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases
+from dpfedsyn.brought import BroughtModel
 from dpfedsyn.data import Records, parts
 from dpfedsyn.errors import LedgerMismatch
 from dpfedsyn.moments import label_counts
@@ -25,6 +26,7 @@ from dpfedsyn.preparation import Preparation, charge_once
 from dpfedsyn.releases import noisy_marginals, sums_of
 from dpfedsyn.settings import Config, SiloSettings
 
+BROUGHT = "model.sha256"  # stays in the silo, as the model does
 Array = NDArray[np.float64]
 OnStep = Callable[[], None]
 
@@ -33,7 +35,7 @@ OnStep = Callable[[], None]
 class Trained:
     """A silo's models and what it releases beside its answers."""
 
-    models: tuple[Denoiser, ...]
+    models: tuple[Denoiser, ...] | tuple[BroughtModel]
     counts: Array | None  # noisy label counts, or None where they stay inside
     counts_std: float
     marginals: tuple[Array, float] | None = None  # noisy histograms and their std, if asked for
@@ -51,8 +53,12 @@ def prepare(
         DP-SGD: the released counts and the models are the outputs of the budget's mechanisms, in
         the budget's order, each charged before it ran. Ensemble: nothing is charged here and
         nothing is released; models of disjoint parts, protected by the answer mechanism alone.
+        Brought: counts, where they are released, and nothing else of records; a model that was not
+        trained here is protected by the answer mechanism, and by what its signer claims, alone.
         Not private: none, and the statement is void.
     """
+    if preparation.brought is not None:
+        return _prepare_brought(preparation, preparation.brought, on_step)
     if preparation.config.train.method == "not-private":
         return _prepare_not_private(preparation, base, on_step)
     if preparation.config.train.method == "ensemble":
@@ -173,6 +179,32 @@ def _prepare_not_private(preparation: Preparation, base: Base | None, on_step: O
     counts = label_counts(records.y, preparation.classes, records.units)
     model = Denoiser(base, network, config.network, preparation.device)
     return Trained((model,), counts, 0.0, _marginals(preparation))
+
+
+def _prepare_brought(preparation: Preparation, model: BroughtModel, on_step: OnStep) -> Trained:
+    """Charge what is claimed of the model, count the records, and let the model answer.
+
+    A ledger is of one model: another one in its place would not be the one that was claimed.
+    """
+    silo, claimed = preparation.silo, preparation.budget.claimed
+    kept = preparation.folder / BROUGHT
+    if not kept.exists():
+        checkpoint.write_bytes(kept, (model.digest + "\n").encode())
+    elif kept.read_text(encoding="ascii").strip() != model.digest:
+        raise LedgerMismatch(
+            f"{silo.name}: {silo.model} holds other weights than when the run was started, and "
+            "the ledger is of that model. Nothing was charged. Put its weights back, or start a "
+            "new run, whose budget composes with this one."
+        )
+    if claimed is not None:
+        with preparation.charging:
+            _, commit = charge_once(preparation, "claimed", 0, claimed, 1, "A", 1)
+            commit(None)
+    counts, std = None, 0.0
+    if preparation.budget.counts_released:
+        counts, std = sums_of(preparation).counts()
+    on_step()
+    return Trained((model,), counts, std)
 
 
 def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:

@@ -18,7 +18,7 @@ from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, NEW_RUN, WHOLE_RUN, Finding, one
 from dpfedsyn.audit.terms import terms, training_event
 
-TRAINING = ("counts", "marginals", *costs.BASE, "dp-sgd")
+TRAINING = ("counts", "marginals", *costs.BASE, "dp-sgd", "claimed")
 
 TOO_SMALL = "More was released than the ledger says, so its caps and the claim are too small."
 
@@ -74,7 +74,9 @@ def _answers(evidence: Evidence, silo: SiloEvidence) -> Finding:
 def _rounds(evidence: Evidence, silo: SiloEvidence) -> Finding:
     """Each logged round: the cost that the settings give it, also where the reply is pruned."""
     faults, seen, least = [], 0, math.inf
-    ensemble = evidence.config.train.method == "ensemble"
+    config = evidence.config
+    whole = silo.settings.brings and silo.header.record_cap is not None
+    share = 1.0 if whole else (costs.moved(config) / config.train.parts) ** 2
     charges = _by_round(silo)
     for number, cost in _expected(evidence, silo.name):
         if number in charges:  # asked twice with other content, the log tells the dearer one
@@ -86,8 +88,7 @@ def _rounds(evidence: Evidence, silo: SiloEvidence) -> Finding:
                     f"row {charge.seq} (round {number}) is charged mu^2 = {charge.mu2:.6g}, the "
                     f"settings give this round {cost:.6g}"
                 )
-    for charge in silo.of(ANSWER) if ensemble else ():
-        share = (costs.moved(evidence.config) / evidence.config.train.parts) ** 2
+    for charge in silo.of(ANSWER) if whole or config.train.method == "ensemble" else ():
         if not (charge.record_mu2 or 0.0) >= charge.mu2 * share * (1.0 - ROUNDED):
             faults.append(
                 f"row {charge.seq} is charged {charge.record_mu2} at record level, "

@@ -20,11 +20,12 @@ def model(evidence: Evidence, silo: SiloEvidence) -> Denoiser | None:
     """Return the silo's denoiser, or None where its folder does not hold all of it.
 
     The base follows from the noised sums in the ledger, the network lies in model.safetensors. An
-    ensemble keeps neither: its models are trained again from the records.
+    ensemble keeps neither: its models are trained again from the records. A brought model lies
+    elsewhere.
     """
     config, fitted = evidence.config, base(evidence, silo)
     arrays = checkpoint.load(silo.folder / "model.safetensors")
-    if config.train.method != "dp-sgd" or fitted is None:
+    if silo.settings.brings or config.train.method != "dp-sgd" or fitted is None:
         return None
     if config.network.kind == "none":
         network = architecture(evidence).with_weights({})

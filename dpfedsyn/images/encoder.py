@@ -2,7 +2,9 @@
 
     vector = scale * (lowest frequencies of (pixel value / largest - grey))
 
-or, with `basis = "pixels"`, scale * (pixel value / largest - grey) itself, which loses nothing. With `canonical`, the frequencies are those of the upright picture (see
+or, with `basis = "pixels"`, scale * (pixel value / largest - grey) itself, which loses nothing.
+
+With `canonical`, the frequencies are those of the upright picture (see
 `dpfedsyn.images.canonical`), and scale * pose * (slant, log width, log height) come after them.
 
 Guarantee:

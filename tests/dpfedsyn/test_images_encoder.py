@@ -359,7 +359,5 @@ def test_pixels_on_odd_sides_become_a_picture_of_even_ones() -> None:
     even = geometry.smallest()
     assert (even.height, even.width) == (4, 6)
     picture = np.arange(1.0, 16.0)
-    assert np.array_equal(
-        (picture @ even.basis).reshape(4, 6)[:3, :5], picture.reshape(3, 5)
-    )
+    assert np.array_equal((picture @ even.basis).reshape(4, 6)[:3, :5], picture.reshape(3, 5))
     assert np.array_equal(even.basis @ even.basis.T, np.eye(15))

@@ -79,7 +79,8 @@ def test_a_silo_of_its_own_has_as_many_steps_as_it_says(finished: Path, counted:
     told = counted.steps
     assert told["pretrain on released samples"] == [6, 6]
     assert told["train silo-0"] == [4, 4]
-    assert training_steps(configuration.load("digits", SMALL)) == 6 + 4
+    config = configuration.load("digits", SMALL)
+    assert training_steps(config, config.silos[0]) == 6 + 4
 
 
 def read(path: Path) -> Any:
