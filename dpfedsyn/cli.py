@@ -13,7 +13,16 @@ from typing import Annotated, Any
 
 import typer
 
-from dpfedsyn import __version__, audit_cli, export_cli, init_cli, ledger_cli, schema_cli, silo_cli
+from dpfedsyn import (
+    __version__,
+    audit_cli,
+    export_cli,
+    init_cli,
+    ledger_cli,
+    model_cli,
+    schema_cli,
+    silo_cli,
+)
 from dpfedsyn.console import EXAMPLE, INTERRUPTED, Overrides, block, console, one_error
 
 STOPPED = 6
@@ -29,6 +38,7 @@ app = typer.Typer(
 app.add_typer(ledger_cli.app, name="ledger")
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(silo_cli.app, name="silo")
+app.add_typer(model_cli.app, name="model")
 app.add_typer(init_cli.app, name="init")
 app.add_typer(schema_cli.app, name="schema")
 app.command("export")(export_cli.export)

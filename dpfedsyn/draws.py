@@ -63,8 +63,7 @@ def draws(
     return Draws(
         counts=classes if budget.counts is not None else 0,
         moments=means + moments + marginals + _cells(base, budget, dimension, classes),
-        training=claimed
-        + (network * budget.training.count if budget.training is not None else 0),
+        training=claimed + (network * budget.training.count if budget.training is not None else 0),
         answers=ASKED_AGAIN * rounds * config.answers.rows * (dimension + 1),
     )
 

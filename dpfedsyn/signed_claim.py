@@ -25,11 +25,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from accountants import ApproximateDP
+from accountants import Adjacency, ApproximateDP
 from accountants.rows import encode
 from dpfedsyn.errors import ModelError
 from dpfedsyn.keys import SiloKey, is_signed
-from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.settings import PERSON, RECORD, Config, SiloSettings
 
 VERSION = 1
 OPENING_BYTES = 32
@@ -52,6 +52,26 @@ class Claim:
     signer: str
     model: str
     signature: str = ""
+
+    def checked(self) -> Claim:
+        """Return the claim.
+
+        Raises:
+            ModelError: numbers that claim nothing, an unknown unit or adjacency.
+        """
+        finite = math.isfinite(self.epsilon) and self.epsilon >= 0.0
+        if not (finite and 0.0 <= self.delta < 1.0):
+            raise ModelError(
+                f"epsilon = {self.epsilon:g}, delta = {self.delta:g}: is no privacy claim; nothing "
+                "was signed or read. epsilon is 0 or more, delta from 0 to below 1."
+            )
+        if self.unit not in (RECORD, PERSON) or self.adjacency not in set(Adjacency):
+            raise ModelError(
+                f"unit = {self.unit!r}, adjacency = {self.adjacency!r}: is no privacy claim; "
+                f"nothing was signed or read. Units are {RECORD}, {PERSON}; adjacencies "
+                f"{', '.join(Adjacency)}."
+            )
+        return self
 
     def message(self) -> bytes:
         """Return the bytes that are signed: injective, every field behind its length."""
@@ -118,7 +138,7 @@ def read(path: Path, public: str) -> Claim:
     """
     try:
         claim = _parsed(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ModelError) as error:
         raise ModelError(
             f"{path}: holds no privacy claim ({error}), so nothing is claimed of the model and "
             'nothing was run. Give the file that its signer wrote, or set training = "not private".'
@@ -227,7 +247,4 @@ def _parsed(content: Any) -> Claim:
             values[name] = value = float(value)
         if type(value) is not kind:
             raise ValueError(f"{name} = {value!r}")
-    claim = Claim(**values)
-    if not (math.isfinite(claim.epsilon) and claim.epsilon >= 0.0 and 0.0 <= claim.delta < 1.0):
-        raise ValueError(f"epsilon = {claim.epsilon}, delta = {claim.delta}")
-    return claim
+    return Claim(**values).checked()
