@@ -165,7 +165,7 @@ def solve(config: Config, silo: SiloSettings, claimed: ApproximateDP | None = No
     mu = gaussian.mu(epsilon, privacy.delta) * ROUND_DOWN
     if train.method == "not-private":
         return Budget(None, False, None, None, config.answers.mu, None, unprotected=NOT_PRIVATE)
-    if silo.brings:
+    if silo.brings and not silo.tunes:
         return _brought(config, silo, mu, claimed)
     if train.method == "ensemble":
         moved = 2 if adjacency is Adjacency.REPLACE else 1
@@ -176,8 +176,8 @@ def solve(config: Config, silo: SiloSettings, claimed: ApproximateDP | None = No
             "and noise for that is not planned here, so there is no budget. Use 'add-or-remove' "
             "or 'zero-out', or train.method = 'ensemble'."
         )
-    without = _statistics(config, mu)
-    if config.network.kind == "none":
+    without = _counts_alone(config, mu) if silo.tunes else _statistics(config, mu)
+    if config.network.kind == "none" and not silo.tunes:
         return without
 
     def with_noise(multiplier: float) -> Budget:
@@ -236,6 +236,13 @@ def _brought(
         middle = math.sqrt(low * high)
         low, high = (middle, high) if fits(middle) else (low, middle)
     return with_answers(low)
+
+
+def _counts_alone(config: Config, mu: float) -> Budget:
+    """Return the budget of a silo that trains a brought model further, before its DP-SGD."""
+    released = config.weights.source == "counts"
+    counts = _of(mu**2 * config.privacy.counts_share) if released else None
+    return Budget(counts, released, None, None, config.answers.mu, None)
 
 
 def base_share(config: Config) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpfedsyn.absences import aways
 from dpfedsyn.errors import ConfigError
-from dpfedsyn.settings import CLAIMED, NOT_PRIVATE, Config, SamplerSettings, SiloSettings
+from dpfedsyn.settings import CLAIMED, NOT_PRIVATE, TUNED, Config, SamplerSettings, SiloSettings
 
 
 def faults_of(config: Config, records: bool) -> list[str]:
@@ -40,7 +40,7 @@ def faults_of(config: Config, records: bool) -> list[str]:
             f"privacy: counts_share + moments_share = {shares:g} leaves nothing for DP-SGD; "
             "keep their sum below 1, or set network.kind = 'none'."
         )
-    trains = len(config.bringing) < len(config.silos)
+    trains = any(silo.trains for silo in config.silos)
     if trains and train.method == "dp-sgd" and privacy.adjacency == "replace":
         faults.append(
             "privacy.adjacency = 'replace': Poisson-sampled DP-SGD is accounted under "
@@ -75,17 +75,28 @@ def _brought(config: Config, silo: SiloSettings, records: bool) -> list[str]:
                 f"{where}: `path` is missing, and there is no `model`: it has nothing to answer "
                 "with; give it records, or a model."
             )
-        if silo.claim or silo.claim_key or silo.training != NOT_PRIVATE:
+        if silo.training != NOT_PRIVATE or any(
+            (silo.claim, silo.claim_key, silo.provenance, silo.parameters)
+        ):
             faults.append(
-                f"{where}: `training`, `claim` and `claim_key` are of a model that it brings, and "
-                "`model` is empty; name one, or leave them out."
+                f"{where}: `training`, `claim`, `claim_key`, `provenance` and `parameters` are of "
+                "a model that it brings, and `model` is empty; name one, or leave them out."
             )
         return faults
+    if silo.tunes != bool(silo.provenance.strip()) or silo.tunes != bool(silo.parameters):
+        faults.append(
+            f'{where}: training = "{silo.training}" with provenance = {silo.provenance!r} and '
+            f'parameters = {silo.parameters}: "{TUNED}" needs to know whose public records the '
+            "first weights were trained on, and how many they are; nothing else has them. Weights "
+            "from private records cost what they cost there, and cannot be the start here."
+        )
+    if silo.tunes and not config.has_records(silo):
+        faults.append(f'{where}: training = "{TUNED}" needs records; give it a path.')
     claimed = silo.training == CLAIMED
     if claimed != bool(silo.claim) or claimed != bool(silo.claim_key):
         faults.append(
             f'{where}: training = "{silo.training}" with claim = {silo.claim!r} and claim_key = '
-            f'{silo.claim_key!r}: "{CLAIMED}" needs both, "{NOT_PRIVATE}" neither.'
+            f'{silo.claim_key!r}: "{CLAIMED}" needs both, the others neither.'
         )
     if silo.claim and not config.path(silo.claim).is_file():
         faults.append(f"{where}.claim: {config.path(silo.claim)} is missing; name its file.")

@@ -33,7 +33,7 @@ from dpfedsyn.releases import sums_of
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
 from dpfedsyn.start import kept, pretrained
-from dpfedsyn.train import Trained, prepare
+from dpfedsyn.train import Trained, prepare, require_tunable
 
 WAIT = 2.0  # seconds for another process to leave a ledger: longer than a look into it takes
 
@@ -124,6 +124,8 @@ def read_models(
             model = brought.read(config.path(silo.model), plan.encoder, device)
             if (claim := plan.claims.get(silo.name)) is not None:
                 signed_claim.require_model(claim, config.path(silo.claim), model.digest)
+            if silo.tunes:
+                require_tunable(silo, model)
             models[silo.name] = model
     return models
 

@@ -32,6 +32,9 @@ class NoisedBatch:
     residual: Tensor
     labels: Tensor
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
     def pieces(self, rows: int) -> Iterator[tuple[NoisedBatch, bool]]:
         """Yield (piece, whether it is the last): whole records, about `rows` rows of draws each.
 
@@ -43,6 +46,30 @@ class NoisedBatch:
             parts = (self.noisy, self.signal, self.guess, self.residual, self.labels)
             cut = (part[start : start + size] for part in parts)
             yield NoisedBatch(*cut), start + size >= count
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """The task of a silo's own network: what the base leaves, in units of its spread."""
+
+    base: Base
+    settings: NetworkSettings
+
+    def noised(
+        self,
+        x: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        stream: Keystream,
+    ) -> NoisedBatch:
+        """Noise the rows of x at these places: see `noised_draws`."""
+        return noised_draws(x, labels, rows, self.base, stream, self.settings.highest_noise)
+
+    def losses(
+        self, network: Callable[[Tensor], Tensor], batch: NoisedBatch, device: torch.device
+    ) -> Tensor:
+        """Return each record's loss: see `record_losses`."""
+        return record_losses(network, batch, self.settings, len(self.base.means), device)
 
 
 def noised(

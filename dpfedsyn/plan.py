@@ -106,6 +106,7 @@ class Plan:
             pose=moving,
             rounds=self.rounds,
             histograms=MarginalQuery(self.encoder.numbers).length,
+            network=_silo(self.config, name).parameters or None,
         )
 
     def delta_with_noise(self, epsilon: float, draws: int) -> float | None:

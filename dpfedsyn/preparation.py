@@ -62,7 +62,7 @@ class Preparation:
 
     @property
     def architecture(self) -> Architecture:
-        """The network of this silo, before it has weights."""
+        """The network of this silo, before it has weights; where it brings none."""
         encoder, settings = self.encoder, self.config.network
         return Architecture(settings, encoder.dimension, self.classes, encoder.geometry)
 
@@ -152,7 +152,7 @@ def _digest(preparation: Preparation, kind: str, index: int) -> bytes:
 def steps(config: Config, silo: SiloSettings) -> int:
     """Return how many steps of progress a silo's training makes, from the start that it has."""
     if silo.brings:
-        return 1
+        return config.train.steps if silo.tunes else 1
     match config.train.method:
         case "dp-sgd" if config.network.kind == "none":
             return 1

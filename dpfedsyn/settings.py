@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-NOT_PRIVATE, CLAIMED = "not private", "claimed"  # how a model that a silo brings was trained
+# How a model that a silo brings was trained, or, last, that it is trained further here.
+NOT_PRIVATE, CLAIMED, TUNED = "not private", "claimed", "dp-sgd"
 RECORD, PERSON = "record", "person"  # units of privacy that a run can protect
 DEFAULT_REFERENCE_SIZE = 200.0  # as the reader makes it: a dumped configuration has one digest
 TRAINED_BASELINES = ("fedavg", "pooled", "paper")
@@ -66,14 +67,26 @@ class SiloSettings:
     )
     weight: float = _setting(1.0, _POSITIVE)  # mixing weight, used where weights.source = "public"
     model: str = ""  # a folder of diffusers or a JSON file: brought, instead of trained here
-    training: str = _setting(NOT_PRIVATE, _one_of(NOT_PRIVATE, CLAIMED))  # of a brought model
+    training: str = _setting(NOT_PRIVATE, _one_of(NOT_PRIVATE, CLAIMED, TUNED))  # of that model
     claim: str = ""  # signed privacy claim of a brought model, where training = "claimed"
     claim_key: str = ""  # its signer's public key, hex
+    provenance: str = ""  # training = "dp-sgd": whose public records its first weights are from
+    parameters: int = _setting(0, _in(0, 10**9))  # and how many it has; public
 
     @property
     def brings(self) -> bool:
         """Whether it brings a model instead of training one here."""
         return bool(self.model)
+
+    @property
+    def tunes(self) -> bool:
+        """Whether it trains a brought model further here, with DP-SGD."""
+        return self.brings and self.training == TUNED
+
+    @property
+    def trains(self) -> bool:
+        """Whether its model is trained here, from whatever start."""
+        return not self.brings or self.tunes
 
 
 @dataclass(frozen=True)

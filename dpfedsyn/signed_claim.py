@@ -190,6 +190,12 @@ def of_silo(config: Config, silo: SiloSettings) -> Claim | None:
 
 def told(silo: SiloSettings, claim: Claim | None) -> str:
     """Say what protects the records behind a model that a silo brings."""
+    if silo.tunes:
+        return (
+            f"{silo.name}: its model was brought and trained further here with DP-SGD. Its first "
+            f"weights are said to be public ({silo.provenance}); if they were trained on records "
+            "of the silo, nothing here protects those records from them but the answers' noise."
+        )
     if claim is None:
         return (
             f"{silo.name}: this model was not trained here; only the noise on its answers protects "

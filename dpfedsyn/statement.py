@@ -176,7 +176,7 @@ def _caps(plan: Plan) -> str:
 
 
 def _sampling(config: Config) -> str:
-    if len(config.bringing) == len(config.silos):
+    if not any(silo.trains for silo in config.silos):
         return "none: no model is trained here"
     match config.train.method:
         case "dp-sgd":
@@ -190,7 +190,7 @@ def _sampling(config: Config) -> str:
 
 
 def _training(plan: Plan) -> str:
-    bringing = plan.config.bringing
+    bringing = [silo for silo in plan.config.bringing if not silo.tunes]
     if len(bringing) == len(plan.config.silos):
         return "none: every silo brings its model"
     if bringing:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Repeated
 from dpfedsyn import checkpoint, dpsgd, plain_training
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases
 from dpfedsyn.brought import BroughtModel
+from dpfedsyn.brought.tuning import Tuned, Tuning
 from dpfedsyn.data import Records, parts
-from dpfedsyn.errors import LedgerMismatch
+from dpfedsyn.errors import LedgerMismatch, ModelError
 from dpfedsyn.moments import label_counts
 from dpfedsyn.network import Denoiser, Network
 from dpfedsyn.preparation import Preparation, charge_once
@@ -53,8 +56,8 @@ def prepare(
         DP-SGD: the released counts and the models are the outputs of the budget's mechanisms, in
         the budget's order, each charged before it ran. Ensemble: nothing is charged here and
         nothing is released; models of disjoint parts, protected by the answer mechanism alone.
-        Brought: counts, where they are released, and nothing else of records; a model that was not
-        trained here is protected by the answer mechanism, and by what its signer claims, alone.
+        Brought: counts, where they are released, and DP-SGD, where the model is trained further;
+        one that is not is protected by the answer mechanism, and by its signer's claim, alone.
         Not private: none, and the statement is void.
     """
     if preparation.brought is not None:
@@ -96,18 +99,24 @@ def _network(preparation: Preparation, base: Base, on_step: OnStep) -> Network:
     if training is None:
         on_step()
         return architecture.with_weights({})
-    state = _train_network(preparation, base, training, on_step)
+    start = _start(preparation)
+    state = _train_network(preparation, architecture, start, base, training, on_step)
     return architecture.with_weights(state.average)
 
 
 def _train_network(
-    preparation: Preparation, base: Base, training: Repeated, on_step: OnStep
+    preparation: Preparation,
+    architecture: Architecture | Tuning,
+    start: Callable[[], dpsgd.TrainingState],
+    base: Base | None,
+    training: Repeated,
+    on_step: OnStep,
 ) -> dpsgd.TrainingState:
     """Take the remaining DP-SGD steps, in blocks that are charged before they are taken."""
     config = preparation.config
     path = preparation.folder / "model.safetensors"
     saved = checkpoint.load(path)
-    state = dpsgd.TrainingState.from_arrays(saved) if saved else _initial_state(preparation)
+    state = dpsgd.TrainingState.from_arrays(saved) if saved else start()
     _require_latest(preparation, state.step, training.count)
     while state.step < training.count:
         steps = min(config.train.block, training.count - state.step)
@@ -125,7 +134,7 @@ def _train_network(
             base=base,
             noise_multiplier=preparation.budget.noise_multiplier,
             expected_batch_size=expected_batch_size(config, preparation.silo),
-            architecture=preparation.architecture,
+            architecture=architecture,
             settings=config.train,
             key=key,
             device=preparation.device,
@@ -154,11 +163,12 @@ def _require_latest(preparation: Preparation, step: int, planned: int) -> None:
         )
 
 
-def _initial_state(preparation: Preparation) -> dpsgd.TrainingState:
+def _start(preparation: Preparation) -> Callable[[], dpsgd.TrainingState]:
+    """What makes the state before the first step, should there be none yet."""
     if preparation.start is not None:
-        return dpsgd.state_before(preparation.start)
+        return partial(dpsgd.state_before, preparation.start)
     key = preparation.key.derive(b"initial-weights")
-    return dpsgd.initial_state(preparation.architecture, key)
+    return partial(dpsgd.initial_state, preparation.architecture, key)
 
 
 def _prepare_not_private(preparation: Preparation, base: Base | None, on_step: OnStep) -> Trained:
@@ -203,8 +213,36 @@ def _prepare_brought(preparation: Preparation, model: BroughtModel, on_step: OnS
     counts, std = None, 0.0
     if preparation.budget.counts_released:
         counts, std = sums_of(preparation).counts()
+    if (training := preparation.budget.training) is not None:
+        tuning = Tuning(model)
+        start = partial(dpsgd.state_before, tuning.start)
+        state = _train_network(preparation, tuning, start, None, training, on_step)
+        return Trained((tuning.tuned(state.average),), counts, std)
     on_step()
     return Trained((model,), counts, std)
+
+
+def require_tunable(silo: SiloSettings, model: BroughtModel) -> None:
+    """Refuse a brought model that DP-SGD cannot take, or that is of another size than is planned.
+
+    Raises:
+        ModelError: names each layer, why, and what would do; or the right number of parameters.
+    """
+    module = Tuned(model).module
+    faults = dpsgd.unsupported(module)
+    if model.labelled:
+        faults.append("labels: it takes them, and only models without labels are trained further.")
+    if faults:
+        shown = "".join(f"\n  {fault}" for fault in faults)
+        raise ModelError(
+            f"{silo.name}: DP-SGD cannot take its model, so nothing was trained or charged:{shown}"
+        )
+    count = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    if count != silo.parameters:
+        raise ModelError(
+            f"{silo.name}: its model has {count} parameters, the plan's noise is for "
+            f"{silo.parameters}; nothing was trained or charged. Set parameters = {count}."
+        )
 
 
 def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:

@@ -16,7 +16,7 @@ from scipy.special import ndtr
 from accountants import Cascade, Composed, Event, Gaussian, Repeated, Unbounded
 from accountants.rows import Header
 from dpfedsyn.diffusion import Kernel
-from dpfedsyn.settings import CLAIMED, BaseSettings, Config, SamplerSettings, SiloSettings
+from dpfedsyn.settings import NOT_PRIVATE, BaseSettings, Config, SamplerSettings, SiloSettings
 
 ROUNDED = 1e-9  # relative: floats of one quantity, derived in two ways
 ROOM = (1.0 - 1e-9) ** 2  # of mu^2: what a schedule may leave unused
@@ -48,7 +48,7 @@ def moved(config: Config) -> int:
 
 def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
     """(cap on the answers' mu^2 of two models, at record level or None)."""
-    if silo.brings and silo.training != CLAIMED:
+    if silo.brings and silo.training == NOT_PRIVATE:
         mu2 = gaussian_mu(config.epsilon(silo), config.privacy.delta) ** 2
         mu2 *= 1.0 - (config.privacy.counts_share if config.weights.source == "counts" else 0.0)
         return mu2, mu2
@@ -96,7 +96,8 @@ def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
 def uses(config: Config, silo: SiloSettings) -> int:
     """How often everything that makes a model is charged, all kinds but a signer's claim."""
     if silo.brings:
-        return int(config.weights.source == "counts")
+        counted = int(config.weights.source == "counts")
+        return counted + (config.train.steps if silo.tunes else 0)
     if config.train.method != "dp-sgd":
         return 0
     base = config.base

@@ -92,10 +92,11 @@ def training_event(evidence: Evidence, silo: SiloEvidence) -> Finding:
     """DP-SGD is charged at the settings' rate, and at no more noise than the budget asks for."""
     config, header = evidence.config, silo.header
     check, train = "training event", config.train
-    if silo.settings.brings:
+    if not silo.settings.trains:
         fact = "its model was brought, so that no training is charged here."
         return Finding(check, silo.name, CONSISTENT, fact)
-    if train.method != "dp-sgd" or config.network.kind == "none":
+    none = config.network.kind == "none" and not silo.settings.tunes
+    if train.method != "dp-sgd" or none:
         what = f"train.method = {train.method!r}"
         what = what if train.method != "dp-sgd" else "network.kind = 'none'"
         fact = f"{what} charges no training."

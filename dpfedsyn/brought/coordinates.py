@@ -57,6 +57,11 @@ class Coordinates:
             plain = factor * (plain / self.ratio + math.sqrt(signal) * self.offset)
         return plain.reshape(len(x), *self.shape)
 
+    def clean(self, x: Array) -> Array:
+        """Return p_0, flat (N, d), of records x (N, d)."""
+        plain = x if self.basis is None else x @ self.basis
+        return plain / self.ratio + self.offset
+
     def left(self, noise: Array) -> Array:
         """Return the noise e (N, d) in a query's coordinates of that (N, *shape) in the model's."""
         flat = noise.reshape(len(noise), math.prod(self.shape))

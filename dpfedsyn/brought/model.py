@@ -25,7 +25,8 @@ class BroughtModel:
     """A module with its own levels and coordinates.
 
     Args:
-        module: in evaluation, on `device`. call: how it is called. digest: SHA-256 (hex) of its
+        module: in evaluation, on `device`. call: how it is called. labelled: whether it takes
+            labels. digest: SHA-256 (hex) of its
             weights' file; it depends on what the model was trained on, and stays in the silo.
     """
 
@@ -35,6 +36,7 @@ class BroughtModel:
     coordinates: Coordinates
     digest: str
     device: torch.device
+    labelled: bool = False
 
     @property
     def parameters(self) -> int:

@@ -66,7 +66,7 @@ def read(path: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
     module.eval().requires_grad_(False).to(device)
     call = _with_labels if knows else _without_labels
     _try(module, call, shape, path, device)
-    return BroughtModel(module, call, known, map_, digest, device)
+    return BroughtModel(module, call, known, map_, digest, device, knows)
 
 
 def _declared(path: Path) -> dict[str, Any]:

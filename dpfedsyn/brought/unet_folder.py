@@ -57,8 +57,9 @@ def read(folder: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
     tensors, digest = weights.read(_weights(place))
     weights.put(module, tensors, place / WEIGHTS)
     module.eval().requires_grad_(False).to(device)
-    call = _with_labels if config.get("num_class_embeds") is not None else _without_labels
-    return BroughtModel(module, call, known, map_, digest, device)
+    knows = config.get("num_class_embeds") is not None
+    call = _with_labels if knows else _without_labels
+    return BroughtModel(module, call, known, map_, digest, device, knows)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 from opacus.validators import ModuleValidator
@@ -27,7 +28,7 @@ def unsupported(module: nn.Module) -> list[str]:
 
     A layer mixes records (batch norm), has parameters whose gradients are not known record by
     record, shares a parameter with another one, changes what it is given, or is attention by code
-    that is not known. Dropout is no fault: models are trained in evaluation mode.
+    that is not known. Dropout is no fault: it is off where brought models are trained.
     """
     found = [*_shared(module)]
     for name, layer in module.named_modules():
@@ -35,7 +36,8 @@ def unsupported(module: nn.Module) -> list[str]:
             found.append(f"{name or 'the module'} ({type(layer).__name__}): {fault}.")
     if not found:
         # What Opacus refuses beside that.
-        found = [f"{error}" for error in ModuleValidator.validate(module, strict=False)]
+        trained = copy.deepcopy(module).train()  # as Opacus wants it
+        found = [f"{error}" for error in ModuleValidator.validate(trained, strict=False)]
     return found
 
 
@@ -68,7 +70,7 @@ def _mend(layer: nn.Module) -> str:
         if isinstance(layer, kind):
             return mend
     names = ", ".join(kind.__name__ for kind in KNOWN)
-    return f"build it of {names}, or freeze it with requires_grad_(False)"
+    return f"build it of {names}"
 
 
 def _shared(module: nn.Module) -> Iterator[str]:

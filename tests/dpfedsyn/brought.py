@@ -97,3 +97,36 @@ class Normalised(nn.Module):
 
 def normalised(dimension: int = 16) -> Normalised:
     return Normalised(dimension)
+
+
+class Pictures(nn.Module):
+    """A small denoiser of pictures, made of what DP-SGD can take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.GroupNorm(2, 4)
+        self.time = nn.Linear(1, 4)
+        self.leave = nn.Conv2d(4, 1, 3, padding=1, bias=False)
+
+    def forward(self, samples: Tensor, steps: Tensor) -> Tensor:
+        level = self.time(steps.reshape(-1, 1) / 1000.0)[:, :, None, None]
+        inner = self.norm(self.enter(samples)) + level
+        found: Tensor = self.leave(nn.functional.silu(inner))
+        return found
+
+
+class Blurred(Pictures):
+    """The same with a batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+
+
+def pictures(folder: Path, kind: type[nn.Module] = Pictures) -> Path:
+    """Write a declaration of `Pictures` and its weights, the same every time."""
+    torch.manual_seed(3)
+    path = declared(folder, [1, 8, 8], module=f"tests.dpfedsyn.brought:{kind.__name__}")
+    save_file(kind().state_dict(), folder / "weights.safetensors")
+    return path

@@ -50,7 +50,7 @@ class Attention(nn.Module):
         (lambda: nn.Conv2d(4, 4, 3, groups=2), r"\(Conv2d\): .*groups=1"),
         (lambda: nn.Conv2d(4, 4, 3, padding="same"), r"\(Conv2d\): .*padding to a number"),
         (shared, r"1\.weight: is the same parameter as 0\.weight"),
-        (Bare, r"\(Bare\): .*freeze it"),
+        (Bare, r"\(Bare\): .*build it of Linear, Conv2d, GroupNorm"),
         (Attention, r"processor Mine is not known.*set_default_attn_processor"),
     ],
 )  # fmt: skip

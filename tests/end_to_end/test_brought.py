@@ -216,3 +216,54 @@ def test_settings_that_do_not_go_with_a_brought_model(
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+
+DIGITS = configuration.load("digits")
+
+
+def tuned(folder: Path, kind: Any = brought.Pictures, **changes: Any) -> Path:
+    """A silo of digits, without labels, that trains a brought denoiser of pictures further."""
+    brought.pictures(folder, kind)
+    text = DIGITS.path(DIGITS.data.schema).read_text()
+    latent = '[latent]\nbasis = "pixels"\ngrey = 0.5\nscale = 2.0\n'
+    head, _, rest = text.partition("[latent]")
+    after = rest[rest.index("\n[") :]
+    (folder / "schema.toml").write_text(head + latent + after)
+    values = {
+        "path": str(DIGITS.records_path(DIGITS.data.path)), "model": "model.json",
+        "training": "dp-sgd", "provenance": "made for this test",
+        "parameters": sum(p.numel() for p in kind().parameters()), "reference_size": 1000,
+    } | changes  # fmt: skip
+    (folder / "config.toml").write_text(
+        '[data]\nschema = "schema.toml"\nconditional = false\n[weights]\nsource = "public"\n'
+        "[answers]\nbest_share = 0.0\n" + silo("a", **values)
+    )
+    return folder / "config.toml"
+
+
+def test_a_brought_model_is_trained_further_with_dp_sgd(tmp_path: Path) -> None:
+    """Its steps are charged in blocks and resumed; where its first weights are from is told."""
+    config, out = tuned(tmp_path), tmp_path / "run"
+    more = ("answers.mu=4000.0", "train.block=2", "evaluate.enabled=false")
+    result = run(config, out, *more)
+    assert result.exit_code == 0, result.output
+    entry = read(out / "statement.json")["silos"][0]
+    assert entry["charged"]["A"] == ["dp-sgd"]
+    assert entry["epsilon"]["upper"] <= 8.0
+    assert "said to be public (made for this test)" in entry["model"]["words"]
+    assert (out / "silos" / "a" / "model.safetensors").is_file()
+    audit = call("audit", "run", out)
+    assert audit.exit_code == 0, audit.output
+
+
+def test_what_dp_sgd_cannot_take_is_refused_by_its_layer(tmp_path: Path) -> None:
+    """Batch norm: exit code 2 before anything is written; so is a start of unknown origin."""
+    config = tuned(tmp_path, brought.Blurred)
+    result = run(config, tmp_path / "run")
+    words = " ".join(result.output.split())
+    assert result.exit_code == 2
+    assert "norm (BatchNorm2d): batch normalisation mixes the records" in words
+    assert not (tmp_path / "run").exists()
+    result = run(tuned(tmp_path, provenance=""), tmp_path / "run")
+    assert result.exit_code == 2
+    assert "needs to know whose public records" in " ".join(result.output.split())
