@@ -127,19 +127,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     ask = commands.add_parser("epsilon", help="epsilon of Poisson-sampled DP-SGD")
-    ask.add_argument("--noise-multiplier", type=float, required=True)
+    ask.add_argument("--noise-multiplier", type=float, required=True,
+                     help="standard deviation of the noise over the clipping norm")  # fmt: skip
     find = commands.add_parser("calibrate", help="noise multiplier that meets an epsilon")
-    find.add_argument("--epsilon", type=float, required=True)
+    find.add_argument("--epsilon", type=float, required=True, help="to be met at this delta")
     find.add_argument("--bracket", type=float, nargs=2, default=_BRACKET, metavar=("LOW", "HIGH"),
                       help="where to look for the noise multiplier")  # fmt: skip
     for command in (ask, find):
-        command.add_argument("--sampling-rate", type=float, required=True)
-        command.add_argument("--steps", type=int, required=True)
-        command.add_argument("--delta", type=float, required=True)
+        command.add_argument(
+            "--sampling-rate",
+            type=float,
+            required=True,
+            help="chance of a record to be in a step, by Poisson sampling",
+        )
+        command.add_argument("--steps", type=int, required=True, help="of the training")
+        command.add_argument("--delta", type=float, required=True, help="of the claim, in (0, 1)")
         command.add_argument("--adjacency", default=Adjacency.ADD_OR_REMOVE.value,
-                             choices=[a.value for a in Adjacency])  # fmt: skip
+                             choices=[a.value for a in Adjacency],
+                             help="which data sets are neighbours")  # fmt: skip
     look = commands.add_parser("ledger", help="show a ledger; with its key, verify it")
-    look.add_argument("file")
+    look.add_argument("file", help="ledger.sqlite of a silo")
     look.add_argument("--key", help="file with the chain key")
     look.add_argument("--head", help="chain head (hex) exported earlier")
     return parser

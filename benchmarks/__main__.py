@@ -17,20 +17,7 @@ from benchmarks import record
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "name",
-        choices=["accounting", "audit", "engines", "examples", "noise", "run", "utility"],
-        help="which question to answer",
-    )
-    parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
-    utility = parser.add_argument_group("utility")
-    utility.add_argument("--hours", type=float, metavar="H", help="begin no cell after H hours")
-    utility.add_argument("--cells", metavar="TEXT", help="make only cells with TEXT in their names")
-    utility.add_argument(
-        "--development", action="store_true", help="development splits; test parts are not read"
-    )
+    parser = _parser()
     wanted = parser.parse_args(arguments)
     more = _of_utility(wanted)
     if more and wanted.name != "utility":
@@ -48,12 +35,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from benchmarks.noise.benchmark import measure
         case "run":
             from benchmarks.run.benchmark import measure
+        case "scale":
+            from benchmarks.scale.benchmark import measure
         case "utility":
             from benchmarks.utility.benchmark import measure
     figures = measure(smoke=wanted.smoke, **more)
     record.show(figures)
     if wanted.json is not None:
         record.write(wanted.json, wanted.name, figures, smoke=wanted.smoke)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "name",
+        choices=["accounting", "audit", "engines", "examples", "noise", "run", "scale", "utility"],
+        help="which question to answer",
+    )
+    parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    utility = parser.add_argument_group("utility")
+    utility.add_argument("--hours", type=float, metavar="H", help="begin no cell after H hours")
+    utility.add_argument("--cells", metavar="TEXT", help="make only cells with TEXT in their names")
+    utility.add_argument(
+        "--development", action="store_true", help="development splits; test parts are not read"
+    )
+    return parser
 
 
 def _of_utility(wanted: argparse.Namespace) -> dict[str, Any]:

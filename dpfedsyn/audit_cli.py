@@ -46,20 +46,22 @@ Retrain = Annotated[
 def audit_run(folder: Folder, retrain: Retrain = False) -> None:
     """Audit a run's ledgers, statement, noise and mechanisms; `audit RUN` in short."""
     with one_error():
+        from dpfedsyn import folder as folders
         from dpfedsyn.audit import runs
         from dpfedsyn.report import audits, terminal, write
 
         audited = runs.audit(folder, retrain=retrain)
         runs.keep(audited, folder)
-        if (folder / "statement.json").is_file():
+        run = folders.opened(folder)
+        if run.file("statement.json").is_file():
             write(folder)
         screen = console()
         shown = audited.to_dict()
-        terminal.show(screen, (audits.summary(shown),))
+        terminal.show(screen, (audits.summary(shown),), private=run.void is None)
         for remark in audits.remarks(shown):
             terminal.say(screen, remark)
         terminal.say(screen, audits.sentence(shown))
-        terminal.say(screen, f"All of it: {folder / runs.FILE}, silo-internal like the ledgers.")
+        terminal.say(screen, f"All of it: {run.file(runs.FILE)}, silo-internal like the ledgers.")
     raise typer.Exit(audited.exit_code)
 
 

@@ -27,12 +27,10 @@ from accountants import (
 )
 from accountants import epsilon as bound_of
 from dpfedsyn.errors import BudgetExhausted, CalibrationFailed
+from dpfedsyn.marking import NOT_PRIVATE
 from dpfedsyn.settings import Config, SiloSettings
 
 ROUND_DOWN = 1.0 - 1e-12  # of mu: the claim printed for it must not exceed the budget by an ulp
-NOT_PRIVATE = (
-    "train.method = 'not-private': label counts, moments and models were made without any noise"
-)
 NOISE_MULTIPLIERS = (0.2, 5000.0)  # what DP-SGD's calibration searches
 CAP_HALVINGS = 20  # of the ratio between a cap that fits and one that does not
 MOVING_SHARE = 0.25  # of the cells' mu^2, for all rounds in which centres move

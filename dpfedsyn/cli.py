@@ -1,8 +1,9 @@
-"""The command line: run, plan, status, report, ledger, audit, silo, init.
+"""The command line: run, plan, status, report, ledger, audit, statement, silo, init.
 
 Exit codes: 0 done (also a run that ended partial, by plan); 1 silos that do not answer, or not as
-agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger; 5 an audit found a
-violation; 6 stopped at a silo's cap before the planned round; 130 interrupted.
+agreed; 2 bad input; 3 over budget, nothing released; 4 damaged or locked ledger, or a statement
+that is not what was signed; 5 an audit found a violation; 6 stopped at a silo's cap before the
+planned round; 130 interrupted.
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
@@ -22,6 +23,7 @@ from dpfedsyn import (
     model_cli,
     schema_cli,
     silo_cli,
+    statement_cli,
 )
 from dpfedsyn.console import EXAMPLE, INTERRUPTED, Overrides, block, console, one_error
 
@@ -41,6 +43,7 @@ app.add_typer(silo_cli.app, name="silo")
 app.add_typer(model_cli.app, name="model")
 app.add_typer(init_cli.app, name="init")
 app.add_typer(schema_cli.app, name="schema")
+app.add_typer(statement_cli.app, name="statement")
 app.command("export")(export_cli.export)
 
 Source = Annotated[
@@ -302,7 +305,9 @@ def _check_folder(folder: Path, resume: bool) -> None:
 
 
 def _holds_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in RUN_FILES)
+    from dpfedsyn.marking import find
+
+    return any(find(folder, name).exists() for name in RUN_FILES)
 
 
 def _interrupted(folder: Path, silos: list[str]) -> str:

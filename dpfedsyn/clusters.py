@@ -17,7 +17,7 @@ from accountants import Adjacency
 from dpfedsyn import svec
 from dpfedsyn.lattice import checked
 from dpfedsyn.moments import NUMBERS_AT_ONCE, clip_rows
-from dpfedsyn.units import Units, added, pieces, weighed
+from dpfedsyn.units import Rows, Units, added, pieces, weighed
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
@@ -102,7 +102,7 @@ class ClusterQuery:
         return 2.0 if adjacency is Adjacency.REPLACE else 1.0
 
     def points(
-        self, x: Array, labels: NDArray[np.int64], spacing: float, units: Units | None = None
+        self, x: Rows, labels: NDArray[np.int64], spacing: float, units: Units | None = None
     ) -> Points:
         """Return the summed vector on a lattice, in whole numbers of its spacing.
 
@@ -116,16 +116,16 @@ class ClusterQuery:
         size = max(1, NUMBERS_AT_ONCE // (2 * self._width))
         for piece in pieces(len(x), size, units):
             own = labels[piece]
-            cell, vectors = self._vectors(x[piece], own)
+            cell, vectors = self._vectors(x[piece].astype(np.float64), own)
             points, whose = checked(vectors, 1.0, spacing), units and units.part(piece)
             total += added(points, own * cells + cell, len(total), whose)
         return total.ravel()
 
-    def sums(self, x: Array, labels: NDArray[np.int64], units: Units | None = None) -> Array:
+    def sums(self, x: Rows, labels: NDArray[np.int64], units: Units | None = None) -> Array:
         """Return the summed vector without a lattice: what `points` times the spacing rounds."""
         classes, cells, _ = self.about.places.shape
         total = np.zeros((classes * cells, self._width))
-        cell, vectors = self._vectors(x, labels)
+        cell, vectors = self._vectors(x.astype(np.float64), labels)
         np.add.at(total, labels * cells + cell, weighed(vectors, units))
         return total.ravel()
 

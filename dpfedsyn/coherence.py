@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from dpfedsyn import publication
 from dpfedsyn.absences import aways
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.settings import CLAIMED, NOT_PRIVATE, TUNED, Config, SamplerSettings, SiloSettings
@@ -15,12 +19,18 @@ def faults_of(config: Config, records: bool) -> list[str]:
     """
     faults = []
     names = [silo.name for silo in config.silos]
-    if not _is_name(config.name):
+    if not is_name(config.name):
         faults.append(f"name = {config.name!r}: must consist of letters, digits, - and _.")
     for name in sorted({n for n in names if names.count(n) > 1}):
         faults.append(f"silos: the name {name!r} stands twice; give every silo its own.")
+    folded = [name.casefold() for name in dict.fromkeys(names)]
+    for name in sorted({n for n in folded if folded.count(n) > 1}):
+        faults.append(
+            f"silos: names that differ in capitals alone ({name!r}) are one folder on some disks; "
+            "give every silo its own."
+        )
     for name in names:
-        if not _is_name(name):
+        if not is_name(name):
             faults.append(f"silos: the name {name!r} must consist of letters, digits, - and _.")
     if not config.path(config.data.schema).is_file():
         faults.append(f"data.schema: {config.path(config.data.schema)} is missing; name a schema.")
@@ -32,6 +42,8 @@ def faults_of(config: Config, records: bool) -> list[str]:
     except ConfigError as fault:
         faults.append(str(fault))
     privacy, train = config.privacy, config.train
+    if privacy.anchors and config.path(str(Path(privacy.anchors).expanduser())).is_file():
+        faults.append(f"privacy.anchors = {privacy.anchors!r}: is a file; name a folder.")
     if privacy.overlap > len(names):
         faults.append(f"privacy.overlap = {privacy.overlap}: there are only {len(names)} silos.")
     shares = privacy.counts_share + privacy.moments_share
@@ -54,6 +66,7 @@ def faults_of(config: Config, records: bool) -> list[str]:
     faults += [fault for silo in config.silos for fault in _brought(config, silo, records)]
     if config.bringing:
         faults += _beside_brought(config)
+    faults += publication.faults(config.statement)
     faults += _combination(config)
     faults += _origin(config)
     for name, sampler in (("sampler", config.sampler), ("best", config.best)):
@@ -231,13 +244,33 @@ def _missing_files(config: Config, records: bool) -> list[str]:
         )
     if config.data.test:
         wanted["data.test"] = config.data.test
-    for key, relative in wanted.items() if records else ():
-        path = config.records_path(relative)
-        if not path.exists():
+    places = {key: config.records_path(relative) for key, relative in wanted.items()}
+    for key, path in places.items() if records else ():
+        if not wanted[key]:
+            faults.append(f"{key}: names no file of records; give it a path.")
+        elif not path.exists():
             faults.append(f"{key}: {path} is missing; mend its path (or data.folder).")
+    return faults + (_same_files(places) if records and not faults else [])
+
+
+def _same_files(places: Mapping[str, Path]) -> list[str]:
+    """Faults of records that stand in two places, under one path or by a link.
+
+    A record in two silos is answered for twice, while the claim counts every silo by itself.
+    """
+    faults, seen = [], dict[tuple[int, int], str]()
+    for key, path in places.items():
+        status = path.stat()
+        file = (status.st_dev, status.st_ino)
+        if file in seen:
+            faults.append(
+                f"{key}: {path} is the file of {seen[file]} too, so its records would be used "
+                "twice while the claim counts them once; give each a file of its own."
+            )
+        seen.setdefault(file, key)
     return faults
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Whether a name can stand in a path without moving it."""
     return name.replace("-", "").replace("_", "").isalnum()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn import statement, weights
+from dpfedsyn import stamp, statement, weights
 from dpfedsyn.data import Synthetic
 from dpfedsyn.domain import Encoder
 from dpfedsyn.engine import Engine
@@ -26,7 +26,7 @@ from dpfedsyn.progress import Progress
 from dpfedsyn.released import Charged, Site
 from dpfedsyn.rounds import sample
 from dpfedsyn.server import PassResult
-from dpfedsyn.statement import Outcome
+from dpfedsyn.statement import Outcome, Release, released
 from dpfedsyn.weights import Mixture
 
 Array = NDArray[np.float64]
@@ -40,6 +40,7 @@ class Collaboration:
     tables: Mapping[str, Synthetic]
     mixed: Mixture
     outcome: Outcome
+    files: tuple[Release, ...]  # of rows, as they were written
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,17 @@ def collaborate(
     mixed = mixture(plan, sites)
     results = sample(plan, engine, spent, mixed, folder, progress)
     tables = _tables(plan.encoder, results, sites)
-    for name, table in tables.items():
-        stem = "synthetic" if name == plan.passes[0].name else f"synthetic-{name}"
-        for suffix, content in table.files.items():
+    files: list[Release] = []
+    for part in (part for part in plan.passes if part.name in tables):
+        table, taken = tables[part.name], results[part.name].state.round_number
+        stem = "synthetic" if part is plan.passes[0] else f"synthetic-{part.name}"
+        contents = dict(table.files)
+        if folder.void is not None:
+            contents = {s: stamp.stamped(s, c, folder.void) for s, c in contents.items()}
+        for suffix, content in contents.items():
             folder.write_bytes(stem + suffix, content)
-    return Collaboration(tables, mixed, _outcome(plan, results))
+        files += released(part, folder.file(stem).name, contents, len(table.y), taken)
+    return Collaboration(tables, mixed, _outcome(plan, results), tuple(files))
 
 
 def conclude(
@@ -84,9 +91,16 @@ def conclude(
     charged: Mapping[str, Charged],
     done: Collaboration,
     folder: RunFolder,
+    *,
+    evaluated: bool = False,
 ) -> None:
-    """Write what is claimed, and who took part."""
-    folder.write_json("statement.json", statement.make(plan, charged, done.outcome))
+    """Write what is claimed, a registry's record of it, and who took part.
+
+    Args:
+        evaluated: whether the rows will be compared with real records, which stays inside.
+    """
+    made = statement.make(plan, charged, done.outcome, done.files, evaluated=evaluated)
+    statement.keep(folder, made)
     parameters = {name: site.parameters for name, site in sites.items()}
     folder.write_json("federation.json", took_part(plan, parameters, done.mixed, folder))
 

@@ -15,6 +15,8 @@ from typing import Any, get_args, get_type_hints
 from dpfedsyn.coherence import faults_of
 from dpfedsyn.config_values import section_of, unknown, value_of
 from dpfedsyn.errors import ConfigError
+from dpfedsyn.publication import UNSAID
+from dpfedsyn.sections import read
 from dpfedsyn.settings import (
     PRESETS,
     Config,
@@ -51,10 +53,7 @@ def load(name_or_path: str, overrides: Sequence[str] = (), *, records: bool = Tr
             and every missing file; nothing has run by then.
     """
     path = _find(name_or_path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a TOML file ({error}). Mend that line.") from None
+    table = read(path)
     named: Table = dict(table)
     for override in overrides:
         if override.partition("=")[0].strip() == "preset":
@@ -96,9 +95,9 @@ def enduring(config: Config) -> Config:
     """Return what may not change when a run is resumed: all but who takes part in its rounds.
 
     Participation is public and costs nothing; a run that stopped for want of a quorum can go on
-    with a smaller one.
+    with a smaller one. So are the words of the statement, which may be found after the rows.
     """
-    return dataclasses.replace(config, participation=ParticipationSettings())
+    return dataclasses.replace(config, participation=ParticipationSettings(), statement=UNSAID)
 
 
 def with_places(
@@ -120,7 +119,7 @@ def agreed(config: Config, schema: str) -> str:
     """Return the digest of what server and silos must have alike.
 
     That is everything but where files lie and what only one side does: participation, evaluation,
-    devices, anchors.
+    devices, anchors, the words of the statement.
 
     Args:
         schema: digest of the public schema.

@@ -69,6 +69,21 @@ class Records:
         )
 
 
+def joined(parts: Sequence[Records]) -> Records:
+    """Return the records of one silo's parts, one after the other; of one part, that part."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Records(
+        np.concatenate([part.x for part in parts]),
+        np.concatenate([part.y for part in parts]),
+        tuple(id_ for part in parts for id_ in part.ids),
+        first.silo,
+        np.concatenate([part.plain for part in parts]) if first.plain is not first.x else None,  # type: ignore[arg-type]
+        {name: np.concatenate([part.groups[name] for part in parts]) for name in first.groups},
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Synthetic:
     """Synthetic rows as they are written, and the same rows encoded again.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn import sections
+from dpfedsyn.coordinates import Number
 from dpfedsyn.data import Records, Synthetic
-from dpfedsyn.encoding import Number, TableEncoder
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.images import Geometry, ImageEncoder, ImageSchema
 from dpfedsyn.schema import Schema
@@ -122,6 +123,6 @@ def person_column(encoder: Encoder) -> str:
 def _kind(path: Path) -> object:
     """Peek at a schema; whatever is wrong with the file is said by the reader it goes to."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")).get("kind")
-    except (OSError, ValueError):
+        return sections.read(path).get("kind")
+    except ConfigError:
         return None

@@ -10,19 +10,25 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 
 import pandas as pd
 
-from dpfedsyn.columns import number
+from dpfedsyn.columns import ISO, number
 
 MARK = (
     "not yet public: fill in bounds, categories and labels from public knowledge, never from "
     "records, then remove this line"
 )
+CODES = "if these are codes: binary (values), categorical (categories) or ordinal (levels)"
+ORDER = "if they have an order: ordinal, with `levels` from the lowest to the highest"
 MARKERS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", ".", "-")
 FEW = 10  # different whole numbers that may be codes
 MANY = 50  # different texts that are hardly categories
 MOST_DECIMALS = 6
+FORMATS = (ISO, "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+"""How days are written that a draft knows of."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,15 @@ class Guess:
     """What a column looks like.
 
     Attributes:
-        kind: "numeric", "binary", "categorical", "id" (all cells differ) or "text" (too many
-            values for categories). decimals: of its numbers. remark: for whoever fills the draft.
+        kind: "numeric", "integer", "date", "binary", "categorical", "id" (all cells differ) or
+            "text" (too many values for categories). decimals: of its numbers. format: of its days.
+        remark: for whoever fills the draft.
     """
 
     name: str
     kind: str
     decimals: int = 0
+    format: str = ""
     remark: str = ""
 
 
@@ -48,8 +56,8 @@ def draft(table: pd.DataFrame, name: str, delimiter: str = ",", target: str = ""
         delimiter: between cells of the file. target: column of the label; empty: to be filled in.
 
     Guarantee:
-        No cell of the table stands in it: only names of columns, kinds, digits after the point
-        and which of `MARKERS` occur.
+        No cell of the table stands in it: only names of columns, kinds, digits after the point,
+        formats of days and which of `MARKERS` occur.
     """
     present = [m for m in MARKERS if any((table[c] == m).any() for c in table.columns)]
     guesses = [guess(column, table[column], present) for column in table.columns]
@@ -87,25 +95,35 @@ def guess(name: str, cells: pd.Series, missing: Sequence[str] = ()) -> Guess:
     numbers = [number(cell) for cell in known]
     numeric = bool(numbers) and all(value is not None for value in numbers)
     decimals = max(map(_decimals, known)) if numeric else 0
+    days = _days(known.unique().tolist())
+    if days:
+        others = f"or {' or '.join(days[1:])}: the cells do not tell" if days[1:] else ""
+        return Guess(name, "date", format=days[0], remark=others)
     if different == 2 and not decimals:
         return Guess(name, "binary")
+    if numeric and decimals:
+        return Guess(name, "numeric", decimals)
     if numeric:
-        whole = decimals == 0 and different <= FEW
-        remark = "if these are codes: binary (values) or categorical (categories)" if whole else ""
-        return Guess(name, "numeric", decimals, remark)
+        return Guess(name, "integer", remark=CODES if different <= FEW else "")
     if different == len(known) > 1:
         return Guess(name, "id")
     if different > MANY:
         return Guess(name, "text")
-    return Guess(name, "categorical")
+    return Guess(name, "categorical", remark=ORDER)
 
 
 def _to_fill(one: Guess) -> list[str]:
-    if one.kind == "numeric":
+    outside = 'outside = "clip"   # or "error": refuse a file with values beyond the bounds'
+    if one.kind in ("numeric", "integer"):
+        lines = ["bounds = []   # lowest and highest value that the public knows of"]
+        lines += [f"decimals = {one.decimals}"] if one.decimals else []
+        return [*lines, outside, '# scale = "log"   # for amounts from 0 on, most of them small']
+    if one.kind == "date":
         return [
-            "bounds = []   # lowest and highest value that the public knows of",
-            f"decimals = {one.decimals}",
-            'outside = "clip"   # or "error": refuse a file with values beyond the bounds',
+            "bounds = []   # first and last day that there can be, for example the study's",
+            f'format = "{one.format}"',
+            outside,
+            '# at_least = "COLUMN"   # a date above that is never later',
         ]
     if one.kind == "binary":
         return ["values = []   # two"]
@@ -116,9 +134,22 @@ def _remark(one: Guess) -> str:
     return f"   # {one.remark}" if one.remark else ""
 
 
+def _days(cells: Sequence[str]) -> list[str]:
+    """The formats that all of these cells are days of."""
+    return [form for form in FORMATS if cells and all(_is_day(cell, form) for cell in cells)]
+
+
+def _is_day(cell: str, form: str) -> bool:
+    try:
+        datetime.strptime(cell, form)
+    except ValueError:
+        return False
+    return True
+
+
 def _decimals(cell: str) -> int:
-    mantissa = cell.lower().partition("e")[0]
-    return min(len(mantissa.partition(".")[2].rstrip("0")), MOST_DECIMALS)
+    exponent = Decimal(cell.strip()).normalize().as_tuple().exponent
+    return min(max(-int(exponent), 0), MOST_DECIMALS)
 
 
 def _texts(values: Sequence[str]) -> str:

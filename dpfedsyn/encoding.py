@@ -1,10 +1,6 @@
 """Map rows of a table to vectors and back, by the public schema alone.
 
-    numeric      [-2, 2], linear between the public bounds
-                 with missing codes: a second coordinate, +1 where the value is missing (then the
-                 first is 0, the public centre), else -1
-    binary       -1 or +1
-    categorical  2 (one-hot - 1/k), k coordinates
+The coordinates of each kind of column: `dpfedsyn.coordinates`.
 
 Guarantee:
     A row's vector depends on that row and the schema; no mean, range or category list is taken
@@ -12,9 +8,7 @@ Guarantee:
     Every vector has L2 norm at most `TableEncoder.radius`, a public number.
 """
 
-import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,31 +18,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from dpfedsyn import tables
-from dpfedsyn.columns import Binary, Categorical, Code, Column, Numeric, Target, listing
-from dpfedsyn.data import Records, Synthetic, checked
-from dpfedsyn.errors import DataError
+from dpfedsyn import coordinates, reading, tables
+from dpfedsyn.cells import distinct
+from dpfedsyn.columns import Column, Ordered
+from dpfedsyn.coordinates import Array, Number
+from dpfedsyn.data import Records, Synthetic, checked, joined
 from dpfedsyn.schema import Schema
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
-
-CELLS = 128
-"""The most cells of a number's histogram."""
-
-
-@dataclass(frozen=True, eq=False)
-class Number:
-    """Where a number lies in a vector, and on which public values it is counted.
-
-    Attributes:
-        coordinate: its place. indicator: the place of its missing indicator, or None.
-        values: rising encoded values, one for each cell of a histogram.
-    """
-
-    coordinate: int
-    indicator: int | None
-    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -90,30 +68,35 @@ class TableEncoder:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """A name for each coordinate."""
-        return tuple(name for column in self.schema.columns for name in _coordinates(column))
+        return tuple(name for column in self.schema.columns for name in coordinates.names(column))
 
     @cached_property
     def radius(self) -> float:
         """The largest L2 norm that a float32 vector of `encode` can have, rounded up."""
-        squares = (_largest_square(column) for column in self.schema.columns)
+        squares = (coordinates.largest_square(column) for column in self.schema.columns)
         return math.nextafter(math.sqrt(math.fsum(squares)) * (1 + 1e-15), math.inf)
 
     @cached_property
     def two_valued(self) -> NDArray[np.float64]:
         """The (low, high) that a coordinate can take, shape (d, 2); NaN where it takes more."""
-        pairs = [pair for column in self.schema.columns for pair in _value_pairs(column)]
+        pairs = [pair for column in self.schema.columns for pair in coordinates.pairs(column)]
         return np.array(pairs, dtype=np.float64)
 
     @cached_property
     def numbers(self) -> tuple[Number, ...]:
-        """The numeric columns, in the schema's order."""
+        """The columns of numbers, days and levels that have coordinates, in the schema's order."""
         found, start = [], 0
         for column in self.schema.columns:
-            size = len(_coordinates(column))
-            if isinstance(column, Numeric):
-                found.append(Number(start, start + 1 if size > 1 else None, _cells(column)))
+            size = len(coordinates.names(column))
+            if isinstance(column, Ordered) and size:
+                values = coordinates.cells(column, self._columns)
+                found.append(Number(start, start + 1 if size > 1 else None, values))
             start += size
         return tuple(found)
+
+    @cached_property
+    def _columns(self) -> dict[str, Column]:
+        return {column.name: column for column in self.schema.columns}
 
     def encode(self, frame: pd.DataFrame) -> tuple[Floats, Labels]:
         """Encode a table that holds the schema's columns; other columns are ignored.
@@ -125,15 +108,15 @@ class TableEncoder:
             (x, y): x (n, d) float32 without unit; y (n,) int64 in 0 .. labels - 1.
 
         Raises:
-            DataError: a column is absent, or a cell is not valid; names row (from 1) and column.
+            DataError: a column is absent, a cell is not valid, or a row is not as the schema
+                declares; names row (from 1) and column.
         """
-        target = self.schema.target
+        found = reading.values(frame, self.schema, lambda row: f"row {row + 1}")
         blocks = [
-            _encode_column(column, _read(frame, column.name, column))
+            coordinates.encode(column, found.columns, self._columns)
             for column in self.schema.columns
         ]
-        y = np.array(_read(frame, target.column, target), dtype=np.int64)
-        return np.concatenate(blocks, axis=1).astype(np.float32), y
+        return np.concatenate(blocks, axis=1).astype(np.float32), found.labels
 
     def read(self, path: Path, *, silo: str = "") -> Records:
         """Read and encode a silo's file; see `dpfedsyn.tables.read`.
@@ -141,10 +124,13 @@ class TableEncoder:
         Args:
             silo: name that enters the keyed hashes.
         """
-        frame, ids = tables.read(path, self.schema)
-        x, y = self.encode(frame)
-        groups = {str(name): frame[name].to_numpy(dtype=object) for name in frame.columns}
-        return Records(x, y, ids, silo, groups=groups)
+        pieces: list[Records] = []
+        known = dict[object, object]()
+        for frame, ids in tables.read(path, self.schema):
+            x, y = self.encode(frame)
+            groups = {str(name): _shared(frame[name], known) for name in frame.columns}
+            pieces.append(Records(x, y, ids, silo, groups=groups))
+        return joined(pieces)
 
     def decode(self, x: ArrayLike, y: ArrayLike) -> Synthetic:
         """Decode vectors to rows as they are written, and encode those again: see `frame`."""
@@ -156,9 +142,13 @@ class TableEncoder:
     def frame(self, x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
         """Decode vectors to the nearest rows that the schema allows.
 
-        Numbers are clipped to the bounds and rounded to the column's decimals, categories are the
-        largest coordinate, a positive indicator gives the (first) missing code. The result passes
-        the schema, and a row that came from `encode` comes back.
+        Numbers and days are clipped to the bounds and rounded, levels and categories are the
+        nearest, a positive indicator gives the (first) missing code; differences count from the
+        column that they belong to, and sums are computed.
+
+        Guarantee:
+            The result passes the schema, and a row that came from `encode` comes back: every cell
+            is within bounds, levels, formats and declared relations, whatever the vectors.
 
         Args:
             x: (n, d) finite reals.
@@ -171,108 +161,20 @@ class TableEncoder:
             DataError: wrong shape, a value that is not finite, or an unknown label.
         """
         vectors, labels = checked(x, y, self.dimension, self.labels, self.schema.name)
-        data, start = {}, 0
+        found, data, start = dict[str, Array](), {}, 0
         for column in self.schema.columns:
-            stop = start + len(_coordinates(column))
-            data[column.name] = _decode_column(column, vectors[:, start:stop])
+            stop = start + len(coordinates.names(column))
+            block = vectors[:, start:stop]
+            found[column.name] = coordinates.decode(column, block, found, self._columns)
+            data[column.name] = coordinates.written(column, found[column.name])
             start = stop
         target = self.schema.target
-        data[target.column] = _choose(target.representatives, labels)
+        data[target.column] = coordinates.chosen(target.representatives, labels)
         return pd.DataFrame(data)
 
 
-def _coordinates(column: Column) -> list[str]:
-    """Names of a column's coordinates."""
-    if isinstance(column, Numeric) and column.missing_codes:
-        return [column.name, f"{column.name} is missing"]
-    if isinstance(column, Categorical):
-        return [f"{column.name} = {category}" for category in column.categories]
-    return [column.name]
-
-
-def _value_pairs(column: Column) -> list[tuple[float, float]]:
-    match column:
-        case Numeric():
-            indicator = [(-1.0, 1.0)] if column.missing_codes else []
-            return [(math.nan, math.nan), *indicator]
-        case Binary():
-            return [(-1.0, 1.0)]
-        case Categorical():
-            k = len(column.categories)
-            return [(-2.0 / k, 2.0 - 2.0 / k)] * k
-
-
-def _cells(column: Numeric) -> NDArray[np.float64]:
-    """Encoded round values between the bounds: every 1, 2, 5, 10 ... steps of a decimal.
-
-    Numbers are often rounded by those who write them down, and then lie on such values.
-    """
-    low, high = (round(bound * 10**column.decimals) for bound in column.bounds)
-    strides = (k * 10**power for power in itertools.count() for k in (1, 2, 5))
-    stride = next(s for s in strides if (high - low) // s < CELLS)
-    places = stride * np.arange(-(-low // stride), high // stride + 1)
-    values: NDArray[np.float64] = (places - low) / (high - low) * 4.0 - 2.0
-    return values
-
-
-def _largest_square(column: Column) -> float:
-    """The largest squared L2 norm of a column's coordinates, as float32 holds them."""
-    if isinstance(column, Numeric):
-        return 5.0 if column.missing_codes else 4.0
-    if isinstance(column, Binary):
-        return 1.0
-    k = len(column.categories)
-    on, off = float(np.float32(2 - 2 / k)), float(np.float32(-2 / k))
-    return on**2 + (k - 1) * off**2
-
-
-def _read(frame: pd.DataFrame, name: str, column: Column | Target) -> list[float]:
-    """Read one column of a table, cell by cell."""
-    if name not in frame.columns:
-        raise DataError(
-            f"the table has no column {name!r}, so it cannot be encoded; it has "
-            f"{listing(frame.columns)}"
-        )
-    values: list[float] = []
-    for cell in frame[name].tolist():
-        try:
-            values.append(column.read(cell))
-        except DataError as fault:
-            raise DataError(f"row {len(values) + 1}, column {name}: {fault}") from None
-    return values
-
-
-def _encode_column(column: Column, values: Sequence[float]) -> NDArray[np.float64]:
-    read = np.asarray(values, dtype=np.float64)[:, None]
-    if isinstance(column, Binary):
-        return 2 * read - 1
-    if isinstance(column, Categorical):
-        k = len(column.categories)
-        return np.where(read == np.arange(k), 2 - 2 / k, -2 / k)
-    low, high = column.bounds
-    position = np.clip(4 * (read - low) / (high - low) - 2, -2, 2)
-    if not column.missing_codes:
-        return position
-    missing = np.isin(read, column.missing_codes)
-    return np.hstack([np.where(missing, 0.0, position), np.where(missing, 1.0, -1.0)])
-
-
-def _decode_column(column: Column, block: NDArray[np.float64]) -> NDArray[Any]:
-    if isinstance(column, Binary):
-        return _choose(column.values, (block[:, 0] > 0).astype(np.int64))
-    if isinstance(column, Categorical):
-        return _choose(column.categories, np.argmax(block, axis=1))
-    low, high = column.bounds
-    value = low + (np.clip(block[:, 0], -2, 2) + 2) / 4 * (high - low)
-    value = np.clip(np.round(value, column.decimals), low, high) + 0.0  # + 0.0: no minus zero
-    if column.missing_codes:
-        value = np.where(block[:, 1] > 0, column.missing_codes[0], value)
-    return value.astype(np.int64) if column.decimals == 0 else value
-
-
-def _choose(codes: Sequence[Code], positions: NDArray[np.int64]) -> NDArray[Any]:
-    """The codes at these positions, numbers as numbers and anything else as objects."""
-    plain = all(isinstance(code, int) for code in codes)
-    real = all(isinstance(code, int | float) for code in codes)
-    kind = np.int64 if plain else np.float64 if real else np.object_
-    return np.array(codes, dtype=kind)[positions]
+def _shared(cells: "pd.Series[Any]", known: dict[object, object]) -> NDArray[np.object_]:
+    """Return cells (n,) that are one object where they are equal to another, or a known one."""
+    which, different = distinct(cells.tolist())
+    one = np.array([known.setdefault(cell, cell) for cell in different], dtype=object)
+    return one[which]

@@ -7,10 +7,12 @@
     │                            ReplyPruned
     ├─ ConfigError          (2)  every fault of a configuration at once
     ├─ DataError            (2)  file, row and column that the public schema refuses
+    │  └─ NoRecords         (2)  a sound file without a record that is kept
     ├─ MechanismError       (2)  a release that has no finite sensitivity
     ├─ ModelError           (2)  a brought model that cannot answer as declared
     ├─ AuditError           (2)  an audit that cannot be made as asked
     ├─ RunError             (2)  a run folder that cannot be used as asked
+    ├─ StatementCorrupt     (4)  a signed folder that is not what was signed
     ├─ AttackError          (2)  an attack that could not be carried out: it says nothing
     └─ FederationError      (1)  SiloUnavailable · ProtocolMismatch
 
@@ -49,10 +51,12 @@ __all__ = [
     "MechanismError",
     "ModelError",
     "NewerTables",
+    "NoRecords",
     "ProtocolMismatch",
     "ReplyPruned",
     "RunError",
     "SiloUnavailable",
+    "StatementCorrupt",
     "UnsupportedEvent",
 ]
 
@@ -67,6 +71,10 @@ class DataError(DPError):
     """Records that the public schema refuses."""
 
     exit_code = 2
+
+
+class NoRecords(DataError):  # noqa: N818
+    """A sound file of the schema in which there is no record."""
 
 
 class MechanismError(DPError):
@@ -91,6 +99,12 @@ class RunError(DPError):
     """A run folder that does not fit what was asked of it."""
 
     exit_code = 2
+
+
+class StatementCorrupt(DPError):  # noqa: N818
+    """A statement, its signature or its rows that are not what was signed."""
+
+    exit_code = 4
 
 
 class AttackError(DPError):

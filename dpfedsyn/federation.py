@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from accountants.anchor import FileAnchor
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import __version__, brought, keys, partition, signed_claim
+from dpfedsyn import __version__, brought, keys, partition, scarce, signed_claim
 from dpfedsyn import plan as planning
 from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases
@@ -30,6 +30,7 @@ from dpfedsyn.preparation import Preparation, steps
 from dpfedsyn.progress import Progress
 from dpfedsyn.released import Site
 from dpfedsyn.releases import sums_of
+from dpfedsyn.sections import nearest
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
 from dpfedsyn.start import kept, pretrained
@@ -80,10 +81,15 @@ def read_records(
     encoder: Encoder,
     on_silo: Callable[[str], None] = lambda name: None,
     silos: Sequence[SiloSettings] | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> Gathered:
     """Load and split silos' records, all silos' by default.
 
     All files are checked before anything is charged.
+
+    Args:
+        may_be_empty: as of `scarce.read`; of a silo that answers somebody else.
     """
     test = encoder.read(config.records_path(config.data.test)) if config.data.test else None
     whole, owner = _divided(config, encoder)
@@ -91,9 +97,11 @@ def read_records(
     for silo in config.silos if silos is None else silos:
         place = config.silos.index(silo)
         if whole is None or owner is None:
-            records = _own(config, encoder, silo)
+            records = _own(config, encoder, silo, may_be_empty=may_be_empty)
         else:
             records = whole.take(np.flatnonzero(owner == place), silo.name)
+        if silos is None:
+            _require_groups(config, records)
         fraction = 0.0 if test is not None else config.data.test_fraction
         train, held_out = split(records, key=config.data.split_key, fraction=fraction)
         parts[silo.name] = Parts(train, held_out)
@@ -101,10 +109,11 @@ def read_records(
     return Gathered(parts, test, owner)
 
 
-def _own(config: Config, encoder: Encoder, silo: SiloSettings) -> Records:
+def _own(config: Config, encoder: Encoder, silo: SiloSettings, *, may_be_empty: bool) -> Records:
     """A silo's own file; no records of one that brings a model and has none here."""
     if silo.path:
-        return encoder.read(config.records_path(silo.path), silo=silo.name)
+        path = config.records_path(silo.path)
+        return scarce.read(encoder, path, silo.name, may_be_empty=may_be_empty)
     nothing = np.zeros((0, encoder.dimension), dtype=np.float32)
     return Records(nothing, np.zeros(0, dtype=np.int64), (), silo.name)
 
@@ -128,6 +137,17 @@ def read_models(
                 require_tunable(silo, model)
             models[silo.name] = model
     return models
+
+
+def _require_groups(config: Config, records: Records) -> None:
+    """Refuse columns for a table per group that no record has; their names are public."""
+    settings = config.evaluate
+    absent = [name for name in settings.groups if records.groups and name not in records.groups]
+    if settings.enabled and absent:
+        raise ConfigError(
+            f"evaluate.groups: the records have no column {absent[0]!r}, so nothing was run; "
+            f"{nearest(absent[0], tuple(records.groups))}"
+        )
 
 
 def _divided(config: Config, encoder: Encoder) -> tuple[Records | None, NDArray[np.int64] | None]:

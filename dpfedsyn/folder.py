@@ -6,13 +6,13 @@ import fcntl
 import json
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn import checkpoint
+from dpfedsyn import checkpoint, marking
 from dpfedsyn import config as configuration
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.settings import Config
@@ -23,9 +23,22 @@ LOCK = "lock"  # held by the one process that writes into a folder
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside a run's folder, and its files written whole or not at all."""
+    """Paths inside a run's folder, and its files written whole or not at all.
+
+    Args:
+        void: why the run promises nothing, or None where it does.
+
+    Guarantee:
+        What is written here and may be handed on is marked in such a run: NON-PRIVATE stands before
+        its name, and in its content if that is JSON.
+    """
 
     path: Path
+    void: str | None = None
+
+    def file(self, name: str) -> Path:
+        """Where a file of this plain name is written."""
+        return self.path / marking.named(name, private=self.void is None)
 
     def silo(self, name: str) -> Path:
         """The private folder of one silo."""
@@ -42,15 +55,17 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file durably."""
-        checkpoint.write_bytes(self.path / name, text.encode())
+        checkpoint.write_bytes(self.file(name), text.encode())
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file durably; infinities become null, since JSON has none."""
+        if self.void is not None and name not in marking.STATE:
+            content = {"marking": f"{marking.MARK}. {self.void}", **content}
         self.write_text(name, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file durably."""
-        checkpoint.write_bytes(self.path / name, content)
+        checkpoint.write_bytes(self.file(name), content)
 
     def state(self, status: str, reason: str | None = None) -> None:
         """Write how the run stands."""
@@ -60,18 +75,30 @@ class RunFolder:
 def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
     """Open a run's folder: a new one, or with `resume` one of the same configuration.
 
-    Who takes part may be configured anew on resumption; nothing else may.
+    Who takes part, and the statement's words, may be configured anew on resumption; nothing else
+    may.
 
     Raises:
         RunError: the folder holds a run already, or another one, or none to resume.
     """
-    folder, text = RunFolder(path), configuration.dump(configuration.absolute(config))
+    folder = RunFolder(path, marking.void_because(config))
+    text = configuration.dump(configuration.absolute(config))
     _require_usable(path, config, resume)
     if not resume:
         _create(path)
     folder.write_text("config.toml", text)
     folder.state(RUNNING)
     return folder
+
+
+def opened(path: Path) -> RunFolder:
+    """Return the folder of a run that has begun, to write what is found about it.
+
+    Raises:
+        ConfigError: its configuration cannot be read.
+    """
+    config = configuration.load(str(path / "config.toml"), records=False)
+    return RunFolder(path, marking.void_because(config))
 
 
 @contextmanager
@@ -111,13 +138,14 @@ def _require_usable(path: Path, config: Config, resume: bool) -> None:
     if not _same_run(before, config):
         raise RunError(
             f"{path}: the run in this folder has another configuration ({before}); its ledgers and "
-            "checkpoints do not fit this one. Resume it without --set (but for participation.*), "
-            "or use another --out; a larger cap is a new budget, which composes with this run's."
+            "checkpoints do not fit this one. Resume it without --set (but for participation.* and "
+            "statement.*), or use another --out; a larger cap is a new budget, which composes "
+            "with this run's."
         )
 
 
 def _same_run(stored: Path, config: Config) -> bool:
-    """Whether a stored configuration is this one, but for who takes part."""
+    """Whether a stored configuration is this one, but for who takes part and what is said."""
     try:
         before = configuration.load(str(stored), records=False)  # others' may lie elsewhere
     except ConfigError:
@@ -162,6 +190,14 @@ def anchor_of(ledger: Path, ledger_id: str) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return run.anchor(silo.name, ledger_id, str(elsewhere))
+
+
+def void_of(ledger: Path) -> str | None:
+    """Say why the run that a ledger lies in promises nothing; None also outside of a run."""
+    try:
+        return opened(ledger.resolve().parents[2]).void
+    except (ConfigError, IndexError):
+        return None
 
 
 class RoundLog:

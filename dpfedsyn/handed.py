@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dpfedsyn import headers, pairs, reading
+from dpfedsyn.coherence import is_name
+from dpfedsyn.columns import listing
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError, RunError
@@ -35,6 +38,12 @@ def written(silos: Mapping[str, Given], encoder: Encoder, folder: Path) -> dict[
             in use.
     """
     found, made = dict[str, Path](), dict[str, bytes]()
+    for name in silos:
+        if not is_name(name):
+            raise DataError(
+                f"silo {name!r}: its name makes no file's name, so nothing was written or run; "
+                "use letters, digits, - and _"
+            )
     for name, given in silos.items():
         if isinstance(given, str | os.PathLike):
             found[name] = Path(given).absolute()
@@ -51,61 +60,86 @@ def written(silos: Mapping[str, Given], encoder: Encoder, folder: Path) -> dict[
     return found
 
 
+def discard(silos: Mapping[str, Given], records: Mapping[str, Path], folder: Path) -> None:
+    """Remove what `written` made of these silos: a run that never began keeps no copies."""
+    for name, given in silos.items():
+        if not isinstance(given, str | os.PathLike):
+            records[name].unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def _content(name: str, given: Given, encoder: Encoder) -> tuple[bytes, str]:
-    if hasattr(given, "to_pandas"):  # a Hugging Face data set
-        given = given.to_pandas()
     if isinstance(encoder, TableEncoder):
-        if not isinstance(given, pd.DataFrame):
-            raise DataError(
-                f"{name}: {type(given).__name__} is no table, and the schema describes one; give a "
-                "pandas frame, a Hugging Face data set or a file"
-            )
-        return table(given, encoder.schema), ".csv"
+        return table(_frame(name, given), encoder.schema, f"silo {name}"), ".csv"
     assert isinstance(encoder, ImageEncoder)
-    images, labels = _pairs(name, given)
+    images, labels = pairs.arrays(f"silo {name}", given)
     return _archive(name, images, labels, encoder), ".npz"
 
 
-def table(frame: pd.DataFrame, schema: Schema) -> bytes:
+def _frame(name: str, given: Given) -> pd.DataFrame:
+    if hasattr(given, "to_pandas"):  # a Hugging Face data set
+        try:
+            given = given.to_pandas()
+        except Exception as error:  # whatever the other library raises
+            raise DataError(
+                f"silo {name}: the data set makes no table ({type(error).__name__}: {error}), so "
+                "nothing was run; give a pandas frame or a file"
+            ) from error
+    if not isinstance(given, pd.DataFrame):
+        split = "one of its splits, " if isinstance(given, Mapping) else ""
+        raise DataError(
+            f"silo {name}: {type(given).__name__} is no table, and the schema describes one; give "
+            f"{split}a pandas frame, a Hugging Face data set or a file"
+        )
+    return given
+
+
+def table(frame: pd.DataFrame, schema: Schema, where: str = "the frame") -> bytes:
     """Return a frame as the file that the schema describes.
 
-    Missing values become the schema's first marker; where it has none, an empty cell, which the
-    reader then names.
+    Missing values become the first missing code of their column, else the schema's first marker;
+    where it has none, an empty cell, which the reader then names.
+
+    Args:
+        where: of the frame, for messages.
+
+    Raises:
+        DataError: a column is missing, or a cell is not valid; names row (from 1) and column.
     """
-    cells = texts(frame)
-    marker = schema.file.missing[0] if schema.file.missing else ""
-    cells = cells.replace("", marker)
-    if not schema.file.header:
+    cells = texts(frame, where, schema.formats, schema.blanks)
+    if schema.file.header:
+        headers.check(where, list(cells.columns), schema, typed=True)
+    else:
         missing = [name for name in schema.file.columns if name not in cells.columns]
         if missing:
             raise DataError(
-                f"the frame has no column {missing[0]!r}, which schema {schema.name!r} names; "
-                f"it has {', '.join(map(str, cells.columns))}"
+                f"{where}: has no column {missing[0]!r}, which schema {schema.name!r} names; it "
+                f"has {listing(cells.columns)}, so nothing was run; rename or add it"
             )
         cells = cells[list(schema.file.columns)]
+    _check(cells, schema, where)
     text: str = cells.to_csv(index=False, header=schema.file.header, sep=schema.file.delimiter)
     return text.encode()
 
 
-def _pairs(name: str, given: Given) -> tuple[Any, Any]:
-    """Images and labels of a pair of arrays, or of a data set that yields pairs."""
-    if isinstance(given, tuple) and len(given) == 2:
-        return np.asarray(given[0]), np.asarray(given[1])
-    try:
-        pairs = [given[k] for k in range(len(given))]
-        images = np.stack([np.asarray(image).squeeze() for image, _ in pairs])
-        return images, np.array([int(label) for _, label in pairs])
-    except (TypeError, ValueError, KeyError, IndexError) as error:
-        raise DataError(
-            f"{name}: not images and labels ({error}); give (images (n, h, w), labels (n,)), or a "
-            "data set that yields pairs of an image and a label"
-        ) from None
+def _check(cells: pd.DataFrame, schema: Schema, where: str) -> None:
+    """Refuse a cell by its row in the frame, which the file that is written would number anew."""
+    absent = pd.Series(False, index=cells.index)
+    for name in schema.names:
+        markers = [cell for cell in cells[name].unique() if schema.is_missing(cell, name)]
+        absent |= cells[name].isin(markers)
+    places = np.flatnonzero(~absent)
+    reading.values(cells[~absent], schema, lambda row: f"{where}, row {places[row] + 1}")
 
 
 def _archive(name: str, images: Any, labels: Any, encoder: ImageEncoder) -> bytes:
     """An archive of pixel values; images in [0, 1] are scaled to the schema's largest."""
-    if images.dtype.kind == "f" and images.size and float(images.max()) <= 1.0:
+    shares = images.dtype.kind == "f" and images.size and 0.0 <= images.min() <= images.max() <= 1.0
+    if shares:
         images = np.rint(images * encoder.schema.largest)
+    if not len(images):
+        images = images.reshape(0, encoder.schema.height, encoder.schema.width)
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, images=images, labels=labels)
     return file.getvalue()

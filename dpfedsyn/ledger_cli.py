@@ -25,10 +25,12 @@ HeadsOut = Annotated[
 def ledger_show(files: Files) -> None:
     """Print what each ledger has charged."""
     with one_error():
+        from dpfedsyn.folder import void_of
         from dpfedsyn.report import ledgers, terminal
 
         for path in files:
-            terminal.show(console(), [ledgers.of(path, _verified(path))])
+            shown = ledgers.of(path, _verified(path))
+            terminal.show(console(), [shown], private=void_of(path) is None)
 
 
 @app.command("verify")

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import Adjacency
-from dpfedsyn.encoding import Number
+from dpfedsyn.coordinates import Number
 from dpfedsyn.lattice import checked
-from dpfedsyn.units import Units, added
+from dpfedsyn.units import Rows, Units, added
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
@@ -48,7 +48,7 @@ class MarginalQuery:
         """
         return math.sqrt(2.0) if adjacency is Adjacency.REPLACE else 1.0
 
-    def points(self, x: Array, spacing: float, units: Units | None = None) -> Points:
+    def points(self, x: Rows, spacing: float, units: Units | None = None) -> Points:
         """Return the sum of phi over records x (n, d) on the lattice, in its spacings.
 
         Guarantee:
@@ -60,7 +60,7 @@ class MarginalQuery:
         counted = [np.zeros(0, dtype=np.int64)]
         for number, entry in zip(self.numbers, entries, strict=True):
             rows = _measured(number, x)
-            cells = _cells(number, x[rows, number.coordinate])
+            cells = _cells(number, x[rows, number.coordinate].astype(np.float64))
             ones, whose = np.full((len(rows), 1), entry), units and units.part(rows)
             counted.append(added(ones, cells, len(number.values), whose).ravel())
         return np.concatenate(counted)
@@ -98,7 +98,7 @@ def corrected(x: Array, query: MarginalQuery, sums: Array, std: float) -> Array:
     return moved
 
 
-def _measured(number: Number, x: Array) -> NDArray[np.int64]:
+def _measured(number: Number, x: Rows) -> NDArray[np.int64]:
     """Return the rows in which the number is not missing, and is a number at all."""
     known = np.isfinite(x[:, number.coordinate])
     if number.indicator is not None:

@@ -18,7 +18,7 @@ from accountants import Adjacency
 from dpfedsyn import svec
 from dpfedsyn.lattice import checked
 from dpfedsyn.settings import BaseSettings
-from dpfedsyn.units import Units, added, pieces, weighed
+from dpfedsyn.units import Rows, Units, added, pieces, weighed
 
 Array = NDArray[np.float64]
 Points = NDArray[np.int64]
@@ -125,7 +125,7 @@ class MomentQuery:
         """The radius of a record in `label_sums`."""
         return self.origin_radius or self.radius
 
-    def origin_sums(self, x: Array, units: Units | None = None) -> Array:
+    def origin_sums(self, x: Rows, units: Units | None = None) -> Array:
         """Return sum x / R over all records, shape (d,).
 
         Guarantee:
@@ -136,7 +136,7 @@ class MomentQuery:
 
     def label_sums(
         self,
-        x: Array,
+        x: Rows,
         labels: NDArray[np.int64],
         origin: Array | None = None,
         units: Units | None = None,
@@ -155,7 +155,7 @@ class MomentQuery:
 
     def sums(
         self,
-        x: Array,
+        x: Rows,
         labels: NDArray[np.int64],
         means: Array | None = None,
         units: Units | None = None,
@@ -183,19 +183,19 @@ class MomentQuery:
             blocks.append(self._third * np.concatenate(each))
         return np.concatenate(blocks)
 
-    def origin_points(self, x: Array, spacing: float, units: Units | None = None) -> Points:
+    def origin_points(self, x: Rows, spacing: float, units: Units | None = None) -> Points:
         """Return `origin_sums` on the lattice: whole numbers of its spacing.
 
         Guarantee:
             One record adds a vector whose norm, times the spacing, is at most 1, and so does a unit
             of several; the sum over units is one of integers, hence exact.
         """
-        points = checked(self._scaled(x), 1.0, spacing)
-        return added(points, np.zeros(len(x), dtype=np.int64), 1, units).ravel()
+        together = np.zeros(len(x), dtype=np.int64)
+        return self._first_points(x, together, 1, spacing, None, units)
 
     def label_points(
         self,
-        x: Array,
+        x: Rows,
         labels: NDArray[np.int64],
         spacing: float,
         origin: Array | None = None,
@@ -207,12 +207,27 @@ class MomentQuery:
             One record adds a vector whose norm, times the spacing, is at most 1, and so does a unit
             of several; the sum over units is one of integers, hence exact.
         """
-        points = checked(self._scaled(x, origin), 1.0, spacing)
-        return added(points, labels, self.classes, units).ravel()
+        return self._first_points(x, labels, self.classes, spacing, origin, units)
+
+    def _first_points(
+        self,
+        x: Rows,
+        places: NDArray[np.int64],
+        length: int,
+        spacing: float,
+        origin: Array | None,
+        units: Units | None,
+    ) -> Points:
+        """Sum scaled records on the lattice at their places (n,), a piece of them at a time."""
+        total = np.zeros((length, self.dimension), dtype=np.int64)
+        for piece in pieces(len(x), max(1, NUMBERS_AT_ONCE // self.dimension), units):
+            points = checked(self._scaled(x[piece], origin), 1.0, spacing)
+            total += added(points, places[piece], length, units and units.part(piece))
+        return total.ravel()
 
     def points(
         self,
-        x: Array,
+        x: Rows,
         labels: NDArray[np.int64],
         spacing: float,
         means: Array | None = None,
@@ -234,7 +249,7 @@ class MomentQuery:
 
     def _piece(
         self,
-        x: Array,
+        x: Rows,
         labels: NDArray[np.int64],
         spacing: float,
         means: Array | None,
@@ -299,7 +314,7 @@ class MomentQuery:
         """The same for the sum of one label's records."""
         return std * self._square / (math.sqrt(2.0) * self._third)
 
-    def _scaled(self, x: Array, origin: Array | None = None) -> Array:
+    def _scaled(self, x: Rows, origin: Array | None = None) -> Array:
         """Return records of norm at most 1: x / R, or x - origin over its own radius."""
         clipped = clip_rows(np.asarray(x, dtype=np.float64), self.radius)
         if origin is None:

@@ -16,7 +16,7 @@ from dpfedsyn.diffusion import signal_shares
 from dpfedsyn.network import Network, features, residual_scale
 from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
-from dpfedsyn.units import Units
+from dpfedsyn.units import Rows, Units
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,6 @@ class NoisedBatch:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def pieces(self, rows: int) -> Iterator[tuple[NoisedBatch, bool]]:
-        """Yield (piece, whether it is the last): whole records, about `rows` rows of draws each.
-
-        A batch without records is one piece without records.
-        """
-        count, draws = self.labels.shape
-        size = max(1, rows // draws)
-        for start in range(0, max(count, 1), size):
-            parts = (self.noisy, self.signal, self.guess, self.residual, self.labels)
-            cut = (part[start : start + size] for part in parts)
-            yield NoisedBatch(*cut), start + size >= count
-
 
 @dataclass(frozen=True, eq=False)
 class Residuals:
@@ -55,15 +43,18 @@ class Residuals:
     base: Base
     settings: NetworkSettings
 
-    def noised(
+    def pieces(
         self,
-        x: NDArray[np.float64],
+        x: Rows,
         labels: NDArray[np.int64],
         rows: NDArray[np.int64],
         stream: Keystream,
-    ) -> NoisedBatch:
-        """Noise the rows of x at these places: see `noised_draws`."""
-        return noised_draws(x, labels, rows, self.base, stream, self.settings.highest_noise)
+        *,
+        at_once: int,
+    ) -> Iterator[tuple[NoisedBatch, bool]]:
+        """Noise the rows of x at these places: see `noised_pieces`."""
+        highest = self.settings.highest_noise
+        return noised_pieces(x, labels, rows, self.base, stream, highest, at_once=at_once)
 
     def losses(
         self, network: Callable[[Tensor], Tensor], batch: NoisedBatch, device: torch.device
@@ -73,7 +64,7 @@ class Residuals:
 
 
 def noised(
-    x: NDArray[np.float64],
+    x: Rows,
     labels: NDArray[np.int64],
     base: Base,
     draws: int,
@@ -100,23 +91,59 @@ def drawn_rows(
 
 
 def noised_draws(
-    x: NDArray[np.float64],
+    x: Rows,
     labels: NDArray[np.int64],
     rows: NDArray[np.int64],
     base: Base,
     stream: Keystream,
     highest_noise: float = math.inf,
 ) -> NoisedBatch:
+    """Noise all draws of a batch at once: the one piece of `noised_pieces`."""
+    ((batch, _),) = noised_pieces(
+        x, labels, rows, base, stream, highest_noise, at_once=max(1, rows.size)
+    )
+    return batch
+
+
+def noised_pieces(
+    x: Rows,
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    base: Base,
+    stream: Keystream,
+    highest_noise: float = math.inf,
+    *,
+    at_once: int,
+) -> Iterator[tuple[NoisedBatch, bool]]:
     """Noise rows of x (n, d), one at each place of `rows` (B, M), and take off the base's guess.
 
-    At uniform t among those whose noise sqrt((1 - abar) / abar) is at most `highest_noise`.
+    At uniform t among those whose noise sqrt((1 - abar) / abar) is at most `highest_noise`. Yields
+    (piece, whether it is the last), whole units each, about `at_once` draws: memory is that of one
+    piece, however large the batch. All draw the same words of the stream, whatever the pieces. A
+    batch without units is one piece without units.
     """
-    (count, draws), dimension = rows.shape, x.shape[1]
+    count, draws = rows.shape
     signals = np.asarray(signal_shares())
     steps = np.count_nonzero(1.0 - signals <= highest_noise**2 * signals)
-    t = (stream.words(count * draws) % np.uint64(steps)).astype(np.int64)
-    signal = signals[t][:, None]
-    clean, own = x[rows.ravel()], labels[rows.ravel()]
+    t = (stream.words(count * draws) % np.uint64(steps)).astype(np.int64).reshape(count, draws)
+    size = max(1, at_once // max(draws, 1))
+    for start in range(0, max(count, 1), size):
+        piece = slice(start, start + size)
+        yield _noised(x, labels, rows[piece], signals[t[piece]], base, stream), piece.stop >= count
+
+
+def _noised(
+    x: Rows,
+    labels: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    signals: NDArray[np.float64],
+    base: Base,
+    stream: Keystream,
+) -> NoisedBatch:
+    """Noise the rows at these places (B, M), each at its own abar (B, M)."""
+    (count, draws), dimension = rows.shape, x.shape[1]
+    signal = signals.reshape(-1, 1)
+    clean, own = x[rows.ravel()].astype(np.float64), labels[rows.ravel()]
     noise = stream.normal(clean.shape)
     noisy = np.sqrt(signal) * clean + np.sqrt(1.0 - signal) * noise
     guess = base.denoise(noisy, signal, own)
@@ -136,16 +163,21 @@ def noised_draws(
 def descend(
     network: Network,
     adam: torch.optim.Optimizer,
-    batch: NoisedBatch,
+    pieces: Iterator[tuple[NoisedBatch, bool]],
+    count: int,
     settings: NetworkSettings,
     classes: int,
     device: torch.device,
 ) -> None:
-    """Take one step down the mean loss of a batch, a piece at a time, without clipping or noise."""
+    """Take one step down the mean loss of a batch, without clipping or noise.
+
+    Args:
+        pieces: of `noised_pieces`. count: units in the batch.
+    """
     adam.zero_grad()
-    for piece, _ in batch.pieces(network.rows_at_once):
+    for piece, _ in pieces:
         losses = record_losses(network, piece, settings, classes, device)
-        torch.autograd.backward(losses.sum() / len(batch.labels))
+        torch.autograd.backward(losses.sum() / count)
     adam.step()
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dpfedsyn import sections
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.settings import DEFAULT_REFERENCE_SIZE, PERSON, RECORD
+
+WORDS = {
+    "curator": "who publishes the rows",
+    "curator_type": "Government, Industry or Nonprofit",
+    "intended_use": "what for",
+    "region": "that they describe, or whose laws apply",
+    "published": "the day: YYYY-MM-DD",
+    "contact": "whom to ask",
+    "retention": "of records, models and ledgers, and why they were collected",
+    "tuning": "how settings were chosen, and who paid for it",
+}
 
 
 def text(
@@ -50,6 +61,9 @@ def text(
         "",
         "[answers]",
         "rows = 3000     # synthetic rows",
+        "",
+        "[statement]   # what a board reads, in your words; all of it public",
+        *(f'{key} = "not stated"   # {what}' for key, what in WORDS.items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -79,14 +93,11 @@ def unit_of(schema: Path) -> str:
     Raises:
         ConfigError: no such file, or no TOML.
     """
-    try:
-        content = tomllib.loads(schema.read_text(encoding="utf-8"))
-    except OSError as error:
+    if not schema.is_file():
         raise ConfigError(
-            f"{schema}: the schema cannot be read ({error.strerror}), so nothing was written; "
-            "`dpfedsyn schema draft FILE` writes one to fill in."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{schema}: not a TOML file ({error}); mend that line.") from None
+            f"{schema}: no such schema, so nothing was written; `dpfedsyn schema draft FILE` "
+            "writes one to fill in."
+        )
+    content = sections.read(schema)
     file = content.get("file")
     return PERSON if isinstance(file, dict) and file.get("person_column") else RECORD

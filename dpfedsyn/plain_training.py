@@ -10,13 +10,13 @@ from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import Base
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import descend, drawn_rows, noised_draws
+from dpfedsyn.objective import descend, drawn_rows, noised_pieces
 from dpfedsyn.settings import TrainSettings
-from dpfedsyn.units import Units
+from dpfedsyn.units import Rows, Units
 
 
 def train(
-    x: NDArray[np.float64],
+    x: Rows,
     labels: NDArray[np.int64],
     *,
     base: Base,
@@ -47,6 +47,6 @@ def train(
     everybody = np.ones(len(x) if units is None else units.count, dtype=np.bool_)
     for _ in range(settings.steps):
         rows = drawn_rows(units, everybody, settings.draws, stream)
-        batch = noised_draws(x, labels, rows, base, stream, highest)
-        descend(network, adam, batch, architecture.settings, classes, device)
+        pieces = noised_pieces(x, labels, rows, base, stream, highest, at_once=network.rows_at_once)
+        descend(network, adam, pieces, len(rows), architecture.settings, classes, device)
     return network

@@ -11,6 +11,7 @@ from dpfedsyn import latency, signed_claim
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.marginals import MarginalQuery
+from dpfedsyn.marking import void_because
 from dpfedsyn.moments import counts_sensitivity, query_of
 from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.settings import SiloSettings
@@ -23,6 +24,7 @@ def table(plan: Plan) -> dict[str, Any]:
     whole = plan.across_silos() if len(solved) == len(plan.config.silos) else None
     dear = latency.advice(plan.rounds, [part.settings.kernel for part in plan.passes])
     return {
+        "void": void_because(plan.config),
         "unit": privacy.unit,
         "adjacency": privacy.adjacency,
         "delta": privacy.delta,

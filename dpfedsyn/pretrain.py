@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dpfedsyn.architecture import Architecture, Arrays, averaged, weights_of
 from dpfedsyn.base import Base
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import descend, noised
+from dpfedsyn.objective import descend, noised_pieces
 from dpfedsyn.settings import PretrainSettings
 
 RISE = 20  # steps in which the learning rate rises from 0
@@ -56,8 +56,10 @@ def pretrain(
             group["lr"] = settings.learning_rate * _share_of_rate(step, settings.steps)
         chosen = (stream.words(settings.batch) % np.uint64(len(x))).astype(np.int64)
         highest = architecture.settings.highest_noise
-        batch = noised(x[chosen], labels[chosen], base, 1, stream, highest)
-        descend(network, adam, batch, architecture.settings, classes, device)
+        pieces = noised_pieces(
+            x, labels, chosen[:, None], base, stream, highest, at_once=network.rows_at_once
+        )
+        descend(network, adam, pieces, len(chosen), architecture.settings, classes, device)
         average = averaged(average, network, min(DECAY, step / (step + 10.0)))
         on_step()
     return average

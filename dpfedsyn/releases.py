@@ -89,7 +89,7 @@ class SiloSums:
 
     def origin(self) -> Sum:
         """Return `MomentQuery.origin_sums`."""
-        x, event = self._x, self.mechanisms.origin
+        x, event = self.records.x, self.mechanisms.origin
         if event is None:
             return self.query.origin_sums(x, self._units), 0.0
         std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
@@ -98,7 +98,7 @@ class SiloSums:
 
     def means(self, origin: Array | None) -> Sum:
         """Return `MomentQuery.label_sums`, about a released origin (d,) if any."""
-        x, y, event = self._x, self.records.y, self.mechanisms.means
+        x, y, event = self.records.x, self.records.y, self.mechanisms.means
         if event is None:
             return self.query.label_sums(x, y, origin, self._units), 0.0
         std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
@@ -107,7 +107,7 @@ class SiloSums:
 
     def moments(self, means: Array | None) -> Sum:
         """Return `MomentQuery.sums`, about released means (classes, d) if any."""
-        x, y, event = self._x, self.records.y, self.mechanisms.moments
+        x, y, event = self.records.x, self.records.y, self.mechanisms.moments
         if event is None:
             return self.query.sums(x, y, means, self._units), 0.0
         std = event.noise_multiplier * self.query.sensitivity(self.adjacency)
@@ -120,7 +120,7 @@ class SiloSums:
         Args:
             query: about released centres. number: of the round, from 0.
         """
-        x, y, events = self._x, self.records.y, self.mechanisms.clusters
+        x, y, events = self.records.x, self.records.y, self.mechanisms.clusters
         if not events:
             return query.sums(x, y, self._units), 0.0
         event, kind = events[number], "clusters" if number == len(events) - 1 else "centres"
@@ -130,10 +130,6 @@ class SiloSums:
     @property
     def _units(self) -> Units | None:
         return self.records.units
-
-    @property
-    def _x(self) -> Array:
-        return self.records.x.astype(np.float64)
 
 
 def sums_of(preparation: Preparation) -> SiloSums:
@@ -187,7 +183,7 @@ def noisy_marginals(preparation: Preparation) -> Sum:
     """Return `MarginalQuery` sums of the records' numbers and the std of their noise."""
     query, event = MarginalQuery(preparation.encoder.numbers), preparation.budget.marginals
     records = preparation.records
-    summed = partial(query.points, records.x.astype(np.float64), units=records.units)
+    summed = partial(query.points, records.x, units=records.units)
     if event is None:
         return summed(EXACT).astype(np.float64) * EXACT, 0.0
     std = event.noise_multiplier * query.sensitivity(preparation.adjacency)

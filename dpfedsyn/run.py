@@ -115,7 +115,7 @@ def _collaborated(
         engine = WithAbsences(Asking(transport, settings.timeout or None), settings)
         done = collaborate(plan, sites, engine, spent, folder, progress)
     charges = {name: charged(member.silo.ledger) for name, member in members.items()}
-    conclude(plan, sites, charges, done, folder)
+    conclude(plan, sites, charges, done, folder, evaluated=plan.config.evaluate.enabled)
     return done
 
 

@@ -10,7 +10,8 @@ decoding and every check follow from it alone, never from records.
     delimiter = ","
     header = true              # false: list the names in `columns`
     drop = ["comment"]         # columns that are not read
-    missing = ["?", ""]        # a row with one of these in a kept column is left out
+    missing = ["?", ""]        # a row with one of these in a kept column is left out, unless it
+                               # is among the column's `missing_codes`
     id = "visit"               # optional: what names a row, else its line number
     person_column = "patient"  # or: whose row it is, where people have several (unit "person")
 
@@ -20,22 +21,28 @@ decoding and every check follow from it alone, never from records.
     labels = ["recovered", "relapsed"]
 
     [columns.age]
-    kind = "numeric"           # or "binary" (values) or "categorical" (categories)
-    bounds = [18, 100]
+    kind = "integer"           # or "numeric", "date", "ordinal" (levels), "binary" (values),
+    bounds = [18, 100]         # "categorical" (categories)
     outside = "clip"           # or "error"
+    missing_codes = [-1]       # the row is kept, and the value missing
+
+    [columns.relapsed]
+    kind = "date"
+    bounds = [2015-01-01, 2024-12-31]
+    at_least = "treated"       # a column above; see `dpfedsyn.constraints`
 """
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from dpfedsyn import sections
-from dpfedsyn.columns import Binary, Categorical, Column, Numeric, Target, token
+from dpfedsyn import column_sections, constraints, sections
+from dpfedsyn.columns import Binary, Code, Column, Date, Target, token
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.sections import Section, nearest
 
@@ -121,16 +128,7 @@ class Schema:
             ConfigError: no such file, no valid TOML, or faults: all at once, each with the
                 nearest valid key or value.
         """
-        try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"{path}: the schema cannot be read ({error.strerror}), so no records can be; "
-                "correct the path"
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not a TOML file ({error}); mend that line") from None
-        return cls.from_dict(content, where=str(path))
+        return cls.from_dict(sections.read(Path(path)), where=str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, where: str = "schema") -> "Schema":
@@ -155,7 +153,7 @@ class Schema:
         about = {key: top.take(key, sections.text, "") for key in ("title", "source", "licence")}
         file = _read_file(Section(top.take("file", sections.table, _NOTHING), "file", faults))
         tables = top.need("columns", sections.table, _NOTHING)
-        columns = [_read_column(key, tables[key], faults) for key in tables]
+        columns = [column_sections.read(key, tables[key], faults) for key in tables]
         target_table = top.need("target", sections.table, _NOTHING)
         target = _read_target(Section(target_table, "target", faults)) if target_table else None
         top.close()
@@ -191,28 +189,58 @@ class Schema:
         return (*(column.name for column in self.columns), self.target.column)
 
     @property
+    def formats(self) -> dict[str, str]:
+        """How days are written, by column name."""
+        return {c.name: c.format for c in self.columns if isinstance(c, Date)}
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Public label names; y counts in this order."""
         return self.target.labels
 
+    @property
+    def blanks(self) -> dict[str, str]:
+        """What a missing value is written as, by column name."""
+        marker = self.file.missing[0] if self.file.missing else ""
+        codes = {c.name: str(k[0]) for c in self.columns if (k := _missing_codes(c))}
+        return dict.fromkeys(self.names, marker) | codes
+
     @cached_property
-    def _markers(self) -> frozenset[float | str]:
-        return frozenset(token(marker) for marker in self.file.missing)
+    def _markers(self) -> dict[str, frozenset[float | str]]:
+        """The missing markers that leave a row out, by column name."""
+        markers = frozenset(token(marker) for marker in self.file.missing)
+        kept = {c.name: markers - set(map(token, _missing_codes(c))) for c in self.columns}
+        return {"": markers, self.target.column: markers} | kept
 
     @property
     def of_synthetic(self) -> "Schema":
         """This schema for what `TableEncoder.frame` makes: a header line, nothing dropped."""
         return replace(self, file=FileFormat(missing=self.file.missing))
 
-    def is_missing(self, cell: object) -> bool:
-        """Return whether a cell is one of the public missing markers."""
-        return token(cell) in self._markers
+    def is_missing(self, cell: object, column: str = "") -> bool:
+        """Return whether a cell is one of the public missing markers.
+
+        Args:
+            column: whose cell it is; those among its missing codes are none.
+        """
+        return token(cell) in self._markers[column]
+
+
+def _missing_codes(column: Column) -> tuple[Code, ...]:
+    return () if isinstance(column, Binary) else column.missing_codes
 
 
 def _plain(part: Part) -> dict[str, Any]:
+    """Return a part's fields as JSON values; what is None is not set, and left out."""
     values = {field.name: getattr(part, field.name) for field in fields(part)}
     values.pop("name", None)
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return {key: _json(value) for key, value in values.items() if value is not None}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_json(entry) for entry in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _place(part: Part) -> str:
@@ -240,6 +268,7 @@ def _cross_faults(
                     f"{_place(part)}: {code!r} is also a marker in file.missing; "
                     "remove one of the two"
                 )
+    faults += [f"columns.{name}: {fault}" for name, fault in constraints.faults(columns, names)]
     return faults + _name_faults(file, names, target.column)
 
 
@@ -292,57 +321,3 @@ def _read_target(section: Section) -> Target | None:
     )
     section.close()
     return None if section.broken else target
-
-
-def _read_column(name: str, content: Any, faults: list[str]) -> Column | None:
-    if not isinstance(content, Mapping):
-        faults.append(f"columns.{name}: write a section [columns.{name}] with `kind`")
-        return None
-    section = Section(content, f"columns.{name}", faults)
-    readers = {"numeric": _read_numeric, "binary": _read_binary, "categorical": _read_categorical}
-    kind = section.need("kind", sections.text, "")
-    if kind not in readers:
-        if kind:
-            section.fault(f"unknown `kind` = {kind!r}; {nearest(kind, tuple(readers))}")
-        return None
-    column = readers[kind](name, section)
-    section.close()
-    return None if section.broken else column
-
-
-def _read_numeric(name: str, section: Section) -> Column:
-    return Numeric(
-        name=name,
-        title=section.take("title", sections.text, ""),
-        unit=section.take("unit", sections.text, ""),
-        bounds=section.need("bounds", sections.interval, (0.0, 1.0)),
-        decimals=section.take("decimals", sections.whole, 0),
-        missing_codes=section.take("missing_codes", sections.reals, ()),
-        outside=section.take("outside", _outside, "error"),
-    )
-
-
-def _outside(value: Any) -> Literal["clip", "error"]:
-    if value == "clip":
-        return "clip"
-    if value == "error":
-        return "error"
-    raise TypeError('"clip" or "error"')
-
-
-def _read_binary(name: str, section: Section) -> Column:
-    return Binary(
-        name=name,
-        title=section.take("title", sections.text, ""),
-        values=section.take("values", sections.codes, (0, 1)),
-        names=section.take("names", sections.texts, ()),
-    )
-
-
-def _read_categorical(name: str, section: Section) -> Column:
-    return Categorical(
-        name=name,
-        title=section.take("title", sections.text, ""),
-        categories=section.need("categories", sections.codes, (0, 1)),
-        names=section.take("names", sections.texts, ()),
-    )

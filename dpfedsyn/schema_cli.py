@@ -16,7 +16,9 @@ Target = Annotated[
 Name = Annotated[
     str, typer.Option("--name", metavar="NAME", help="Of the kind of data; default the file's.")
 ]
-Written = Annotated[Path, typer.Argument(metavar="SCHEMA.toml")]
+Written = Annotated[
+    Path, typer.Argument(metavar="SCHEMA.toml", help="A schema, or a draft that was filled in.")
+]
 
 
 @app.command("draft")
@@ -37,10 +39,14 @@ def schema_draft(file: Table, target: Target = "", name: Name = "") -> None:
 def schema_check(schema: Written) -> None:
     """Read a schema and say what it describes, or everything that is wrong with it."""
     with one_error():
-        from dpfedsyn import domain
+        from dpfedsyn import constraints, domain
+        from dpfedsyn.encoding import TableEncoder
 
         encoder = domain.encoder(schema)
         typer.echo(
             f"{schema}: {encoder.dimension} coordinates, labels {', '.join(encoder.labels)}\n"
             f"digest {encoder.digest}"
         )
+        if isinstance(encoder, TableEncoder):
+            for line in constraints.sentences(encoder.schema.columns):
+                typer.echo(f"in every row: {line}")

@@ -5,11 +5,14 @@ sentence with the mend; the placeholder that is returned instead lets the readin
 the reader of a message sees all faults at once.
 """
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 
-from dpfedsyn.columns import Code
+from dpfedsyn.columns import Code, listing
 from dpfedsyn.errors import ConfigError
 
 T = TypeVar("T")
@@ -62,10 +65,37 @@ class Section:
         self._faults.append(f"{self._where}: {text}" if self._where else text)
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, is no UTF-8 text or no TOML; names the line.
+    """
+    try:
+        # A mark at the beginning, as some editors write it, says nothing and hurts nobody.
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: the file cannot be read ({error.strerror}), so nothing was run; correct the "
+            "path"
+        ) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{path}, line {line}: not a TOML file but text of another encoding, so nothing was "
+            "run; save it as UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"{path}: not a TOML file ({error}), so nothing was run. Mend that line."
+        ) from None
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return the mend for an unknown name: the nearest known one, or the list of all."""
     close = get_close_matches(name, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}"
+    return f"did you mean `{close[0]}`?" if close else f"known are {listing(known)}"
 
 
 def text(value: Any) -> str:
@@ -108,6 +138,31 @@ def interval(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
         raise TypeError("two numbers, [lowest, highest]")
     return float(value[0]), float(value[1])
+
+
+def days(value: Any) -> tuple[date, date]:
+    """Convert to a pair of days: of TOML, or texts as in ISO 8601."""
+    expected = "two days, [2015-01-01, 2024-12-31]"
+    if not isinstance(value, list) or len(value) != 2:
+        raise TypeError(expected)
+    first, last = value
+    try:
+        return _day(first), _day(last)
+    except (TypeError, ValueError):
+        raise TypeError(expected) from None
+
+
+def _day(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    return date.fromisoformat(value)
+
+
+def real(value: Any) -> float:
+    """Convert to a number."""
+    if not _is_number(value):
+        raise TypeError("a number")
+    return float(value)
 
 
 def codes(value: Any) -> tuple[Code, ...]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dpfedsyn.publication import UNSAID, StatementSettings
+
 # How a model that a silo brings was trained, or, last, that it is trained further here.
 NOT_PRIVATE, CLAIMED, TUNED = "not private", "claimed", "dp-sgd"
 RECORD, PERSON = "record", "person"  # units of privacy that a run can protect
@@ -317,6 +319,7 @@ class Config:
     participation: ParticipationSettings = ParticipationSettings()
     best: SamplerSettings = PRESETS["best"]  # of the extra pass, and of preset = "best"
     evaluate: EvaluateSettings = EvaluateSettings()
+    statement: StatementSettings = UNSAID
 
     @property
     def bringing(self) -> tuple[SiloSettings, ...]:

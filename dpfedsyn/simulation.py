@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain, handed, own_run
+from dpfedsyn import domain, handed, marking, own_run
 from dpfedsyn import run as runner
-from dpfedsyn.errors import ConfigError, DataError
+from dpfedsyn.callbacks import Callback, Relay
+from dpfedsyn.errors import ConfigError, DataError, DPError
 from dpfedsyn.handed import Given
-from dpfedsyn.progress import Progress
+from dpfedsyn.progress import Progress, Several, Silent
 from dpfedsyn.report import write as write_report
 from dpfedsyn.report.finished import read
 
@@ -62,7 +63,8 @@ class Federation:
         Raises:
             DataError: the run has fewer rows, or none of this pass.
         """
-        path = self.folder / f"synthetic{'' if which == 'default' else f'-{which}'}.csv"
+        name = f"synthetic{'' if which == 'default' else f'-{which}'}.csv"
+        path = marking.find(self.folder, name)
         if not path.is_file():
             raise DataError(
                 f"{path}: no such rows in this run. A table's are `default`, and `best` where "
@@ -82,7 +84,7 @@ class Federation:
         Raises:
             DataError: the run was not evaluated.
         """
-        path = self.folder / "results.json"
+        path = marking.find(self.folder, "results.json")
         if not path.is_file():
             raise DataError(
                 f"{path}: this run was not evaluated. Fit with evaluate=True and six rows or more."
@@ -104,6 +106,7 @@ def fit(
     evaluate: bool = True,
     settings: Sequence[str] = (),
     progress: Progress | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Federation:
     """Train every silo's model and draw synthetic rows from their mixture, in this process.
 
@@ -115,7 +118,8 @@ def fit(
         epsilon, delta: of every silo, add-or-remove, per record, or per person where the schema has
             a `person_column`. rows: that are drawn.
         preset: "default", "best" or "paper". evaluate: on a held-out part, without any budget.
-        settings: further `section.key=value`. progress: who is told.
+        settings: further `section.key=value`. progress: who is told. callbacks: programs that are
+            told how the run goes, nothing private by default: see `dpfedsyn.callbacks`.
 
     Raises:
         ConfigError, DataError, BudgetExhausted, RunError: as `dpfedsyn.run.run`.
@@ -127,7 +131,8 @@ def fit(
         )
     place = Path(folder).absolute()
     encoder = domain.encoder(Path(schema))
-    records = handed.written(silos, encoder, place.with_name(place.name + "-records"))
+    kept = place.with_name(place.name + "-records")
+    records = handed.written(silos, encoder, kept)
     source, name = place.with_name(place.name + ".toml"), _name(place.name)
     written = Path(schema).absolute()
     unit = own_run.unit_of(written)
@@ -135,8 +140,18 @@ def fit(
     source.write_text(content, encoding="utf-8")
     own = [f"privacy.epsilon={epsilon!r}", f"privacy.delta={delta!r}", f"answers.rows={rows}"]
     own += ["evaluate.baselines=[]", f"evaluate.enabled={str(evaluate).lower()}"]
-    config = configuration.load(str(source), [*own, *settings])
-    done = runner.run(config, place, progress=progress)
+    try:
+        config = configuration.load(str(source), [*own, *settings])
+        relay = Relay(callbacks, config, place)
+        try:
+            done = runner.run(config, place, progress=Several(progress or Silent(), relay))
+        finally:
+            relay.finish()
+    except DPError:
+        if not place.exists():  # refused before anything was charged: leave nothing behind
+            handed.discard(silos, records, kept)
+            source.unlink()
+        raise
     write_report(place)
     return Federation(place, done.status)
 

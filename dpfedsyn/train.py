@@ -129,7 +129,7 @@ def _train_network(
         state = dpsgd.train_block(
             state,
             steps,
-            x=preparation.records.x.astype(np.float64),
+            x=preparation.records.x,
             labels=preparation.records.y,
             base=base,
             noise_multiplier=preparation.budget.noise_multiplier,
@@ -176,7 +176,7 @@ def _prepare_not_private(preparation: Preparation, base: Base | None, on_step: O
     records, config = preparation.records, preparation.config
     base = base or _own_base(preparation)
     network = plain_training.train(
-        records.x.astype(np.float64),
+        records.x,
         records.y,
         base=base,
         architecture=preparation.architecture,
@@ -249,10 +249,9 @@ def _prepare_ensemble(preparation: Preparation, on_step: OnStep) -> Trained:
     """Fit and train one model per disjoint part, without noise: the answers carry all of it."""
     config, models = preparation.config, []
     for k, part in enumerate(parts(preparation.records, config.train.parts, config.data.split_key)):
-        x = part.x.astype(np.float64)
         base = _own_base(preparation, part)
         network = plain_training.train(
-            x,
+            part.x,
             part.y,
             base=base,
             architecture=preparation.architecture,

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 Points = NDArray[np.int64]
+Rows = NDArray[np.floating[Any]]
+"""Records (n, d) as they are kept, float32; what is computed of them is float64, piece by piece."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,7 @@ from benchmarks.engines.processes import (
 )
 from benchmarks.record import Row
 from dpfedsyn import config, run
+from dpfedsyn.marking import find
 
 ROUNDS = 8
 SETTINGS = (*SMALL, f"sampler.levels={ROUNDS}", "train.steps=40")
@@ -79,7 +80,7 @@ def measure(engines: tuple[str, ...]) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="en-", dir="/tmp") as name:
         path = two_hospitals(Path(name) / "two", SETTINGS)
         undisturbed = run.run(config.load(str(path)), Path(name) / "whole").folder
-        rows = (undisturbed / "synthetic.csv").read_bytes()
+        rows = find(undisturbed, "synthetic.csv").read_bytes()
     return [
         _outcome(engine, victim, play, rows)
         for engine in engines
@@ -92,8 +93,8 @@ def _outcome(engine: str, victim: str, play: Callable[[Scene], None], rows: byte
         began = time.monotonic()
         play(scene)
         until(lambda: scene.status() == "complete", f"{engine}, {victim}", LONGEST)
-        until((scene.out / "statement.json").is_file, "the statement", LONGEST)
-        statement = json.loads((scene.out / "statement.json").read_text())
+        until(lambda: find(scene.out, "statement.json").is_file(), "the statement", LONGEST)
+        statement = json.loads(find(scene.out, "statement.json").read_text())
         charged = [silo["charged"]["B"]["answers"] for silo in statement["silos"]]
         return {
             "engine": engine,
@@ -101,7 +102,7 @@ def _outcome(engine: str, victim: str, play: Callable[[Scene], None], rows: byte
             "resumed": True,
             "answers charged beyond the rounds": max(charged) - ROUNDS,
             "under-counted": min(charged) < ROUNDS,
-            "rows as without a kill": (scene.out / "synthetic.csv").read_bytes() == rows,
+            "rows as without a kill": find(scene.out, "synthetic.csv").read_bytes() == rows,
             "seconds": time.monotonic() - began,
         }
 

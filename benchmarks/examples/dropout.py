@@ -20,6 +20,7 @@ from benchmarks.run.splits import Mean, bound_to
 from dpfedsyn import config
 from dpfedsyn import run as runner
 from dpfedsyn.images import ImageSchema, archive
+from dpfedsyn.marking import find
 from dpfedsyn.metrics.utility import predictions
 from dpfedsyn.settings import Config
 
@@ -64,8 +65,8 @@ def _one(loaded: Config, mnist: Path, seed: int, case: str) -> dict[str, Any]:
     schema = ImageSchema.load(loaded.path(loaded.data.schema))
     with tempfile.TemporaryDirectory(prefix="dropout-") as folder:
         result = runner.run(loaded, Path(folder) / "run")
-        federation = json.loads((result.folder / "federation.json").read_text(encoding="utf-8"))
-        x, y = archive.read(result.folder / "synthetic.npz", schema)
+        federation = json.loads(find(result.folder, "federation.json").read_text(encoding="utf-8"))
+        x, y = archive.read(find(result.folder, "synthetic.npz"), schema)
     test, truth = archive.read(mnist / "test.npz", schema)
     rows, test_rows = x.reshape(len(x), -1), test.reshape(len(test), -1)
     shape = (schema.height, schema.width)

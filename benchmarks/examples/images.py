@@ -14,6 +14,7 @@ from benchmarks.run import splits
 from benchmarks.run.splits import Mean
 from dpfedsyn import domain
 from dpfedsyn.federation import read_records
+from dpfedsyn.marking import find
 from dpfedsyn.settings import Config
 
 REAL = "pooled real records (no privacy)"
@@ -49,7 +50,7 @@ def _short(config: Config, folder: Path) -> dict[str, Any]:
         )
     }
     for name, file in (("default", "synthetic.npz"), ("best", "synthetic-best.npz")):
-        records = encoder.read(folder / file)
+        records = encoder.read(find(folder, file))
         tables[name] = records.plain, records.y
     seed = config.evaluate.seed
     found = {k: short.accuracies(x, y, test, truth, seed) for k, (x, y) in tables.items()}

@@ -22,6 +22,7 @@ from benchmarks.kept import read_or_make
 from benchmarks.record import ERROR
 from dpfedsyn import __version__, config
 from dpfedsyn import run as runner
+from dpfedsyn.marking import find
 from dpfedsyn.metrics import convolutional
 from dpfedsyn.settings import Config
 
@@ -94,9 +95,9 @@ def _one(
         began = time.perf_counter()
         result = runner.run(loaded, Path(folder) / "run")
         seconds = time.perf_counter() - began
-        results = json.loads((result.folder / "results.json").read_text(encoding="utf-8"))
-        federation = (result.folder / "federation.json").read_text(encoding="utf-8")
-        statement = json.loads((result.folder / "statement.json").read_text(encoding="utf-8"))
+        results = json.loads(find(result.folder, "results.json").read_text(encoding="utf-8"))
+        federation = find(result.folder, "federation.json").read_text(encoding="utf-8")
+        statement = json.loads(find(result.folder, "statement.json").read_text(encoding="utf-8"))
         more = also(loaded, result.folder)
     return {
         "split": split,

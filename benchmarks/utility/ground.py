@@ -31,6 +31,7 @@ from dpfedsyn.data import Records, Synthetic
 from dpfedsyn.evaluation import Federation
 from dpfedsyn.evaluation.setting import pooled
 from dpfedsyn.federation import pick_device, read_records
+from dpfedsyn.marking import find
 from dpfedsyn.metrics import classifier
 from dpfedsyn.metrics.classifier import FeatureMap
 from dpfedsyn.progress import Silent
@@ -178,8 +179,8 @@ def _take(config: Config, folder: Path) -> Run:
         runner.run(config, folder, progress=clock)
     seconds = time.process_time() - clock.began
     [(tables, federation)] = seen
-    traffic = json.loads((folder / "federation.json").read_text(encoding="utf-8"))["traffic"]
-    statement = json.loads((folder / "statement.json").read_text(encoding="utf-8"))
+    traffic = json.loads(find(folder, "federation.json").read_text(encoding="utf-8"))["traffic"]
+    statement = json.loads(find(folder, "statement.json").read_text(encoding="utf-8"))
     claims = [silo["epsilon"] for silo in statement["silos"]]
     name = next(iter(tables))
     return Run(

@@ -8,10 +8,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import ndtr
 
-from accountants import Adjacency, Event, tradeoff
-from dpfedsyn import lattice
+from accountants import Adjacency, Event
+from dpfedsyn import attacker, lattice
+from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
-from dpfedsyn.statement import void_because
 
 _GRID = ndtr(np.linspace(-4.5, 4.5, 61))
 
@@ -42,10 +42,11 @@ class Allowed:
         """
         if self.void is not None:
             return 1.0
-        rate = min(1.0, fpr + self.deviation)
-        curves = (tradeoff(event, adjacency=self.adjacency) for event in self.events)
-        most = max(curve.true_positive_rate(rate).upper for curve in curves)
-        return min(1.0, most + self.deviation)
+        side, drawn = self.adjacency, self.deviation
+        return max(
+            attacker.true_positive_rate(event, fpr, adjacency=side, deviation=drawn)
+            for event in self.events
+        )
 
     @cached_property
     def auc(self) -> float:

@@ -50,8 +50,8 @@ def attack(
 ) -> None:
     """Attack a run's synthetic tables with the records at hand: internal, do not publish."""
     with one_error():
+        from dpfedsyn import folder as folders
         from dpfedsyn.attacks import environment, target
-        from dpfedsyn.folder import RunFolder
         from dpfedsyn.report import attacks as shown
         from dpfedsyn.report import terminal
 
@@ -64,11 +64,12 @@ def attack(
         asked = make_env or python is not None
         found = attacks(attacked, folder, python, asked=asked, timeout=timeout, seed=seed)
         found["seconds"] = round(perf_counter() - began, 1)
-        RunFolder(folder).write_json(FILE, found)
+        run = folders.opened(folder)
+        run.write_json(FILE, found)
         screen = console()
         terminal.say(screen, INTERNAL)
-        terminal.show(screen, shown.of({"attacks": found}))
-        for line in (*shown.remarks(found), f"Written: {folder / FILE}. {MEANS}"):
+        terminal.show(screen, shown.of({"attacks": found}), private=run.void is None)
+        for line in (*shown.remarks(found), f"Written: {run.file(FILE)}. {MEANS}"):
             terminal.say(screen, line)
 
 

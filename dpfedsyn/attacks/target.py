@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dpfedsyn import config as configuration
+from dpfedsyn import marking
 from dpfedsyn import plan as planning
-from dpfedsyn.columns import Numeric
+from dpfedsyn.columns import Ordered
 from dpfedsyn.data import Records
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, DataError, RunError
@@ -48,12 +49,12 @@ class Target:
 
     @cached_property
     def columns(self) -> dict[str, tuple[float, float] | None] | None:
-        """Columns of a table with their public bounds (None: categories); None of images."""
+        """Columns of a table with their public limits (None: categories); None of images."""
         encoder = self.plan.encoder
         if not isinstance(encoder, TableEncoder):
             return None
         kinds = encoder.schema.columns
-        bounds = {c.name: c.bounds if isinstance(c, Numeric) else None for c in kinds}
+        bounds = {c.name: c.limits if isinstance(c, Ordered) else None for c in kinds}
         return {**bounds, encoder.schema.target.column: None}
 
     def vectors(self, records: Records) -> Array:
@@ -63,11 +64,20 @@ class Target:
         return np.hstack([records.x.astype(np.float64), labels])
 
     def table(self, records: Records) -> pd.DataFrame:
-        """Records of a table as the schema writes rows, real and synthetic ones alike."""
+        """Records of a table as the schema writes rows, real and synthetic ones alike.
+
+        Days and levels are numbers, and a missing value is one below the public limits.
+        """
         encoder = self.plan.encoder
         if not isinstance(encoder, TableEncoder):
             raise AssertionError("images make no table")
-        return encoder.frame(records.x, records.y)
+        rows = encoder.frame(records.x, records.y)
+        for column in encoder.schema.columns:
+            if isinstance(column, Ordered):
+                values = np.array([column.read(cell) for cell in rows[column.name].tolist()])
+                missing = np.isin(values, column.missing)
+                rows[column.name] = np.where(missing, column.limits[0] - 1.0, values)
+        return rows
 
 
 def read(folder: Path, *, silo: str | None = None, seed: int = 0) -> Target:
@@ -119,7 +129,9 @@ def _synthetic(folder: Path, plan: Plan) -> dict[str, Records]:
         encoder, suffix = TableEncoder(encoder.schema.of_synthetic), ".csv"
     stems = [f"synthetic-{part.name}" for part in plan.passes]
     stems[0] = "synthetic"
-    files = {p.name: folder / (s + suffix) for p, s in zip(plan.passes, stems, strict=True)}
+    files = {
+        p.name: marking.find(folder, s + suffix) for p, s in zip(plan.passes, stems, strict=True)
+    }
     found = {name: encoder.read(file) for name, file in files.items() if file.is_file()}
     if not found:
         raise RunError(

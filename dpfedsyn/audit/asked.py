@@ -69,18 +69,18 @@ class Kept:
         kind, place = ("clusters", 0) if last else ("centres", number)
 
         def exact(r: Records, spacing: float) -> Points:
-            return query.points(_x(r), r.y, spacing, r.units)
+            return query.points(r.x, r.y, spacing, r.units)
 
         return self._all(kind, place, [exact])
 
     def _origin(self, r: Records, spacing: float) -> Points:
-        return self.query.origin_points(_x(r), spacing, r.units)
+        return self.query.origin_points(r.x, spacing, r.units)
 
     def _first(self, origin: Array | None, r: Records, spacing: float) -> Points:
-        return self.query.label_points(_x(r), r.y, spacing, origin, r.units)
+        return self.query.label_points(r.x, r.y, spacing, origin, r.units)
 
     def _about(self, means: Array | None) -> Exact:
-        return lambda r, spacing: self.query.points(_x(r), r.y, spacing, means, r.units)
+        return lambda r, spacing: self.query.points(r.x, r.y, spacing, means, r.units)
 
     def _all(self, kind: str, place: int, exact: Sequence[Exact]) -> Sequence[Sum]:
         """Return every silo's answer; `exact` is for each of them, or one for all."""
@@ -128,7 +128,7 @@ def differing(evidence: Evidence, silo: SiloEvidence, records: Records) -> list[
     kept = summed(silo, "marginals")
     if kept is not None:
         query = MarginalQuery(evidence.encoder.numbers)
-        if not np.array_equal(query.points(_x(records), kept.spacing, records.units), kept.rest):
+        if not np.array_equal(query.points(records.x, kept.spacing, records.units), kept.rest):
             compared.differing.append("marginals")
     return compared.differing
 
@@ -141,7 +141,3 @@ def _together(evidence: Evidence, silo: SiloEvidence) -> tuple[Kept, int]:
     names = [one.name for one in evidence.config.silos]
     silos = [evidence.silos[name] for name in names if name in evidence.silos]
     return Kept(evidence, silos, query), [one.name for one in silos].index(silo.name)
-
-
-def _x(records: Records) -> Array:
-    return records.x.astype(np.float64)

@@ -11,7 +11,7 @@ from typing import Any
 from accountants import storage, verification
 from accountants.anchor import FileAnchor
 from accountants.rows import ANSWER, Charge, Header
-from dpfedsyn import checkpoint, domain, keys, messages
+from dpfedsyn import checkpoint, domain, keys, marking, messages
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
@@ -23,6 +23,7 @@ from dpfedsyn.keys import SiloKey
 from dpfedsyn.messages import PrivateAnswer
 from dpfedsyn.plan import PassPlan
 from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.statement import STATEMENT_VERSION
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def read(path: Path) -> Evidence:
         chain=tuple(chain),
         log=log,
         states={name: state for name, state in states.items() if state is not None},
-        statement=_statement(path / "statement.json"),
+        statement=_statement(marking.find(path, "statement.json")),
     )
 
 
@@ -187,6 +188,8 @@ def _statement(path: Path) -> dict[str, Any] | None:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, Mapping) or not isinstance(found.get("silos"), list):
             raise ValueError("it names no silos")
+        if found.get("statement_version") != STATEMENT_VERSION:
+            raise ValueError(f"it is not of version {STATEMENT_VERSION}")
     except ValueError as error:
         raise RunError(
             f"{path}: this statement is damaged ({error}). Nothing was audited. Resume the run, "

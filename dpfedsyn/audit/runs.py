@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn import __version__
+from dpfedsyn import __version__, marking, statement
+from dpfedsyn import folder as folders
 from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, training
 from dpfedsyn.audit.auditing import Verdict
 from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
-from dpfedsyn.folder import RunFolder
 
 FILE = "audit.json"
 VERSION = 1
@@ -108,9 +108,9 @@ def keep(audited: RunAudit, path: Path) -> None:
     The same audit kept twice leaves the same bytes. A run that goes on writes its statement anew,
     without the audit, which was not of it.
     """
-    folder = RunFolder(path)
+    folder = folders.opened(path)
     folder.write_json(FILE, audited.to_dict())
-    statement = path / "statement.json"
-    if statement.is_file():
-        told = json.loads(statement.read_text(encoding="utf-8"))
-        folder.write_json(statement.name, {**told, "audit": audited.summary()})
+    claim = marking.find(path, statement.FILE)
+    if claim.is_file():
+        told = json.loads(claim.read_text(encoding="utf-8"))
+        statement.keep(folder, statement.audited(told, audited.summary()))

@@ -93,7 +93,7 @@ def _distance(
                 state = dpsgd.train_block(
                     state,
                     charge.uses,
-                    x=records.x.astype(np.float64),
+                    x=records.x,
                     labels=records.y,
                     base=fitted,
                     noise_multiplier=multiplier,

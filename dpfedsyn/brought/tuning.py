@@ -22,6 +22,7 @@ from dpfedsyn.brought.levels import Levels
 from dpfedsyn.brought.model import BroughtModel
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
+from dpfedsyn.units import Rows
 
 Array = NDArray[np.float64]
 Arrays = dict[str, NDArray[np.float32]]
@@ -62,14 +63,6 @@ class TunedBatch:
     def __len__(self) -> int:
         return len(self.features)
 
-    def pieces(self, rows: int) -> Iterator[tuple[TunedBatch, bool]]:
-        """Yield (piece, whether it is the last): whole records, about `rows` rows of draws each."""
-        count, draws = self.features.shape[:2]
-        size = max(1, rows // draws)
-        for start in range(0, max(count, 1), size):
-            cut = slice(start, start + size)
-            yield TunedBatch(self.features[cut], self.target[cut]), start + size >= count
-
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
@@ -103,15 +96,32 @@ class Tuning:
         """Return the task; there is no base beneath a brought model."""
         return self
 
-    def noised(
-        self, x: Array, labels: NDArray[np.int64], rows: NDArray[np.int64], stream: Keystream
+    def pieces(
+        self,
+        x: Rows,
+        labels: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        stream: Keystream,
+        *,
+        at_once: int,
+    ) -> Iterator[tuple[TunedBatch, bool]]:
+        """Noise rows of x (n, d), one at each place of `rows` (B, M), at levels drawn evenly.
+
+        Yields (piece, whether it is the last) as `dpfedsyn.objective.noised_pieces` does.
+        """
+        count, draws = rows.shape
+        steps = stream.words(count * draws) % np.uint64(len(self.model.levels.shares))
+        t, size = steps.astype(np.int64).reshape(count, draws), max(1, at_once // max(draws, 1))
+        for start in range(0, max(count, 1), size):
+            piece = slice(start, start + size)
+            yield self._noised(x, rows[piece], t[piece], stream), piece.stop >= count
+
+    def _noised(
+        self, x: Rows, rows: NDArray[np.int64], steps: NDArray[np.int64], stream: Keystream
     ) -> TunedBatch:
-        """Noise rows of x (n, d), one at each place of `rows` (B, M), at levels drawn evenly."""
-        levels, (count, draws) = self.model.levels, rows.shape
-        steps = stream.words(count * draws) % np.uint64(len(levels.shares))
-        t = steps.astype(np.int64)
+        levels, (count, draws), t = self.model.levels, rows.shape, steps.ravel()
         share = levels.shares.numpy().astype(np.float64)[t][:, None]
-        clean = self.model.coordinates.clean(x[rows.ravel()])
+        clean = self.model.coordinates.clean(x[rows.ravel()].astype(np.float64))
         noise = stream.normal(clean.shape)
         sample = np.sqrt(share) * clean + np.sqrt(1.0 - share) * noise
         target = _target(levels, share, clean, noise)

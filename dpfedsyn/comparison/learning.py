@@ -91,7 +91,7 @@ def model(
         state = block(c, silo, state, steps, records, base, spent, *purpose)
         return denoiser(c, base, state.average)
     network = plain_training.train(
-        records.x.astype(np.float64),
+        records.x,
         records.y,
         base=base,
         architecture=architecture(c),
@@ -133,7 +133,7 @@ def block(
     return dpsgd.train_block(
         state,
         steps,
-        x=records.x.astype(np.float64),
+        x=records.x,
         labels=records.y,
         base=base,
         noise_multiplier=spent.noise_multiplier or NOISELESS,

@@ -87,7 +87,8 @@ def open_home(config: Config, name: str, path: Path) -> Home:
     plan = planning.make(config)
     plan.require()
     # Records first: a folder is bound to where they lie.
-    records = read_records(config, plan.encoder, silos=[known[name]]).silos[name].train
+    read = read_records(config, plan.encoder, silos=[known[name]], may_be_empty=True)
+    records = read.silos[name].train
     model = read_models(plan, pick_device(config), [known[name]]).get(name)
     folder = folders.start(path, config, resume=(path / "config.toml").is_file())
     return Home(plan, known[name], folder, records, model)

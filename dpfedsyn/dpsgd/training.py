@@ -23,7 +23,7 @@ from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import drawn_rows
 from dpfedsyn.settings import TrainSettings
-from dpfedsyn.units import Units
+from dpfedsyn.units import Rows, Units
 
 
 class Trainable(Protocol):
@@ -82,7 +82,7 @@ def train_block(
     state: TrainingState,
     steps: int,
     *,
-    x: NDArray[np.float64],
+    x: Rows,
     labels: NDArray[np.int64],
     base: Base | None,
     noise_multiplier: float,
@@ -126,8 +126,8 @@ def train_block(
         chosen = stream.bernoulli(count, settings.sampling_rate)
         _set_rate(adam, settings, step)
         rows = drawn_rows(units, chosen, settings.draws, stream)
-        batch = task.noised(x, labels, rows, stream)
-        for piece, last in batch.pieces(network.rows_at_once):
+        pieces = task.pieces(x, labels, rows, stream, at_once=network.rows_at_once)
+        for piece, last in pieces:
             optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
             if len(piece):
                 module.backward(task.losses(module, piece, device))

@@ -29,6 +29,7 @@ from dpfedsyn.evaluation.side_by_side import SideBySide
 from dpfedsyn.evaluation.trained import LeftOut
 from dpfedsyn.evaluation.untrained import TrainingTable
 from dpfedsyn.metrics.closeness import closeness
+from dpfedsyn.metrics.groups import SMALL
 from dpfedsyn.metrics.memorisation import memorisation
 from dpfedsyn.metrics.similarity import similarity
 from dpfedsyn.metrics.utility import Predictions, predictions
@@ -66,15 +67,16 @@ def evaluate(
     real, test = pooled(federation.train), pooled(federation.test)
     main = next(iter(ours.values()))
     progress.stage("evaluate", _steps(ours, federation))
+    labels = main.y[: untrained.MOST_ROWS]  # samples are in no order
     before = [
         *untrained.ours(ours),
-        *untrained.unions(federation, main.y, rng, progress.advance),
+        *untrained.unions(federation, labels, rng, progress.advance),
     ]
     after = [
-        *untrained.silos_alone(federation, len(main.y), rng, progress.advance),
+        *untrained.silos_alone(federation, len(labels), rng, progress.advance),
         *untrained.real(federation),
     ]
-    scored, missing = _scored(federation, before, after, main.y, test, progress, kept)
+    scored, missing = _scored(federation, before, after, labels, test, progress, kept)
     tables = [table for table, _ in scored]
     lines = [scores.utility(table, found, test) for table, found in scored if found is not None]
     found = scored[0][1]
@@ -88,7 +90,8 @@ def evaluate(
         "baseline_notes": trained.notes(comparison),
         "groups": []
         if found is None
-        else scores.groups(found, test, encoder.labels, settings.groups),
+        else scores.groups(found, scored[-1][1], test, encoder.labels, settings.groups),
+        "least_group": SMALL,
         "baselines_that_win": winners(lines),
         "similarity": _similarity(encoder, ours, test),
         "features": scores.features(federation, tables, real, test, settings.seed),
@@ -130,9 +133,9 @@ def _scored(
 
     def score(table: TrainingTable) -> Scored:
         beside.check()
-        found = None
+        found, seed = None, comparison.config.evaluate.seed
+        table = untrained.limited(table, seed)
         if len(federation.encoder.labels) > 1:
-            seed = comparison.config.evaluate.seed
             found = predictions(table.x, table.y, test.plain, seed=seed, shape=federation.shape)
         progress.advance(table.name)
         return table, found

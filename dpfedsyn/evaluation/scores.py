@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn.columns import token
 from dpfedsyn.data import Records
+from dpfedsyn.evaluation import untrained
 from dpfedsyn.evaluation.claims import OURS
 from dpfedsyn.evaluation.setting import SILO, Federation
-from dpfedsyn.evaluation.untrained import TrainingTable
+from dpfedsyn.evaluation.untrained import TrainingTable, some
 from dpfedsyn.metrics import classifier
 from dpfedsyn.metrics.coverage import coverage
 from dpfedsyn.metrics.frechet import frechet
@@ -33,12 +35,27 @@ def utility(table: TrainingTable, found: Predictions, test: Records) -> dict[str
 
 
 def groups(
-    found: Predictions, test: Records, labels: Sequence[str], columns: Sequence[str]
+    found: Predictions,
+    real: Predictions | None,
+    test: Records,
+    labels: Sequence[str],
+    columns: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Return accuracy by label, by silo and by the values of public columns."""
+    """Return accuracy by label, by silo and by the values of public columns.
+
+    Args:
+        real: of classifiers trained on all silos' real records, to compare with; None: unknown.
+    """
     names = {"label": [labels[y] for y in test.y], "silo": list(test.groups[SILO])}
-    names |= {c: [str(v) for v in test.groups[c]] for c in columns if c in test.groups}
-    return [asdict(group) for group in by_group(found.correct(test.y), names)]
+    names |= {c: [_value(v) for v in test.groups[c]] for c in columns if c in test.groups}
+    reference = None if real is None else real.correct(test.y)
+    return [asdict(group) for group in by_group(found.correct(test.y), names, reference)]
+
+
+def _value(cell: object) -> str:
+    """Name a value as the schema compares it: files of two silos may write 1 and 1.0."""
+    known = token(cell)
+    return f"{known:g}" if isinstance(known, float) else known
 
 
 def features(
@@ -50,15 +67,17 @@ def features(
 ) -> dict[str, Any]:
     """Precision, recall, density, coverage and Frechet distance in a fixed classifier's features.
 
-    The classifier is trained on the real training part; real rows to compare with are held out.
+    The classifier is trained on the real training part, at most `untrained.MOST_ROWS` rows of it;
+    real rows to compare with are held out.
     """
     truth, classes = real.y, len(federation.encoder.labels)
     if federation.shape is not None:
         # Images that are generated without labels still have true ones.
         names, truth = np.unique(real.groups["label"].astype(str), return_inverse=True)
         classes = len(names)
-    fixed = classifier.fixed(real.plain, truth, federation.shape, classes, seed)
     rng = np.random.Generator(np.random.Philox(seed))
+    seen = some(len(real), untrained.MOST_ROWS, np.random.Generator(np.random.Philox(seed)))
+    fixed = classifier.fixed(real.plain[seen], truth[seen], federation.shape, classes, seed)
     held_out = fixed.apply(_some(test.plain, rng))
     rows = []
     for table in tables:
@@ -69,9 +88,8 @@ def features(
 
 
 def _some(x: NDArray[np.float32], rng: np.random.Generator) -> Array:
-    chosen = np.sort(rng.permutation(len(x))[:MOST_FEATURE_ROWS])
-    some: Array = x[chosen].astype(np.float64)
-    return some
+    chosen: Array = x[some(len(x), MOST_FEATURE_ROWS, rng)].astype(np.float64)
+    return chosen
 
 
 def winners(utility: list[dict[str, Any]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from dpfedsyn.evaluation.setting import Federation, pooled
 from dpfedsyn.weights import draw_silos
 
 Labels = NDArray[np.int64]
+
+MOST_ROWS = 100_000
+"""Rows of any table that a classifier is trained on: more take longer, and teach it little."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,17 @@ class TrainingTable:
     x: NDArray[np.float32]
     y: Labels
     claim: dict[str, Any] | None = None
+
+
+def limited(table: TrainingTable, seed: int) -> TrainingTable:
+    """Return a table of at most `MOST_ROWS` rows: those drawn at random, in the order they had."""
+    rows = some(len(table.y), MOST_ROWS, np.random.Generator(np.random.Philox(seed)))
+    return table if len(rows) == len(table.y) else replace(table, x=table.x[rows], y=table.y[rows])
+
+
+def some(count: int, most: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return rising positions among `count`, all of them or `most` drawn at random."""
+    return np.sort(rng.permutation(count)[:most])
 
 
 def ours(tables: Mapping[str, Synthetic]) -> list[TrainingTable]:

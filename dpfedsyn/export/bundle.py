@@ -8,15 +8,19 @@ import shutil
 from pathlib import Path
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain
+from dpfedsyn import domain, marking
 from dpfedsyn.errors import RunError
 from dpfedsyn.export import card, croissant
 from dpfedsyn.export.files import DataFile
 from dpfedsyn.folder import vacant
+from dpfedsyn.marking import find, named, plain
+from dpfedsyn.publication import NOT_STATED
 from dpfedsyn.report.finished import FinishedRun, read
 from dpfedsyn.settings import Config
+from dpfedsyn.statement import FILE, RECORD
+from dpfedsyn.statement.signing import SIGNATURES
+from dpfedsyn.statement.verifying import verify
 
-NOT_PRIVATE = "NON-PRIVATE-"
 KINDS = {".csv": "text/csv", ".npz": "application/x-npz"}
 
 
@@ -25,33 +29,38 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
 
     Args:
         run: folder of a run that has ended. folder: new. title: of the data set; empty: the
-            run's name. licence: of the data set, as its owners decide; empty: not stated.
+            statement's, or the run's name. licence: of the data set, as its owners decide; empty:
+            not stated.
 
     Guarantee:
         Rows, claim and public settings are all that is in it: nothing that was measured on real
         records, no ledger, no key. The names of files of a run without privacy begin with
-        `NON-PRIVATE-`.
+        `NON-PRIVATE-`. A signature goes along only where it still is of these bytes.
 
     Raises:
         DataError: no run is there, or it is damaged. RunError: the run has no rows, or the folder
-            is in use.
+            is in use. StatementCorrupt: the run was signed, and is not what was signed.
     """
     finished = read(run)
-    rows = [path for path in sorted(run.glob("synthetic*")) if path.suffix in KINDS]
+    rows = [path for path in marking.every(run, "synthetic*") if path.suffix in KINDS]
     if not rows:
         raise RunError(f"{run}: holds no synthetic rows, so nothing was exported. Let it end.")
     if not vacant(folder):
         raise RunError(f"{folder}: is not empty, so nothing was exported. Name a new folder.")
+    if find(run, SIGNATURES).is_file():
+        verify(run)
     config = configuration.load(str(run / "config.toml"), records=False)
+    stated = config.statement.title
+    title = title or (config.name if stated == NOT_STATED else stated)
     folder.mkdir(parents=True, exist_ok=True)
     files = [_copied(path, folder, finished) for path in rows]
     return [*(folder / file.name for file in files), *_described(
-        finished, config, files, folder, title or config.name, licence
+        finished, config, files, folder, title, licence
     )]  # fmt: skip
 
 
 def _copied(path: Path, folder: Path, finished: FinishedRun) -> DataFile:
-    name = path.name if finished.statement["private"] else NOT_PRIVATE + path.name
+    name = named(plain(path.name), private=finished.private)
     shutil.copyfile(path, folder / name)
     content = (folder / name).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -67,12 +76,16 @@ def _described(
     licence: str,
 ) -> list[Path]:
     encoder = domain.encoder_of(config)
-    mark = "" if finished.statement["private"] else NOT_PRIVATE
-    claim = folder / f"{mark}statement.json"
-    shutil.copyfile(finished.path / "statement.json", claim)
-    page = folder / f"{mark}README.md" if mark else folder / "README.md"
+    claims = []
+    for name in (FILE, RECORD, SIGNATURES):
+        source = find(finished.path, name)
+        if source.is_file():
+            claims.append(folder / named(name, private=finished.private))
+            shutil.copyfile(source, claims[-1])
+    page, metadata = (
+        folder / named(name, private=finished.private) for name in ("README.md", "croissant.json")
+    )
     page.write_text(card.text(finished, config, files, title, licence), encoding="utf-8")
-    metadata = folder / f"{mark}croissant.json"
     described = croissant.metadata(finished, encoder, files, title, licence)
     metadata.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    return [claim, page, metadata]
+    return [*claims, page, metadata]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from dpfedsyn.export.files import DataFile
+from dpfedsyn.marking import MARK, caption, named
 from dpfedsyn.report import wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.settings import Config
@@ -28,7 +29,7 @@ def _front(
     tags = ["synthetic", "differential-privacy" if private else "not-private", "dpfedsyn"]
     rows = config.answers.rows
     size = next((name for most, name in SIZES if rows < most), "1M<n<10M")
-    lines = ["---", f"pretty_name: {json.dumps(title)}"]
+    lines = ["---", f"pretty_name: {json.dumps(caption(title, private=private))}"]
     lines += [f"license: {licence}"] if licence else []
     lines += ["tags:", *(f"- {tag}" for tag in tags), "size_categories:", f"- {size}"]
     lines += ["configs:"]
@@ -40,10 +41,10 @@ def _front(
 
 def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: str) -> list[str]:
     statement, silos = run.statement, run.statement["silos"]
-    lines = [f"# {wording.plain(title)}", ""]
+    lines = [f"# {caption(wording.plain(title), private=run.private)}", ""]
     if not statement["private"]:
         lines += [
-            "**NON-PRIVATE.** These rows were made without differential privacy: "
+            f"**{MARK}.** These rows were made without differential privacy: "
             f"{wording.plain(statement['void'])} Treat them like the records themselves.",
             "",
         ]
@@ -68,5 +69,14 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
     lines += [f"- {wording.plain(entry)}" for entry in statement["caveats"]]
     lines += ["", "## Files", ""]
     lines += [f"- `{file.name}`, SHA-256 `{file.sha256}`" for file in files]
-    lines += ["- `statement.json`: the claim, for machines; `croissant.json`: the metadata", ""]
+    names = ("statement.json", "croissant.json", "registry.yaml", "statement.sig.json")
+    private = run.private
+    claim, metadata, record, signed = (named(name, private=private) for name in names)
+    lines += [f"- `{claim}`: the claim, for machines; `{metadata}`: the metadata"]
+    if private:
+        lines += [f"- `{record}`: a draft for the public registry of deployments"]
+    lines += [
+        f"- `{signed}`, where it was signed: `dpfedsyn statement verify` checks it",
+        "",
+    ]
     return lines

@@ -9,10 +9,11 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from dpfedsyn.columns import Column, Numeric
+from dpfedsyn.columns import ISO, Column, Date, Numeric
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.export.files import DataFile
+from dpfedsyn.marking import caption
 from dpfedsyn.report import wording
 from dpfedsyn.report.finished import FinishedRun
 
@@ -50,8 +51,11 @@ def metadata(
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": [f"{CROISSANT}1.0", f"{CROISSANT}RAI/1.0"],
-        "name": title,
-        "description": f"Synthetic rows from {len(silos)} silos, made by dpfedsyn. {claims}.",
+        "name": caption(title, private=run.private),
+        "description": caption(
+            f"Synthetic rows from {len(silos)} silos, made by dpfedsyn. {claims}.",
+            private=run.private,
+        ),
         "version": "1.0.0",
         "datePublished": datetime.date.today().isoformat(),
         "isLiveDataset": False,
@@ -102,5 +106,7 @@ def _records(file: DataFile, encoder: TableEncoder) -> dict[str, Any]:
 
 def _type(column: Column) -> str:
     if isinstance(column, Numeric):
-        return "sc:Float" if column.decimals else "sc:Integer"
+        return "sc:Float" if column.decimals > 0 else "sc:Integer"
+    if isinstance(column, Date) and column.format == ISO and not column.missing_codes:
+        return "sc:Date"
     return "sc:Text"

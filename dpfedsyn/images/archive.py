@@ -19,9 +19,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from dpfedsyn import disguise
 from dpfedsyn.columns import listing
-from dpfedsyn.errors import DataError
+from dpfedsyn.errors import DataError, NoRecords
 from dpfedsyn.images.schema import ImageSchema
+
+_ZIP = b"PK"
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -41,8 +44,8 @@ def read(path: Path | str, schema: ImageSchema) -> tuple[Images, Labels]:
 
     Raises:
         DataError: the file is missing, damaged or no archive; an array is missing, of another
-            shape or no numbers; a pixel or label is not among the public values; there are no
-            images. Names file, the first bad image (counted from 0) and the mend.
+            shape or no numbers; a pixel or label is not among the public values. Names file, the
+            first bad image (counted from 0) and the mend. NoRecords: there are no images.
     """
     try:
         content = Path(path).read_bytes()
@@ -51,6 +54,10 @@ def read(path: Path | str, schema: ImageSchema) -> tuple[Images, Labels]:
             f"{path}: the file cannot be read ({error.strerror}), so this silo has no records; "
             "correct the path"
         ) from None
+    if not content.startswith(_ZIP) and (found := disguise.kind(content[: disguise.HEAD])):
+        raise DataError(
+            f"{path}: not a sound NPZ archive but {found[0]}, so nothing was read; {found[1]}"
+        )
     images, labels = (_array(path, content, name) for name in ("images", "labels"))
     _check_shapes(path, images, labels, schema)
     _check_pixels(path, images, schema)
@@ -136,13 +143,24 @@ def _check_shapes(
         if array.dtype.kind not in "biuf":
             raise DataError(
                 f"{path}: the array {name!r} holds {array.dtype} instead of numbers, so nothing "
-                "was read; save whole numbers"
+                f"was read; save whole numbers{_counted(schema) if name == 'labels' else ''}"
             )
+    if images.ndim == 4 and size in (images.shape[1:3], images.shape[2:]):
+        raise DataError(
+            f"{path}: `images` has shape {images.shape}, images of several channels, but schema "
+            f"{schema.name!r} has grey ones, so nothing was read; save (n, {size[0]}, {size[1]}), "
+            "for colours their mean or one of them"
+        )
     if images.ndim != 3 or images.shape[1:] != size:
         raise DataError(
             f"{path}: `images` has shape {images.shape}, but schema {schema.name!r} has images of "
             f"{size[0]} x {size[1]}, so nothing was read; save (n, {size[0]}, {size[1]}), or "
             "correct height and width in the schema"
+        )
+    if labels.shape == (len(images), len(schema.labels)):
+        raise DataError(
+            f"{path}: `labels` has shape {labels.shape}, a column for each label, so nothing was "
+            f"read; save the label's place instead, ({len(images)},), as labels.argmax(axis=1) has"
         )
     if labels.shape != images.shape[:1]:
         raise DataError(
@@ -150,7 +168,11 @@ def _check_shapes(
             f"was read; give one label each, ({len(images)},)"
         )
     if not len(images):
-        raise DataError(f"{path}: the file holds no images, so this silo has no records; fill it")
+        raise NoRecords(f"{path}: the file holds no images, so this silo has no records; fill it")
+
+
+def _counted(schema: ImageSchema) -> str:
+    return f", from 0 in the order {listing(schema.labels)}"
 
 
 def _check_pixels(path: Path | str, images: NDArray[Any], schema: ImageSchema) -> None:
@@ -160,10 +182,13 @@ def _check_pixels(path: Path | str, images: NDArray[Any], schema: ImageSchema) -
     bad = np.flatnonzero(~good.all(axis=(1, 2)))
     if bad.size:
         value = images[bad[0]][~good[bad[0]]][0]
+        mend = "save pixel values in that range, or correct `largest` in the schema"
+        if ((images >= 0) & (images <= 1)).all():
+            mend = f"save whole numbers: these shares times {schema.largest}, rounded"
         raise DataError(
             f"{path}: image {bad[0]} (of {len(images)}, from 0) and {bad.size - 1} more have "
             f"pixels such as {value}, which is not a whole number from 0 to {schema.largest}, so "
-            "nothing was read; save pixel values in that range, or correct `largest` in the schema"
+            f"nothing was read; {mend}"
         )
 
 

@@ -29,14 +29,12 @@ alone, never from images.
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dpfedsyn import sections
-from dpfedsyn.errors import ConfigError
 from dpfedsyn.sections import Section
 
 KIND = "images"
@@ -97,16 +95,7 @@ class ImageSchema:
             ConfigError: no such file, no valid TOML, or faults: all at once, each with the
                 nearest valid key or value.
         """
-        try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"{path}: the schema cannot be read ({error.strerror}), so no images can be; "
-                "correct the path"
-            ) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not a TOML file ({error}); mend that line") from None
-        return cls.from_dict(content, where=str(path))
+        return cls.from_dict(sections.read(Path(path)), where=str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, where: str = "schema") -> "ImageSchema":

@@ -3,6 +3,7 @@
 Marginals: 1 - Kolmogorov-Smirnov statistic for numbers, 1 - total variation for codes.
 Pairs: 1 - |difference of correlations| / 2 for two numbers, else 1 - total variation of the
 contingency table, numbers in ten public bins. (The definitions of SDMetrics' quality report.)
+Days count as numbers, and so do the places of ordered levels.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dpfedsyn.columns import Column, Numeric, Target
+from dpfedsyn.cells import distinct
+from dpfedsyn.columns import Column, Ordered, Target
 from dpfedsyn.errors import DataError
 from dpfedsyn.schema import Schema
 
@@ -77,11 +79,12 @@ def _read(frame: pd.DataFrame, name: str, kind: Column | Target, what: str) -> _
             f"the {what} table ({len(frame)} rows) has no values in column {name!r}, so it cannot "
             "be compared; give a table of the schema with at least one row"
         )
-    return np.array([kind.read(cell) for cell in frame[name].tolist()], dtype=np.float64)
+    which, different = distinct(frame[name].tolist())
+    return np.array([kind.read(cell) for cell in different], dtype=np.float64)[which]
 
 
 def _marginal(kind: Column | Target, real: _Floats, synthetic: _Floats) -> float:
-    if isinstance(kind, Numeric):
+    if isinstance(kind, Ordered):
         return 1.0 - _kolmogorov_smirnov(real, synthetic)
     return 1.0 - _total_variation(real, synthetic)
 
@@ -105,7 +108,7 @@ def _total_variation(a: _Floats, b: _Floats) -> float:
 def _pairwise(kinds: tuple[Column | Target, Column | Target], pairs: tuple[_Pair, _Pair]) -> float:
     first, second = kinds
     (real_a, synthetic_a), (real_b, synthetic_b) = pairs
-    if isinstance(first, Numeric) and isinstance(second, Numeric):
+    if isinstance(first, Ordered) and isinstance(second, Ordered):
         real = _correlation(first, second, real_a, real_b)
         synthetic = _correlation(first, second, synthetic_a, synthetic_b)
         return 1.0 - abs(real - synthetic) / 2
@@ -117,8 +120,8 @@ def _pairwise(kinds: tuple[Column | Target, Column | Target], pairs: tuple[_Pair
     )
 
 
-def _correlation(first: Numeric, second: Numeric, a: _Floats, b: _Floats) -> float:
-    measured = ~np.isin(a, first.missing_codes) & ~np.isin(b, second.missing_codes)
+def _correlation(first: Ordered, second: Ordered, a: _Floats, b: _Floats) -> float:
+    measured = ~np.isin(a, first.missing) & ~np.isin(b, second.missing)
     a, b = a[measured], b[measured]
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
@@ -127,8 +130,8 @@ def _correlation(first: Numeric, second: Numeric, a: _Floats, b: _Floats) -> flo
 
 def _cells(kind: Column | Target, values: _Floats) -> _Floats:
     """The cell of each value: its code, or its public bin; a missing code has bin `BINS`."""
-    if not isinstance(kind, Numeric):
+    if not isinstance(kind, Ordered):
         return values
-    low, high = kind.bounds
+    low, high = kind.limits
     bins = np.clip(np.floor((values - low) / (high - low) * BINS), 0, BINS - 1)
-    return np.where(np.isin(values, kind.missing_codes), float(BINS), bins)
+    return np.where(np.isin(values, kind.missing), float(BINS), bins)

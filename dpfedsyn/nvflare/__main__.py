@@ -8,12 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dpfedsyn.config import findable
-from dpfedsyn.errors import DPError
-from dpfedsyn.nvflare import poc
-from dpfedsyn.nvflare.job import Job
-
-Config = Annotated[str, typer.Argument(metavar="CONFIG|EXAMPLE")]
+Config = Annotated[str, typer.Argument(metavar="CONFIG|EXAMPLE", help="The run, on this machine.")]
 Out = Annotated[Path, typer.Option("--out", help="Run folder; one that holds a run is resumed.")]
 Silos = Annotated[
     list[str], typer.Option("--silo", metavar="NAME=SOCKET", help="A silo's process; all of them.")
@@ -26,6 +21,12 @@ Port = Annotated[int, typer.Option("--port", help="Of NVFlare's server, on the l
 
 def main(config: Config, silo: Silos, out: Out, workspace: Workspace, port: Port = 8002) -> None:
     """Start server and sites on the loopback with mutual TLS, run one job in them, and end them."""
+    # Not before it is known what is wanted: help needs no NVFlare.
+    from dpfedsyn.config import findable
+    from dpfedsyn.errors import DPError
+    from dpfedsyn.nvflare import poc
+    from dpfedsyn.nvflare.job import Job
+
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     sockets = dict(map(_socket, silo))
     job = Job("run", findable(config), out.absolute(), list(sockets))

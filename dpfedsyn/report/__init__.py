@@ -15,11 +15,13 @@ def write(run_folder: Path) -> Path:
     Raises:
         DataError: the folder holds no statement, or a file in it is damaged.
     """
+    from dpfedsyn.marking import named
     from dpfedsyn.report.finished import read
     from dpfedsyn.report.page import render
 
-    page = render(read(run_folder))
-    target = run_folder / "report.html"
+    run = read(run_folder)
+    page = render(run)
+    target = run_folder / named("report.html", private=run.private)
     draft = target.with_suffix(".html.part")
     draft.touch(mode=0o600)
     draft.write_text(page, encoding="utf-8")

@@ -13,7 +13,7 @@ STALE = (
 
 
 def section(audit: Json, statement: Json) -> dict[str, Any]:
-    """Return the page's section: sentence, tables, and whether it alarms; empty without an audit.
+    """Return the page's section: sentence, remarks, whether it alarms; empty without an audit.
 
     An audit speaks of the rounds and ledger heads that it saw; where the statement names others,
     the section says so.
@@ -24,7 +24,7 @@ def section(audit: Json, statement: Json) -> dict[str, Any]:
     return {
         "sentence": sentence(audit) + stale,
         "alarm": audit["verdict"] == VIOLATION or bool(stale),
-        "tables": (summary(audit), details(audit)),
+        "remarks": remarks(audit),
     }
 
 

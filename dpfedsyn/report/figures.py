@@ -13,6 +13,7 @@ from dpfedsyn.report.tables import worst
 from dpfedsyn.report.wording import Json
 
 _WIDTH = 4.6  # inches; narrow, so that text stays readable when a phone shrinks the drawing
+_DASHES = ("-", "--", "-.", ":")
 _STYLES = {"record": (SERIES[0], "-"), "answers": (SERIES[1], "--"), "silo": (SERIES[2], ":")}
 
 
@@ -39,6 +40,52 @@ def shares(statement: Json) -> str:
 
     alt = "Stacked bars of the shares of mu squared per silo; the table below has the numbers."
     return draw("shares", (_WIDTH, 1.2 + 0.36 * len(silos)), alt, paint) if silos else ""
+
+
+def spending(statement: Json, passes: Mapping[str, Sequence[Json]]) -> str:
+    """Lines: how much of its cap on answers each silo has spent, after each round of all passes."""
+    caps = {
+        str(s["name"]): cap**2
+        for s in statement["silos"]
+        if (cap := ((s.get("charged") or {}).get("B") or {}).get("cap_mu"))
+    }
+    records = [record for rounds in passes.values() for record in rounds]
+    lines = {name: _spent(records, name, cap) for name, cap in caps.items()}
+    lines = {name: points for name, points in lines.items() if points}
+
+    def paint(figure: Any) -> None:
+        axes = figure.add_subplot()
+        named = len(lines) <= len(_DASHES)
+        for place, (name, points) in enumerate(lines.items()):
+            style = _DASHES[place % len(_DASHES)] if named else "-"
+            colour, label = SERIES[place % len(SERIES)], wording.plain(name) if named else None
+            axes.plot(*_columns(points), color=colour, linestyle=style, linewidth=2, label=label,
+                      marker=_marker(points))  # fmt: skip
+        axes.axhline(100, color=INK, linewidth=1.2, linestyle="--")
+        axes.annotate("cap", (0, 100), xytext=(2, 3), textcoords="offset points", color=INK)
+        done = 0
+        for rounds in list(passes.values())[:-1]:
+            done += len(rounds)
+            axes.axvline(done, color=QUIET, linewidth=0.8, linestyle=":")
+        axes.set_ylim(0, 112)
+        axes.set_xlim(0, max(len(records), 1))
+        axes.set_xlabel("round, all passes")
+        axes.set_ylabel("of the cap on \u03bc\u00b2, percent")
+        if named:
+            figure.legend(loc="outside upper left", ncols=2, handlelength=2.4)
+
+    ends = ", ".join(f"{name} {points[-1][1]:.1f} percent" for name, points in lines.items())
+    alt = wording.plain(f"Spent of each silo's cap on answers over the rounds. At the end: {ends}.")
+    return draw("spending", (_WIDTH, 3.3), alt, paint) if lines else ""
+
+
+def _spent(records: Sequence[Json], silo: str, cap: float) -> list[tuple[int, float]]:
+    """(round, percent of the cap) after every round in which the silo is named."""
+    return [
+        (k, 100 * mu**2 / cap)
+        for k, record in enumerate(records, 1)
+        if (mu := (record["silos"].get(silo) or {}).get("answers_mu")) is not None
+    ]
 
 
 def epsilon_over_rounds(name: str, records: Sequence[Json], place: int) -> str:

@@ -1,6 +1,7 @@
 """Read a run folder's JSON files: all that a report is made of."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from dpfedsyn import marking
 from dpfedsyn.errors import DataError
 
 PREVIEW_ROWS = 8
@@ -31,6 +33,7 @@ class FinishedRun:
         grids: synthetic images by file name, as PNG; none of a table.
         attacks: attacks.json, internal; empty where nobody attacked the run.
         audit: audit.json; empty where the run was not audited.
+        digests: SHA-256 by name of the files of synthetic rows.
     """
 
     path: Path
@@ -45,6 +48,12 @@ class FinishedRun:
     grids: dict[str, bytes]
     attacks: dict[str, Any] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def private(self) -> bool:
+        """Whether the run promises anything; where not, everything of it is marked."""
+        return bool(self.statement["private"])
 
     @property
     def status(self) -> str:
@@ -73,34 +82,39 @@ def read(path: Path) -> FinishedRun:
     """
     if not path.is_dir():
         raise DataError(f"{path}: no such run folder. Give the folder that `run --out` wrote.")
-    if not (path / "statement.json").is_file():
+    if not marking.find(path, "statement.json").is_file():
         raise DataError(
             f"{path}: holds no statement.json, so there is no claim to report. Either this is "
             f"not a run folder, or the run has not ended: `{_resume(path)}`."
         )
     return FinishedRun(
         path=path,
-        statement=_statement(path / "statement.json"),
-        plan=_object(path / "plan.json"),
-        results=_object(path / "results.json"),
+        statement=_statement(marking.find(path, "statement.json")),
+        plan=_object(marking.find(path, "plan.json")),
+        results=_object(marking.find(path, "results.json")),
         rounds=tuple(_lines(path / "rounds.jsonl")),
         state=_object(path / "state.json"),
         config=_text(path / "config.toml"),
-        preview=_preview(path / "synthetic.csv"),
-        federation=_object(path / "federation.json"),
-        grids={grid.stem: grid.read_bytes() for grid in sorted(path.glob("synthetic*.png"))},
-        attacks=_object(path / "attacks.json"),
-        audit=_object(path / "audit.json"),
+        preview=_preview(marking.find(path, "synthetic.csv")),
+        federation=_object(marking.find(path, "federation.json")),
+        grids={p.stem: p.read_bytes() for p in marking.every(path, "synthetic*.png")},
+        attacks=_object(marking.find(path, "attacks.json")),
+        audit=_object(marking.find(path, "audit.json")),
+        digests={p.name: _digest(p) for p in marking.every(path, "synthetic*")},
     )
 
 
 def _statement(path: Path) -> dict[str, Any]:
     """Read the claim; half a claim is damage, never a smaller claim."""
     statement = _object(path)
-    needed = {"name", "unit", "adjacency", "delta", "epsilon", "readings"}
+    needed = {"name", "unit", "adjacency", "delta", "epsilon", "readings", "risk"}
     silos = statement.get("silos")
-    if statement.get("version") != 1 or not isinstance(silos, list) or "private" not in statement:
-        raise _damaged(path, 1, "not a version 1 statement with `silos` and `private`")
+    if (
+        statement.get("statement_version") != 2
+        or not isinstance(silos, list)
+        or "private" not in statement
+    ):
+        raise _damaged(path, 1, "not a version 2 statement with `silos` and `private`")
     for silo in silos:
         if missing := sorted(needed - silo.keys()):
             raise _damaged(path, 1, f"a silo lacks {', '.join(missing)}")
@@ -148,6 +162,11 @@ def _damaged(path: Path, line: int, what: str) -> DataError:
 
 def _resume(folder: Path) -> str:
     return f"dpfedsyn run --out {quote(str(folder))} --resume"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _preview(path: Path) -> tuple[tuple[str, ...], ...]:

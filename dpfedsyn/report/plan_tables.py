@@ -1,5 +1,7 @@
 """The tables of a plan: what a run will cost before anything runs."""
 
+from dataclasses import replace
+
 from dpfedsyn.report import tables, wording
 from dpfedsyn.report.tables import Table
 from dpfedsyn.report.wording import Json
@@ -7,7 +9,8 @@ from dpfedsyn.report.wording import Json
 
 def of(plan: Json) -> tuple[Table, ...]:
     """All tables of `Plan.to_dict()`, in reading order."""
-    readings = tables.readings(plan["silos"], wording.terms(plan))
+    found = tables.readings(plan["silos"], wording.terms(plan))
+    readings = replace(found, caption=f"{found.caption}, as planned")
     own = [_targets(plan), readings, _mechanisms(plan), _passes(plan), _over_rounds(plan)]
     own += [_engines(plan)] if plan.get("engines") else []
     return tuple([*own, _after(plan)] if plan.get("after") else own)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dpfedsyn import marking
 from dpfedsyn.errors import DataError
 from dpfedsyn.report import wording
 
@@ -23,7 +24,7 @@ def lines(folder: Path) -> list[str]:
             f"{folder}: holds no run, or one whose state.json is damaged. Give the folder that "
             "`run --out` wrote."
         ) from None
-    rounds, plan = _rounds(folder / "rounds.jsonl"), _json(folder / "plan.json")
+    rounds, plan = _rounds(folder / "rounds.jsonl"), _json(marking.find(folder, "plan.json"))
     reason = f": {state['reason']}" if state.get("reason") else ""
     told = [f"{folder}: {state['status']}{reason}"]
     planned = plan.get("rounds")

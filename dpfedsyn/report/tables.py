@@ -1,6 +1,5 @@
 """Turn the numbers of a plan or a run into tables, for the terminal and the report alike."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +93,7 @@ def charged(statement: Json) -> Table:
                 if entry:
                     found.setdefault((group, _words(entry)), []).append(silo["name"])
     rows = [
-        (words, group, "every silo" if names == silos else ", ".join(names))
+        (words, group, wording.everybody(names, silos))
         for (group, words), names in sorted(found.items(), key=lambda item: "RAB".find(item[0][0]))
     ]
     note = (
@@ -102,6 +101,21 @@ def charged(statement: Json) -> Table:
         "and stays inside. B: the noisy answers. The claim is R composed with delta_A * delta_B."
     )
     return Table("Charged mechanisms", ("mechanism", "group", "silos"), text(rows), note)
+
+
+def spent(statement: Json) -> Table:
+    """What of its cap on answers each silo has spent, and what is left."""
+    rows = []
+    for silo in statement["silos"]:
+        answers = (silo.get("charged") or {}).get("B") or {}
+        if answers.get("cap_mu"):
+            share = (answers["mu"] / answers["cap_mu"]) ** 2
+            mu, cap = f"{answers['mu']:.6g}", f"{answers['cap_mu']:.6g}"
+            left = f"{100 * max(1.0 - share, 0.0):.1f} %"
+            rows.append((silo["name"], answers["answers"], mu, cap, f"{100 * share:.1f} %", left))
+    head = ("silo", "answers", "mu spent", "mu of the cap", "mu^2 spent", "left")
+    note = "mu^2 adds up over answers. What is left stays unspent, and is no part of another run."
+    return Table("Budget of the answers", head, text(rows), note)
 
 
 def rounds(passes: Mapping[str, Sequence[Json]], silos: Sequence[Json]) -> Table:
@@ -153,13 +167,11 @@ def utility(results: Json) -> Table:
 def _promised(line: Json, claims: Json) -> str:
     """The epsilon of a line: a number, a range over the silos, or in a word."""
     if (claim := claims.get(line["name"])) is not None:
-        ends = [wording.number(e) for e in sorted(claim["epsilon"].values(), key=_infinite_last)]
+        ends = [
+            wording.number(e) for e in sorted(claim["epsilon"].values(), key=wording.infinite_last)
+        ]
         return " to ".join(dict.fromkeys((ends[0], ends[-1])))
     return {"ours": "the run's", "baseline without privacy": "none"}.get(line.get("kind", ""), "")
-
-
-def _infinite_last(value: float | None) -> float:
-    return math.inf if value is None else value
 
 
 def similarity(results: Json) -> Table:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from dpfedsyn.marking import caption
 from dpfedsyn.report import frontier_tables, plan_tables, tables, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.report.wording import Json
@@ -15,13 +16,17 @@ from dpfedsyn.report.wording import Json
 _NEVER_SPLIT = 40  # characters; a number or a name broken over two lines is misread
 
 
-def show(console: Console, shown: Iterable[tables.Table]) -> None:
-    """Print tables one after another; text is shown as it is, never as markup."""
+def show(console: Console, shown: Iterable[tables.Table], *, private: bool = True) -> None:
+    """Print tables one after another; text is shown as it is, never as markup.
+
+    Args:
+        private: whether what they speak of promises anything; if not, every caption says so.
+    """
     for table in shown:
         if not table.rows:
             continue
         grid, least = _grid(table)
-        say(console, table.caption)
+        say(console, caption(table.caption, private=private))
         console.print(grid, width=max(console.width, least), crop=False, no_wrap=True)
         if table.note:
             say(console, f"  {table.note}")
@@ -52,7 +57,7 @@ def say(console: Console, line: str) -> None:
 def plan(console: Console, planned: Json) -> None:
     """Print what a run will cost; what does not fit is an error and not printed here."""
     say(console, plan_tables.summary(planned))
-    show(console, plan_tables.of(planned))
+    show(console, plan_tables.of(planned), private=not planned.get("void"))
     for note in planned.get("notes", ()):
         say(console, f"note: {note}")
 
@@ -61,7 +66,7 @@ def frontier(console: Console, solved: Json) -> None:
     """Print what a budget buys, then the plan of the chosen point."""
     for line in frontier_tables.summary(solved):
         say(console, line)
-    show(console, (frontier_tables.of(solved),))
+    show(console, (frontier_tables.of(solved),), private=not solved["plan"].get("void"))
     for note in solved["notes"]:
         say(console, f"note: {note}")
     say(console, "")
@@ -81,6 +86,7 @@ def run(console: Console, folder: FinishedRun) -> None:
             tables.rounds(folder.passes(), silos),
             tables.utility(results),
         ),
+        private=folder.private,
     )
     for sentence in results.get("baselines_that_win", ()):
         say(console, f"baseline: {sentence}")

@@ -4,7 +4,7 @@ Only the standard library is used here: the command line imports this module for
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -124,6 +124,25 @@ def drawn(claims: Iterable[Json], delta: float) -> str:
         f"Noise is drawn, not ideal: delta' = delta + (1 + e^epsilon) tau, at most "
         f"{max(known) - delta:.1g} above delta."
     )
+
+
+def whose(unit: str) -> str:
+    """Say whose data a claim of this unit hides."""
+    known = {
+        "record": "Every single record: one row of one silo.",
+        "person": "Every person, with all their rows.",
+    }
+    return known.get(unit, f"Every {plain(unit)}: its whole data set, and no part of it by itself.")
+
+
+def everybody(some: Sequence[str], names: Sequence[str]) -> str:
+    """Name some silos of a run, or say that it is all of them."""
+    return "every silo" if list(some) == list(names) else ", ".join(some)
+
+
+def infinite_last(value: float | None) -> float:
+    """Order upper bounds: none at all is the worst."""
+    return math.inf if value is None else value
 
 
 def odds(bound: Json | None) -> str:

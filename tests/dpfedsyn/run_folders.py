@@ -13,6 +13,31 @@ def bound(upper: float, lower: float = 0.0) -> dict[str, float]:
     return {"lower": lower, "upper": upper}
 
 
+def risk() -> dict[str, Any]:
+    found = ((0.001, 0.07601), (0.01, 0.2512), (0.05, 0.5034), (0.5, 0.95))
+    return {
+        "advantage": 0.59083,
+        "right_guess_from_even_odds": 0.79542,
+        "posterior_from_even_odds": 0.999851,
+        "posterior_holds": "but for outputs that come with a probability of delta at most",
+        "at_low_rate": {"fpr": 0.001, "tpr": 0.07601, "posterior": 0.98702},
+        "tradeoff": [{"fpr": f, "tpr": t, "posterior": t / (t + f)} for f, t in found],
+    }
+
+
+def group(kind: str, name: str, rows: int, accuracy: float, **changes: Any) -> dict[str, Any]:
+    ends = {"low": accuracy - 0.09, "high": min(accuracy + 0.09, 1.0)}
+    marks = {"small": rows < 30, "below": False, "reference": accuracy + 0.02}
+    return {
+        "kind": kind,
+        "name": name,
+        "rows": rows,
+        "accuracy": accuracy,
+        **ends,
+        **marks,
+    } | changes
+
+
 def statement(**changes: Any) -> dict[str, Any]:
     silos = [
         {
@@ -21,6 +46,7 @@ def statement(**changes: Any) -> dict[str, Any]:
             "adjacency": "add-or-remove",
             "delta": 1e-5,
             "epsilon": bound(7.99, 4.12),
+            "risk": risk(),
             "readings": {
                 "record": bound(7.99, 4.12),
                 "answers": bound(2.2e7, 2.2e7),
@@ -38,7 +64,7 @@ def statement(**changes: Any) -> dict[str, Any]:
         for name in SILOS
     ]
     return {
-        "version": 1,
+        "statement_version": 2,
         "status": "complete",
         "private": True,
         "reason": None,
@@ -66,6 +92,13 @@ def results() -> dict[str, Any]:
     levels = (0.05, 0.2, 0.5, 1.0, 2.0)
     return {
         "test_rows": 221,
+        "groups": [
+            group("label", "disease", 110, 0.61, below=True),
+            group("label", "healthy", 111, 0.88),
+            group("silo ", "cleveland", 205, 0.75),
+            group("silo ", "switzerland", 16, 0.80),
+        ],
+        "least_group": 30,
         "utility": [
             line("default (ULA)", "ours", 0.837),
             line("best (ancestral)", "ours", 0.856),
@@ -206,3 +239,8 @@ def write(folder: Path, **parts: Any) -> Path:
     body = "\n".join(",".join(str(40 + k) for _ in COLUMNS) for k in range(30))
     (folder / "synthetic.csv").write_text(",".join(COLUMNS) + "\n" + body + "\n")
     return folder
+
+
+def add(folder: Path, name: str, content: dict[str, Any]) -> None:
+    """Write one more file of a run: `audit`, `attacks`, `federation`."""
+    (folder / f"{name}.json").write_text(json.dumps(content))

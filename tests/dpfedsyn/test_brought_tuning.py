@@ -71,7 +71,7 @@ def test_the_target_is_what_the_model_predicts(prediction: str, tmp_path: Path) 
     levels = Levels(task.model.levels.shares, prediction)
     task = Tuning(replace(task.model, levels=levels))
     x, rows = stripes(5), np.repeat(np.arange(5)[:, None], 3, axis=1)
-    batch = task.noised(x, np.zeros(5, dtype=np.int64), rows, Keystream(KEY))
+    ((batch, _),) = task.pieces(x, np.zeros(5, dtype=np.int64), rows, Keystream(KEY), at_once=15)
     assert batch.features.shape == (5, 3, 65)
     for record in range(5):
         for draw in range(3):
@@ -93,8 +93,9 @@ def test_pieces_change_nothing_but_memory(tmp_path: Path) -> None:
     """Whole records, all of them once."""
     task = tuning(tmp_path)
     rows = np.repeat(np.arange(7)[:, None], 2, axis=1)
-    batch = task.noised(stripes(7), np.zeros(7, dtype=np.int64), rows, Keystream(KEY))
-    pieces = list(batch.pieces(4))
+    x, labels = stripes(7), np.zeros(7, dtype=np.int64)
+    ((batch, _),) = task.pieces(x, labels, rows, Keystream(KEY), at_once=14)
+    pieces = list(task.pieces(x, labels, rows, Keystream(KEY), at_once=4))
     assert [last for _, last in pieces] == [False, False, False, True]
     assert torch.equal(torch.cat([piece.features for piece, _ in pieces]), batch.features)
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from accountants.events import Adjacency, Gaussian, Unit
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import cli, errors, keys
+from dpfedsyn.marking import find
 from tests.dpfedsyn import run_folders
 
 PRIVACY = SimpleNamespace(delta=1e-5, unit="record", adjacency="add-or-remove")
@@ -131,7 +132,7 @@ def test_run_writes_the_report_and_prints_claim_rounds_and_baselines(
     """The end of a run: tables with all terms, every winning baseline, where things lie."""
     result = call("run", "--out", tmp_path / "r1")
     assert result.exit_code == 0
-    assert (tmp_path / "r1" / "report.html").is_file()
+    assert find(tmp_path / "r1", "report.html").is_file()
     flat = " ".join(result.output.split())
     assert "cleveland 7.99 4.12 1e-05 record add-or-remove" in flat
     assert "cleveland: answers alone 2.2e+07" in flat
@@ -163,7 +164,7 @@ def test_a_stop_that_was_not_foreseen_has_a_code_of_its_own(fakes: Fakes, tmp_pa
     fakes.foreseen = False
     result = call("run", "--out", tmp_path / "r")
     assert result.exit_code == cli.STOPPED == 6
-    assert (tmp_path / "r" / "report.html").is_file()
+    assert find(tmp_path / "r", "report.html").is_file()
 
 
 def test_non_private_run_is_named(fakes: Fakes, tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_ctrl_c_names_the_folder_and_the_way_on(fakes: Fakes, tmp_path: Path) ->
     result = call("run", "--out", out)
     assert result.exit_code == 130
     assert f"dpfedsyn run --out '{out}' --resume" in result.stderr
-    assert not (out / "report.html").exists()
+    assert not find(out, "report.html").exists()
     fakes.fault = None
     assert call("run", "--out", out, "--resume").exit_code == 0
     assert fakes.loads[-1] == (str(out / "config.toml"), [])
@@ -318,7 +319,7 @@ def test_report_command_prints_the_page_it_wrote(tmp_path: Path) -> None:
     folder = run_folders.write(tmp_path / "r")
     result = call("report", folder)
     assert result.exit_code == 0
-    assert result.stdout.strip() == str(folder / "report.html")
+    assert result.stdout.strip() == str(find(folder, "report.html"))
     missing = call("report", tmp_path / "missing")
     assert missing.exit_code == 2
     assert "no such run folder" in missing.stderr

@@ -304,10 +304,12 @@ def configs(draw: st.DrawFn) -> Config:
             sections[field.name] = dataclasses.replace(section, **chosen)
     silos = tuple(
         SiloSettings(
-            name, base.silos[0].path, draw(st.floats(1, 1e6)),
+            name, base.silos[place].path, draw(st.floats(1, 1e6)),
             draw(st.one_of(st.none(), st.floats(1e-3, 1e3))), draw(st.floats(1e-3, 1e3)),
         )
-        for name in draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+        for place, name in enumerate(
+            draw(st.lists(NAMES, min_size=1, max_size=3, unique_by=str.casefold))
+        )
     )  # fmt: skip
     labels = tuple(draw(st.lists(st.floats(1e-9, 1e9), max_size=3)))
     fitting: dict[str, dict[str, Any]] = {

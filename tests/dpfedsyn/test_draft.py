@@ -45,11 +45,13 @@ def filled(text: str) -> dict[str, Any]:
 @given(st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=2, max_size=80), CELLS)
 def test_no_cell_of_the_file_is_in_its_draft(rows: list[list[str]], number_cell: str) -> None:
     """Guarantee of dpfedsyn.draft.draft: No cell of the table stands in it: only names of columns,
-    kinds, digits after the point and which of `MARKERS` occur."""
+    kinds, digits after the point, formats of days and which of `MARKERS` occur."""
     frame = pd.DataFrame(rows, columns=["first", "second"], dtype=object)
     frame["number"] = [str(1234567 + k) for k in range(len(frame))]
+    frame["day"] = [f"{k % 28 + 1}.{k % 12 + 1}.2468" for k in range(len(frame))]
     text = draft(frame, "kind", target="second")
     assert "zq" not in text
+    assert "2468" not in text
     assert not re.search(r"\d{5}", text)
 
 
@@ -72,7 +74,7 @@ def test_no_run_takes_a_draft_and_a_filled_one_is_read(tmp_path: Path) -> None:
     assert schema.file.id == "patient"
     assert schema.file.drop == ("note",)  # all cells differ, and one id is enough
     (tmp_path / "a.csv").write_text(TEXT)
-    frame, ids = tables.read(tmp_path / "a.csv", schema)
+    ((frame, ids),) = tables.read(tmp_path / "a.csv", schema)
     assert ids == ("p1", "p3")  # the second row has a missing marker
     assert list(frame["age"]) == ["63", "55"]
 
@@ -90,7 +92,9 @@ def test_an_unfilled_draft_says_all_that_is_missing() -> None:
 @pytest.mark.parametrize(
     ("cells", "kind", "decimals"),
     [
-        (["1", "2", "3"], "numeric", 0),
+        (["1", "2", "3"], "integer", 0),
+        (["1e3", "2.0", "3"], "integer", 0),
+        (["1e-3", "2", "3"], "numeric", 3),
         (["1.50", "2.125"], "numeric", 3),
         (["1.50", "2.125", "1e3"], "numeric", 3),
         (["yes", "no", "yes"], "binary", 0),
@@ -110,12 +114,60 @@ def test_kinds_are_guessed_from_the_form_of_cells(
     assert "codes" in few.remark
 
 
+@pytest.mark.parametrize(
+    ("cells", "format", "remark"),
+    [
+        (["2020-01-31", "2020-02-01"], "%Y-%m-%d", ""),
+        (["31.1.2020", "01.02.2020", "2.2.2021"], "%d.%m.%Y", ""),
+        (["01/31/2020", "02/01/2020"], "%m/%d/%Y", ""),
+        (["01/12/2020", "02/01/2020"], "%d/%m/%Y", "or %m/%d/%Y"),
+    ],
+)
+def test_days_are_told_by_their_format(cells: list[str], format: str, remark: str) -> None:
+    """A format that all cells have, the others that they have too in a remark; no cell of them."""
+    found = guess("c", pd.Series([*cells, "?"], dtype=object), ["?"])
+    assert (found.kind, found.format) == ("date", format)
+    assert found.remark.startswith(remark)
+    assert bool(found.remark) == bool(remark)
+    text = draft(pd.DataFrame({"c": cells}), "clinic")
+    assert tomllib.loads(text)["columns"]["c"] == {
+        "kind": "date",
+        "bounds": [],
+        "format": format,
+        "outside": "clip",
+    }
+    assert not any(cell in text for cell in cells)
+
+
+def test_a_time_of_day_makes_no_day() -> None:
+    """Also of a typed column: nothing of a cell is thrown away unsaid."""
+    typed = pd.DataFrame(
+        {"c": pd.to_datetime(["2020-01-31T10:00", "2020-02-01T00:00", "2020-03-01T00:00"])}
+    )
+    assert guess("c", raw.texts(typed)["c"]).kind == "id"
+    assert guess("c", raw.texts(typed[1:])["c"]).kind == "date"
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    """A frame can have them, also 1 and "1"; no schema could tell them apart."""
+    for names in (["a", "a"], [1, "1"]):
+        with pytest.raises(DataError, match="keep one of them"):
+            raw.texts(pd.DataFrame([[1, 2]], columns=names))
+
+
+def test_an_order_is_left_to_whoever_fills_the_draft() -> None:
+    """Words may have one, which no file tells."""
+    text = draft(pd.DataFrame({"c": ["low", "high", "middle", "low"]}), "clinic")
+    assert tomllib.loads(text)["columns"]["c"] == {"kind": "categorical", "categories": []}
+    assert "if they have an order: ordinal, with `levels`" in text
+
+
 def test_markers_of_missing_values_are_no_values() -> None:
     """All that occur are listed, and none makes a column of numbers one of words."""
     frame = table("a;b\n1;x\nNA;y\n;x\n3;z\n4;\n")
     content = tomllib.loads(draft(frame, "clinic"))
     assert content["file"]["missing"] == ["", "NA"]
-    assert content["columns"]["a"]["kind"] == "numeric"
+    assert content["columns"]["a"]["kind"] == "integer"
     assert set(content["file"]["missing"]) <= set(MARKERS)
 
 
@@ -168,12 +220,12 @@ def test_parquet_files_are_read_like_text(tmp_path: Path) -> None:
     content["columns"]["bp"]["bounds"] = [60, 260]
     content["columns"]["sex"]["values"] = ["f", "m"]
     schema = Schema.from_dict(content)
-    frame, ids = tables.read(tmp_path / "t.parquet", schema)
+    ((frame, ids),) = tables.read(tmp_path / "t.parquet", schema)
     assert ids == ("1", "3")
     assert frame["outcome"].tolist() == ["1", "0"]
     (tmp_path / "no.parquet").write_bytes(b"PAR?")
     with pytest.raises(DataError, match="not a Parquet file"):
-        tables.read(tmp_path / "no.parquet", schema)
+        list(tables.read(tmp_path / "no.parquet", schema))
 
 
 def test_draft_and_check_from_the_command_line(tmp_path: Path) -> None:

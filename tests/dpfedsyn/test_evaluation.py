@@ -1,5 +1,6 @@
 """What the internal evaluation says in words."""
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -12,15 +13,17 @@ import torch
 
 from accountants import epsilon
 from dpfedsyn import checkpoint, config, plan
+from dpfedsyn import run as runner
 from dpfedsyn.comparison import BASELINES, Comparison, spending
 from dpfedsyn.comparison.spending import Spending
 from dpfedsyn.data import Records
 from dpfedsyn.errors import DataError
-from dpfedsyn.evaluation import claims, trained, winners
+from dpfedsyn.evaluation import claims, trained, untrained, winners
 from dpfedsyn.evaluation.claims import OURS, PRIVATE, WITHOUT_PRIVACY
 from dpfedsyn.evaluation.side_by_side import SideBySide, Stopped
 from dpfedsyn.evaluation.trained import LeftOut
 from dpfedsyn.evaluation.untrained import TrainingTable
+from dpfedsyn.metrics import classifier
 
 
 def row(name: str, kind: str, *scores: float | None) -> dict[str, Any]:
@@ -59,6 +62,41 @@ def test_private_baselines_win_like_any_other() -> None:
     ours = row("default", OURS, 0.5, 0.5, 0.5, 0.5)
     for kind in (PRIVATE, WITHOUT_PRIVACY):
         assert len(winners([ours, row("other", kind, 0.6, 0.5, 0.5, 0.5)])) == 1
+
+
+def test_classifiers_see_so_many_rows_of_a_table_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those drawn at random, each with its label and in its order; a smaller table is left as it
+    is."""
+    x, y = np.arange(200, dtype=np.float32)[:, None], np.arange(200)
+    table = TrainingTable("pooled", WITHOUT_PRIVACY, x, y)
+    assert untrained.limited(table, 1) is table
+    monkeypatch.setattr(untrained, "MOST_ROWS", 20)
+    cut = untrained.limited(table, 1)
+    assert len(cut.y) == len(set(cut.y)) == 20
+    assert np.array_equal(cut.x[:, 0], cut.y)
+    assert (np.diff(cut.y) > 0).all()
+    assert cut.y[-1] > 100  # not the first ones: records may lie in the order of their time
+    assert not np.array_equal(cut.y, untrained.limited(table, 2).y)
+    assert (cut.name, cut.kind) == (table.name, table.kind)
+
+
+def test_an_evaluation_trains_on_no_more_rows_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ours, baselines and real rows; the network that makes the features as well."""
+    monkeypatch.setattr(untrained, "MOST_ROWS", 40)
+    seen, plain = list[int](), classifier.fixed
+    monkeypatch.setattr(
+        classifier, "fixed", lambda x, *more: seen.append(len(x)) or plain(x, *more)
+    )
+    settings = ("answers.rows=60", "train.steps=2", "network.hidden=4", "sampler.levels=2")
+    more = ("sampler.steps_per_level=1", "answers.best_share=0", "evaluate.baselines=[]")
+    runner.run(config.load("hospitals", [*settings, *more]), tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    rows = {row["name"]: row["rows"] for row in results["utility"]}
+    assert rows["default"] == rows["pooled real records (no privacy)"] == 40
+    assert max(rows.values()) == max(seen) == 40
+    assert results["train_rows"] > 400
 
 
 # --- what a baseline would promise ----------------------------------------------------------------

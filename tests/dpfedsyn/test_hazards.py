@@ -27,6 +27,7 @@ from dpfedsyn import plan as planning
 from dpfedsyn import preparation as mechanisms
 from dpfedsyn.errors import DPError
 from dpfedsyn.keys import load as load_key
+from dpfedsyn.marking import find
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.moments import MomentQuery, clip_rows, label_counts
 from dpfedsyn.plan import Plan
@@ -513,11 +514,11 @@ def test_two_runs_never_share_noise(tmp_path: Path) -> None:
     texts = []
     for name in ("a", "b"):
         run.run(small(), tmp_path / name)
-        texts.append((tmp_path / name / "synthetic.csv").read_text(encoding="utf-8"))
+        texts.append(find(tmp_path / name, "synthetic.csv").read_text(encoding="utf-8"))
     assert texts[0] != texts[1]
     for name in ("c", "d"):
         run.run(small("privacy.unsafe_noise_seed=3"), tmp_path / name)
-        texts.append((tmp_path / name / "synthetic.csv").read_text(encoding="utf-8"))
+        texts.append(find(tmp_path / name, "synthetic.csv").read_text(encoding="utf-8"))
     assert texts[2] == texts[3]
 
 

@@ -138,7 +138,7 @@ def test_each_fault_names_its_place_and_the_mend(
 
 def test_file_that_is_absent_or_no_toml_is_named(tmp_path: Path) -> None:
     """Both give one ConfigError with the path."""
-    with pytest.raises(ConfigError, match=r"none\.toml: the schema cannot be read"):
+    with pytest.raises(ConfigError, match=r"none\.toml: the file cannot be read"):
         ImageSchema.load(tmp_path / "none.toml")
     assert "not a TOML file" in faults_of("name = \n", tmp_path)
 

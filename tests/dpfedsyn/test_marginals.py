@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from accountants import Adjacency
 from dpfedsyn import marginals
-from dpfedsyn.encoding import Number, TableEncoder
+from dpfedsyn.coordinates import Number
+from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.marginals import Array, MarginalQuery, corrected
 from dpfedsyn.schema import Schema
 from dpfedsyn.sums import sums_lattice

@@ -1,14 +1,20 @@
 """Utility per group: shares by hand, parts that add up to the whole, and refusals."""
 
-import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from dpfedsyn.errors import DataError
-from dpfedsyn.metrics.groups import SMALL, Group, by_group
+from dpfedsyn.metrics.groups import MISS, SMALL, Group, by_group
+
+
+def near(value: float) -> Any:
+    """Return an approximation to the digits of a printed table."""
+    return pytest.approx(value, abs=1e-6)
 
 
 def test_two_kinds_by_hand() -> None:
@@ -18,9 +24,9 @@ def test_two_kinds_by_hand() -> None:
         {"silo": ["north"] * 4, "label": ["a", "b", "a", "a"]},
     )
     assert found == (
-        Group("silo", "north", 4, 0.5, 0.25, True),
-        Group("label", "a", 3, pytest.approx(2 / 3), pytest.approx(math.sqrt(2 / 27)), True),
-        Group("label", "b", 1, 0.0, 0.0, True),
+        Group("silo", "north", 4, 0.5, near(0.067586), near(0.932414), True, False),
+        Group("label", "a", 3, near(2 / 3), near(0.094299), near(0.991596), True, False),
+        Group("label", "b", 1, 0.0, 0.0, near(0.975), True, False),
     )
 
 
@@ -29,7 +35,7 @@ def test_a_group_is_small_below_thirty_rows(rows: int, small: bool) -> None:
     """29 rows are marked, 30 are not."""
     (group,) = by_group(np.ones(rows, dtype=bool), {"label": ["a"] * rows})
     assert SMALL == 30
-    assert group == Group("label", "a", rows, 1.0, 0.0, small)
+    assert group == Group("label", "a", rows, 1.0, near(0.025 ** (1 / rows)), 1.0, small, False)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b", "c"])), min_size=1))
@@ -43,20 +49,36 @@ def test_groups_of_one_kind_add_up_to_the_whole(rows: list[tuple[bool, str]]) ->
     assert [group.name for group in found] == sorted({name for _, name in rows})
 
 
-def test_the_standard_error_is_the_spread_of_the_accuracy() -> None:
-    """4,000 groups of 40 rows, each correct with probability .8: the accuracies' spread is the root
-    mean square of the errors, within 5 of its own sd, 5.6 % (false alarm 6e-7); 7 % more rejects.
-    """
-    random = np.random.default_rng(1)
-    groups, rows = 4000, 40
-    correct = random.random(groups * rows) < 0.8
-    names = [str(i // rows) for i in range(groups * rows)]
-    found = by_group(correct, {"label": names})
-    spread = float(np.std([group.accuracy for group in found]))
-    # a (1 - a) of a sample is too small by 1 / rows on average.
-    error = math.sqrt(np.mean([g.standard_error**2 for g in found]) * rows / (rows - 1))
-    tolerance = 5 / math.sqrt(2 * groups)
-    assert abs(spread / error - 1) < tolerance < abs(1.07 * spread / error - 1)
+@given(st.integers(1, 200), st.floats(0.02, 0.98))
+def test_an_interval_misses_the_true_accuracy_as_rarely_as_it_says(rows: int, truth: float) -> None:
+    """Over all numbers of correct rows, weighted by their binomial law: exact, no chance."""
+    weights = binom.pmf(np.arange(rows + 1), rows, truth)
+    missed = 0.0
+    for hits, weight in enumerate(weights):
+        if weight > 1e-12:
+            (group,) = by_group(np.arange(rows) < hits, {"label": ["a"] * rows})
+            missed += weight * (not group.low <= truth <= group.high)
+    assert missed <= MISS + 1e-9
+
+
+def test_a_group_is_below_average_only_where_its_whole_interval_is() -> None:
+    """20 of 100 right beside 95 of 100: below; 88 beside 95, and a small group, are not."""
+    correct = np.concatenate([np.arange(100) < k for k in (20, 95, 88)] + [np.zeros(5, dtype=bool)])
+    names = ["a"] * 100 + ["b"] * 100 + ["c"] * 100 + ["d"] * 5
+    found = {group.name: group for group in by_group(correct, {"label": names})}
+    assert [name for name, group in found.items() if group.below] == ["a"]
+    assert found["d"].small
+    assert found["d"].accuracy == 0.0
+
+
+def test_the_reference_is_divided_like_the_rows() -> None:
+    """Accuracy of another classifier on the same rows of each group; None where there is none."""
+    groups = {"label": ["a", "a", "b"]}
+    right = np.array([True, False, True])
+    assert [g.reference for g in by_group(right, groups, ~right)] == [0.5, 0.0]
+    assert [g.reference for g in by_group(right, groups)] == [None, None]
+    with pytest.raises(DataError, match="2 entries of the reference for 3 test rows"):
+        by_group(right, groups, right[:2])
 
 
 def test_no_rows_and_no_kinds_make_no_groups() -> None:

@@ -39,6 +39,7 @@ from dpfedsyn.envelope import (
     Spent,
 )
 from dpfedsyn.errors import ProtocolMismatch, RunError, SiloUnavailable
+from dpfedsyn.marking import find
 from dpfedsyn.messages import Packed
 from dpfedsyn.progress import Silent
 from dpfedsyn.report import standing
@@ -199,14 +200,14 @@ def answers(silos: Mapping[str, Resident]) -> dict[str, int]:
 
 
 def tables(run: Path) -> list[bytes]:
-    return [(run / name).read_bytes() for name in ("synthetic.csv", "synthetic-best.csv")]
+    return [find(run, name).read_bytes() for name in ("synthetic.csv", "synthetic-best.csv")]
 
 
 def assert_same(run: Path, whole: Path) -> None:
     """The same rows, rounds and claims, file by file."""
     assert tables(run) == tables(whole)
     for name in ("statement.json", "federation.json", "plan.json", "state.json"):
-        assert read(run / name) == read(whole / name)
+        assert read(find(run, name)) == read(find(whole, name))
     assert rounds(run) == rounds(whole)
 
 
@@ -237,16 +238,16 @@ def test_the_servers_folder_holds_nothing_of_a_silo(
     assert here == {
         "lock",
         "config.toml",
-        "plan.json",
+        "NON-PRIVATE-plan.json",
         "described.json",
         "questions.jsonl",
-        "statement.json",
-        "federation.json",
+        "NON-PRIVATE-statement.json",
+        "NON-PRIVATE-federation.json",
         "events.jsonl",
         "rounds.jsonl",
         "state.json",
-        "synthetic.csv",
-        "synthetic-best.csv",
+        "NON-PRIVATE-synthetic.csv",
+        "NON-PRIVATE-synthetic-best.csv",
         "checkpoint",
         "checkpoint/default.safetensors",
         "checkpoint/best.safetensors",
@@ -294,8 +295,8 @@ def test_other_noise_gives_other_rows(whole: Path, tmp_path: Path) -> None:
     config = tiny("privacy.unsafe_noise_seed=8")
     with residents(config, tmp_path / "homes") as found:
         take(wire(found), tmp_path / "run", config)
-    table = (tmp_path / "run" / "synthetic.csv").read_bytes()
-    assert table != (whole / "synthetic.csv").read_bytes()
+    table = find(tmp_path / "run", "synthetic.csv").read_bytes()
+    assert table != find(whole, "synthetic.csv").read_bytes()
 
 
 def test_the_order_in_which_silos_are_named_changes_nothing(
@@ -395,7 +396,7 @@ def test_a_silo_that_misses_a_round_is_waited_for_no_longer(
     assert take(transport, tmp_path / "run").status == "complete"
     log = rounds(tmp_path / "run")
     assert [record["answered"] for record in log[:2]] == [list(NAMES), ["cleveland"]]
-    table = read(tmp_path / "run" / "federation.json")["participation"]["default"]
+    table = read(find(tmp_path / "run", "federation.json"))["participation"]["default"]
     assert (table["hungarian"]["asked"], table["hungarian"]["answered"]) == (2, 1)
 
 
@@ -431,8 +432,8 @@ def test_a_silos_refusal_ends_the_run_with_what_there_is(
     assert result.reason is not None
     assert result.reason.startswith("stopped at the cap after 1 of 5 rounds: round 2")
     assert "hungarian: the cap is reached" in result.reason
-    assert (tmp_path / "run" / "synthetic.csv").exists()
-    assert read(tmp_path / "run" / "statement.json")["status"] == "partial"
+    assert find(tmp_path / "run", "synthetic.csv").exists()
+    assert read(find(tmp_path / "run", "statement.json"))["status"] == "partial"
 
 
 # --- who takes part ------------------------------------------------------------------------------
@@ -445,7 +446,7 @@ def refused(silos: dict[str, Resident], out: Path, **options: Any) -> str:
         take(transport, out)
     assert transport.questions() == []
     assert answers(silos) == dict.fromkeys(NAMES, 0)
-    assert not (out / "synthetic.csv").exists()
+    assert not find(out, "synthetic.csv").exists()
     return str(raised.value)
 
 
@@ -502,9 +503,10 @@ def test_where_files_lie_and_who_takes_part_need_not_be_alike(
     config = tiny("participation.quorum=1", "evaluate.enabled=true", "device=cpu")
     elsewhere = tuple(dataclasses.replace(s, path="not-here.csv") for s in config.silos)
     take(wire(silos), tmp_path / "run", dataclasses.replace(config, silos=elsewhere))
-    assert (tmp_path / "run" / "synthetic.csv").read_bytes() == (
-        whole / "synthetic.csv"
-    ).read_bytes()
+    assert (
+        find(tmp_path / "run", "synthetic.csv").read_bytes()
+        == find(whole, "synthetic.csv").read_bytes()
+    )
 
 
 def test_a_silo_that_trained_for_itself_cannot_hide_it(
@@ -651,7 +653,7 @@ def leaving(silos: dict[str, Resident], number: int, **options: Any) -> Wire:
 
 
 def stated(run: Path, name: str) -> dict[str, Any]:
-    found = {silo["name"]: silo for silo in read(run / "statement.json")["silos"]}
+    found = {silo["name"]: silo for silo in read(find(run, "statement.json"))["silos"]}
     return dict(found[name])
 
 
@@ -701,7 +703,7 @@ def test_a_silo_that_left_for_good_keeps_nobody_from_a_statement(
         assert charged == pytest.approx(answered_mu2(silos, "hungarian"))
     assert charged <= told["charged"]["B"]["cap_mu"] ** 2 * (1 + 1e-9)
     assert "last_heard" not in stated(tmp_path / "run", "cleveland")
-    caveats = read(tmp_path / "run" / "statement.json")["caveats"]
+    caveats = read(find(tmp_path / "run", "statement.json"))["caveats"]
     assert any(c.startswith(f"hungarian was last heard in round {number - 1}:") for c in caveats)
     assert any(n.startswith("hungarian: was last heard") for n in noted.notes)
     assert read(tmp_path / "run" / "state.json")["status"] == "complete"
@@ -756,7 +758,7 @@ def test_a_silo_that_was_made_anew_is_refused_on_resume(homes: Path, tmp_path: P
         with pytest.raises(ProtocolMismatch, match=r"^hungarian: came back as another .*answers"):
             take(transport, tmp_path / "run", resume=True)
         assert transport.questions() == []
-    assert not (tmp_path / "run" / "statement.json").exists()
+    assert not find(tmp_path / "run", "statement.json").exists()
 
 
 def test_an_answer_of_another_ledger_is_not_used(
@@ -870,12 +872,12 @@ def test_an_interrupted_run_goes_on_with_the_same_rows_at_no_further_cost(
         take(wire(silos, end=end, delivered=delivered), tmp_path / "run")
     before = charges(silos)
     assert answers(silos)["cleveland"] == end - (not delivered)
-    assert not (tmp_path / "run" / "synthetic.csv").exists()
+    assert not find(tmp_path / "run", "synthetic.csv").exists()
     assert take(wire(silos), tmp_path / "run", resume=True).status == "complete"
     assert_same(tmp_path / "run", whole)
     after = charges(silos)
     assert all(after[name][: len(rows)] == rows for name, rows in before.items())
-    told = {silo["name"]: silo for silo in read(whole / "statement.json")["silos"]}
+    told = {silo["name"]: silo for silo in read(find(whole, "statement.json"))["silos"]}
     for name, count in answers(silos).items():
         assert count == told[name]["charged"]["B"]["answers"]
 
@@ -897,7 +899,7 @@ def test_a_complete_run_can_be_resumed_and_asks_nothing(
 ) -> None:
     """Its files are written again, from its checkpoints."""
     take(wire(silos), tmp_path / "run")
-    (tmp_path / "run" / "synthetic.csv").unlink()
+    find(tmp_path / "run", "synthetic.csv").unlink()
     before, transport = charges(silos), wire(silos)
     take(transport, tmp_path / "run", resume=True)
     assert transport.questions() == []

@@ -92,7 +92,7 @@ def test_tables_and_drawings_can_be_read_aloud(page: str) -> None:
     names = [tag for tag, _ in tags]
     assert names.count("table") == names.count("caption") > 8
     drawings = [a for tag, a in tags if tag == "svg"]
-    assert len(drawings) == 6
+    assert len(drawings) == 7
     assert all(a.get("role") == "img" and a.get("aria-label") for a in drawings)
     levels = [int(n[1]) for n in names if re.fullmatch(r"h\d", n)]
     assert levels[0] == 1
@@ -114,8 +114,8 @@ def test_guarantee_comes_first_with_all_its_terms(page: str) -> None:
     """The first section is the claim: upper bound, then lower, delta, unit and adjacency."""
     assert page.index('id="guarantee"') < page.index('id="budget"') < page.index('id="rounds"')
     assert "ε ≤ 7.99 (delta 1e-05, unit record, add-or-remove, certified at least 4.12)" in page
-    head = re.findall(r"<thead>(.*?)</thead>", page, re.DOTALL)[0]
-    assert re.findall(r">([^<]+)</th>", head) == [
+    heads = re.findall(r"<thead>(.*?)</thead>", page, re.DOTALL)
+    assert re.findall(r">([^<]+)</th>", heads[1]) == [
         "silo",
         "epsilon upper",
         "epsilon lower",
@@ -239,9 +239,13 @@ def test_missing_scores_are_written_as_none(page: str) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("statement.json", '{"version": 1,', "statement.json: line 1"),
-        ("statement.json", '{"version": 2, "silos": [], "private": true}', "version 1"),
-        ("statement.json", '{"version": 1, "private": true, "silos": [{"name": "x"}]}', "delta"),
+        ("statement.json", '{"statement_version": 2,', "statement.json: line 1"),
+        ("statement.json", '{"statement_version": 1, "silos": [], "private": true}', "version 2"),
+        (
+            "statement.json",
+            '{"statement_version": 2, "private": true, "silos": [{"name": "x"}]}',
+            "delta",
+        ),
         ("statement.json", "[]", "expected a JSON object"),
         ("rounds.jsonl", '{"pass": "default"}\n', "a round needs"),
         ("results.json", "\n\n{", "results.json: line 3"),

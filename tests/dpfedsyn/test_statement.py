@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from accountants import Gaussian, epsilon, overlap, verify
+from accountants import Composed, Gaussian, epsilon, overlap, tradeoff, verify
 from accountants.ledger import Header, Ledger
 from dpfedsyn import config as configuration
 from dpfedsyn import lattice, run, statement
 from dpfedsyn import plan as planning
 from dpfedsyn.keys import load, repeatable
+from dpfedsyn.marking import find
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import charged
 from dpfedsyn.statement import Outcome
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "statement.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(find(folder, "statement.json").read_text(encoding="utf-8"))
     return content
 
 
@@ -72,8 +73,8 @@ def make(plan: Plan, folder: Path, spent: float = 0.0, outcome: Any = None) -> d
 
 
 def test_every_epsilon_stands_with_delta_unit_and_adjacency(made: dict[str, Any]) -> None:
-    """Guarantee of dpfedsyn.statement.make: Every claimed epsilon is the one at the ledger's cap,
-    which was fixed before the run; the terms without which it is worth nothing stand beside it."""
+    """Guarantee of dpfedsyn.statement.making.make: Every claimed epsilon is the one at the ledger's
+    cap, which was fixed before the run; the terms that it means nothing without stand beside it."""
     plan = planning.make(small())
     assert len(made["silos"]) == 4
     for silo in made["silos"]:
@@ -108,8 +109,8 @@ def test_delta_carries_the_draws_of_noise_once(made: dict[str, Any]) -> None:
 def test_nothing_is_claimed_where_delta_cannot_carry_the_noise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Guarantee of dpfedsyn.statement.make: ... nor where delta could not carry what drawn noise
-    deviates from a Gaussian's: no epsilon is printed, not a smaller one."""
+    """Guarantee of dpfedsyn.statement.making.make: ... nor where delta could not carry what drawn
+    noise deviates from a Gaussian's: no epsilon is printed, not a smaller one."""
     plan = plan_of("answers-only")
     monkeypatch.setattr(Plan, "delta_with_noise", lambda self, epsilon, draws: None)
     void = make(plan, tmp_path)
@@ -151,8 +152,8 @@ def test_the_claim_does_not_shrink_when_less_was_spent(tmp_path: Path) -> None:
 
 
 def test_a_noise_seed_voids_the_statement(tmp_path: Path) -> None:
-    """Guarantee of dpfedsyn.statement.make: With a noise seed there is no claim at all: it says in
-    words that the run is NOT private, and why; without one it says nothing of the kind."""
+    """Guarantee of dpfedsyn.statement.making.make: With a noise seed there is no claim at all: it
+    says in words that the run is NOT private, and why; without one it says nothing of the kind."""
     void = make(plan_of("answers-only", "privacy.unsafe_noise_seed=0"), tmp_path / "a")
     assert void["private"] is False
     assert "unsafe_noise_seed is set" in void["void"]
@@ -220,13 +221,18 @@ def test_how_a_run_ended_and_what_overlaps_are_part_of_it(tmp_path: Path) -> Non
     terms = {"delta": 1e-5, "unit": "record", "adjacency": "add-or-remove"}
     carried = plan.delta_with_noise(bound.upper, 2 * plan.draws("va").total)
     claim = {"upper": bound.upper, "lower": bound.lower, "delta_with_noise": carried}
-    assert made["across_silos"] == {**claim, **terms}
+    told = dict(made["across_silos"])
+    risk = told.pop("risk")
+    assert told == {**claim, **terms}
+    pair = Composed((claims[0], claims[1]))
+    assert risk["advantage"] >= tradeoff(pair, adjacency="add-or-remove").advantage.lower
+    assert risk["advantage"] > max(silo["risk"]["advantage"] for silo in made["silos"])
     assert made["across_silos"]["upper"] > 8.0
 
 
 def test_it_is_plain_json_of_a_stated_version(made: dict[str, Any], tmp_path: Path) -> None:
     """Finite numbers and texts only, whatever the outcome: another program can read it."""
-    assert made["version"] == statement.STATEMENT_VERSION == 1
+    assert made["statement_version"] == statement.STATEMENT_VERSION == 2
     plan = plan_of("answers-only")
     fresh = make(replace(plan), tmp_path / "a")
     assert json.loads(json.dumps(fresh, allow_nan=False)) == fresh

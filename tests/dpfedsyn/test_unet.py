@@ -1,6 +1,7 @@
 """The U-Net: zeros are the base, every size of image fits, and DP-SGD clips whole records."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,10 +192,17 @@ def batch_of(count: int, draws: int, seed: int = 0) -> NoisedBatch:
     return noised(x, labels, base(), draws, Keystream(KEY))
 
 
+def pieces(batch: NoisedBatch, records: int) -> Iterator[NoisedBatch]:
+    """Cut a batch into pieces of so many records."""
+    parts = (batch.noisy, batch.signal, batch.guess, batch.residual, batch.labels)
+    for start in range(0, len(batch.labels), records):
+        yield NoisedBatch(*(part[start : start + records] for part in parts))
+
+
 def explicit(network: Network, batch: NoisedBatch) -> list[list[Tensor]]:
     """Gradients of the records' losses by autograd, one record at a time."""
     losses = [
-        record_losses(network, piece, SETTINGS, CLASSES, CPU).sum() for piece, _ in batch.pieces(1)
+        record_losses(network, piece, SETTINGS, CLASSES, CPU).sum() for piece in pieces(batch, 1)
     ]
     return [list(torch.autograd.grad(loss, list(network.parameters()))) for loss in losses]
 
@@ -217,7 +225,7 @@ def test_hooks_give_each_records_own_gradient_in_every_layer(count: int, draws: 
 
 
 def clipped_sum(batch: NoisedBatch, clip: float, rows: int) -> list[Tensor]:
-    """What the product sums over a batch that it takes `rows` rows at a time."""
+    """What the product sums over a batch that it takes `rows` draws at a time."""
     network = trained()
     module = RecordGradients(network)
     optimizer = PublicRateOptimizer(
@@ -225,10 +233,12 @@ def clipped_sum(batch: NoisedBatch, clip: float, rows: int) -> list[Tensor]:
         noise_multiplier=1.0, clip=clip, expected_batch_size=1.0,
     )  # fmt: skip
     optimizer.use(Keystream(KEY))
-    for piece, last in batch.pieces(rows):
+    count, draws = batch.labels.shape
+    size = max(1, rows // draws)
+    for number, piece in enumerate(pieces(batch, size), 1):
         optimizer.zero_grad()
         module.backward(record_losses(module, piece, SETTINGS, CLASSES, CPU))
-        optimizer.signal_skip_step(not last)
+        optimizer.signal_skip_step(number * size < count)
         optimizer.step()
     spacing = optimizer.lattice.spacing
     return [p.summed_grad.double() * spacing for p in network.parameters()]  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from typing import Any
 from dpfedsyn import config, messages
 from dpfedsyn import plan as planning
 from dpfedsyn import run as runner
+from dpfedsyn.marking import find
 from dpfedsyn.silo import Silo
 from tests.end_to_end.small import call, ledger
 
@@ -135,7 +136,7 @@ def main() -> None:
     life(source, "repeatable", root / "whole", None)
     lasts = time.monotonic() - began
     whole = seen(root / "whole")
-    whole["table"] = (root / "whole" / "synthetic.csv").read_text(encoding="utf-8")
+    whole["table"] = find(root / "whole", "synthetic.csv").read_text(encoding="utf-8")
     while left:
         noise = ("repeatable", "secret")[len(runs) % 2]
         folder, moments, killed = root / f"run-{len(runs)}", [], True
@@ -144,7 +145,7 @@ def main() -> None:
             killed = life(source, noise, folder, until)
             left -= killed
             moments.append(seen(folder) if folder.exists() else None)
-        table = (folder / "synthetic.csv").read_text(encoding="utf-8")
+        table = find(folder, "synthetic.csv").read_text(encoding="utf-8")
         runs.append({"noise": noise, "moments": moments, "table": table})
     print(json.dumps({"whole": whole, "runs": runs, "seconds": lasts}))
 

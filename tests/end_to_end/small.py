@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import dpfedsyn
 from dpfedsyn import cli, config
+from dpfedsyn.marking import every, plain
 from dpfedsyn.settings import Config
 
 SILOS = ("cleveland", "hungarian", "switzerland", "va")
@@ -98,5 +99,5 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def tables(run: Path) -> dict[str, bytes]:
-    """Return the bytes of a run's synthetic tables."""
-    return {path.name: path.read_bytes() for path in sorted(run.glob("synthetic*.csv"))}
+    """Return the bytes of a run's synthetic tables, by their plain names."""
+    return {plain(path.name): path.read_bytes() for path in every(run, "synthetic*.csv")}

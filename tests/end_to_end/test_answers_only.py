@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dpfedsyn.marking import find
 from tests.end_to_end.small import SILOS, call, ledger, lines, read, rows
 
 QUICK = ("--set", "train.steps=5", "--set", "network.hidden=16", "--set", "train.draws=2")
@@ -28,15 +29,15 @@ def test_the_run_ends_partial_and_names_the_silo_that_refused(finished: tuple[Pa
     assert [silo for silo in SILOS if silo in state["reason"]] == ["switzerland"]
     assert "PARTIAL" in output
     assert "switzerland" in output.partition("PARTIAL")[2]
-    statement = read(folder / "statement.json")
+    statement = read(find(folder, "statement.json"))
     assert (statement["status"], statement["reason"]) == ("partial", state["reason"])
-    assert "switzerland" in (folder / "report.html").read_text(encoding="utf-8")
+    assert "switzerland" in find(folder, "report.html").read_text(encoding="utf-8")
 
 
 def test_what_there_is_until_the_refusal_is_kept(finished: tuple[Path, str]) -> None:
     """A partial run still leaves its samples and ledgers that verify."""
     folder, _ = finished
-    table = (folder / "synthetic.csv").read_text(encoding="utf-8").splitlines()
+    table = find(folder, "synthetic.csv").read_text(encoding="utf-8").splitlines()
     assert len(table) == 1 + 8
     assert call("ledger", "verify", *(ledger(folder, s) for s in SILOS)).exit_code == 0
 
@@ -57,12 +58,12 @@ def test_no_silo_gave_more_than_it_allows(finished: tuple[Path, str]) -> None:
     taken = len(lines(folder / "rounds.jsonl"))
     charged = {silo: len(found) for silo, found in rows(folder).items()}
     assert charged["switzerland"] == taken
-    planned = read(folder / "plan.json")["silos"]
+    planned = read(find(folder, "plan.json"))["silos"]
     assert {s["name"]: s["rounds_that_fit"] for s in planned}["switzerland"] == taken
     # The others had answered the round already when switzerland refused it.
     assert all(taken <= charged[silo] <= taken + 1 for silo in SILOS)
     caps = {"cleveland": 8.0, "hungarian": 8.0, "switzerland": 4.0, "va": 8.0}
-    for silo in read(folder / "statement.json")["silos"]:
+    for silo in read(find(folder, "statement.json"))["silos"]:
         assert silo["epsilon"]["upper"] <= caps[silo["name"]]
         assert silo["readings"]["record"]["upper"] <= silo["epsilon"]["upper"]
         assert set(silo["charged"]["R"]) | set(silo["charged"]["A"]) == set()

@@ -23,6 +23,7 @@ from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import AttackError, ConfigError, DataError, RunError
 from dpfedsyn.evaluation.setting import pooled
 from dpfedsyn.federation import read_records
+from dpfedsyn.marking import find
 from dpfedsyn.report import write
 from tests.dpfedsyn import run_folders
 from tests.end_to_end.small import SILOS, read
@@ -185,7 +186,7 @@ def test_what_cannot_be_attacked_is_refused_in_words(copied: Path, tmp_path: Pat
     (tmp_path / "config.toml").write_text(written)
     with pytest.raises(RunError, match="no synthetic rows"):
         target.read(tmp_path)
-    (tmp_path / "synthetic.csv").write_bytes((copied / "synthetic.csv").read_bytes())
+    (tmp_path / "synthetic.csv").write_bytes(find(copied, "synthetic.csv").read_bytes())
     few = written.replace("test_fraction = 0.33", "test_fraction = 0.01")
     assert few != written
     (tmp_path / "config.toml").write_text(few)
@@ -236,7 +237,7 @@ def test_the_report_shows_attacks_as_internal_and_the_statement_does_not(
         attacks=40, hits=12, hits_held_out=4, hits_guessing=1.6,
     )]}  # fmt: skip
     run = run_folders.write(tmp_path / "run")
-    before = (run / "statement.json").read_bytes()
+    before = find(run, "statement.json").read_bytes()
     assert "Attacks:" not in write(run).read_text(encoding="utf-8")
     (run / command.FILE).write_text(json.dumps(found))
     page = write(run).read_text(encoding="utf-8")
@@ -245,7 +246,7 @@ def test_the_report_shows_attacks_as_internal_and_the_statement_does_not(
     assert "0.200 to 0.300" in page
     assert "the claim allows at most" in page
     assert "anonym" not in page.lower()
-    assert (run / "statement.json").read_bytes() == before
+    assert find(run, "statement.json").read_bytes() == before
 
 
 def risks(folder: Path, python: Path) -> dict[str, dict[str, Any]]:

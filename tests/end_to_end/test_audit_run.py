@@ -34,6 +34,7 @@ from dpfedsyn import plan as planning
 from dpfedsyn import run as runner
 from dpfedsyn.audit import runs
 from dpfedsyn.keys import SiloKey
+from dpfedsyn.marking import find
 from dpfedsyn.noise import Keystream
 from dpfedsyn.privatise import AnswerMechanism
 from tests.end_to_end.small import SILOS, SMALL, call, ledger, read, small
@@ -91,12 +92,12 @@ def test_a_sound_run_is_consistent(run: Path) -> None:
     done = call("audit", run)
     assert done.exit_code == 0, done.output
     assert "CONSISTENT" in done.output
-    audit, statement = read(run / "audit.json"), read(run / "statement.json")
+    audit, statement = read(find(run, "audit.json")), read(find(run, "statement.json"))
     assert audit["verdict"] == statement["audit"]["verdict"] == "CONSISTENT"
     assert audit["rounds"] == {"default": 6, "best": 25}
     assert audit["heads"] == {s["name"]: s["ledger_head"] for s in statement["silos"]}
     assert "findings" not in statement["audit"]
-    page = (run / "report.html").read_text(encoding="utf-8")
+    page = find(run, "report.html").read_text(encoding="utf-8")
     assert 'id="audit"' in page
     assert "no check found a violation" in page
     looked = {f["check"] for f in audit["findings"] if f["verdict"] == "CONSISTENT"}
@@ -107,9 +108,9 @@ def test_an_audit_kept_twice_leaves_the_same_bytes(run: Path) -> None:
     """No clock and no fresh randomness enters what is written."""
     kept = ("audit.json", "statement.json", "report.html")
     assert call("audit", run).exit_code == 0
-    first = [(run / name).read_bytes() for name in kept]
+    first = [find(run, name).read_bytes() for name in kept]
     assert call("audit", "run", run).exit_code == 0
-    assert [(run / name).read_bytes() for name in kept] == first
+    assert [find(run, name).read_bytes() for name in kept] == first
 
 
 def test_repeating_the_training_of_a_sound_run_finds_the_same_model(run: Path) -> None:
@@ -127,7 +128,7 @@ def test_answers_alone_are_consistent_and_say_what_was_not_looked_at(tmp_path: P
     assert runner.run(settings, tmp_path / "run").status == "partial"
     done = call("audit", tmp_path / "run")
     assert done.exit_code == 0, done.output
-    audit = read(tmp_path / "run" / "audit.json")
+    audit = read(find(tmp_path / "run", "audit.json"))
     missing = [f["check"] for f in audit["findings"] if f["verdict"] == "INCONCLUSIVE"]
     assert missing == ["model behind answers"] * len(SILOS)
     assert "trained again from records" in " ".join(done.output.split())
@@ -149,17 +150,17 @@ def test_a_run_that_goes_on_after_an_audit_leaves_no_stale_section(
     run = tmp_path / "run"
     shutil.copytree(stopped, run)
     assert call("audit", run).exit_code == 0
-    audit = read(run / "audit.json")
+    audit = read(find(run, "audit.json"))
     # The checkpoint comes after what a round tells, so the second round is not saved.
     assert audit["rounds"] == {"default": 1}
     statement = [f for f in audit["findings"] if f["check"] == "statement"]
     assert [f["verdict"] for f in statement] == ["INCONCLUSIVE"]
     assert call("run", "--out", run, "--resume").exit_code == 0
-    assert "audit" not in read(run / "statement.json")
-    page = (run / "report.html").read_text(encoding="utf-8")
+    assert read(find(run, "statement.json"))["audit"] is None
+    page = find(run, "report.html").read_text(encoding="utf-8")
     assert "it says nothing about what came later" in page
     assert call("audit", run).exit_code == 0
-    page = (run / "report.html").read_text(encoding="utf-8")
+    page = find(run, "report.html").read_text(encoding="utf-8")
     assert "it says nothing about what came later" not in page
 
 
@@ -177,7 +178,7 @@ def test_a_run_that_is_going_on_is_not_audited(run: Path) -> None:
     anchor = FileAnchor(run / "anchors" / f"va-{key.ledger_id}", key=key.chain)
     with Ledger.open(ledger(run, "va"), key=key.chain, anchor=anchor):
         assert call("audit", run).exit_code == 4
-    assert not (run / "audit.json").exists()
+    assert not find(run, "audit.json").exists()
 
 
 # --- charges
@@ -271,8 +272,8 @@ def test_a_charge_that_was_lowered_is_found(run: Path, round_number: int, kept: 
     refused = call("audit", run)
     assert refused.exit_code == 5
     assert "VIOLATION va: charges of rounds" in refused.output
-    assert read(run / "statement.json")["audit"]["verdict"] == "VIOLATION"
-    assert "this run does not keep what it claims" in (run / "report.html").read_text("utf-8")
+    assert read(find(run, "statement.json"))["audit"]["verdict"] == "VIOLATION"
+    assert "this run does not keep what it claims" in find(run, "report.html").read_text("utf-8")
 
 
 def test_a_charge_that_was_dropped_is_found(run: Path) -> None:
@@ -379,7 +380,7 @@ def test_a_cap_that_was_passed_is_a_damaged_ledger(tmp_path: Path) -> None:
     refused = call("audit", tmp_path / "run")
     assert refused.exit_code == 4
     assert "breaks the header's plan" in " ".join(refused.output.split())
-    assert read(tmp_path / "run" / "audit.json")["verdict"] == "VIOLATION"
+    assert read(find(tmp_path / "run", "audit.json"))["verdict"] == "VIOLATION"
 
 
 def test_a_cap_above_the_settings_is_found(tmp_path: Path) -> None:
@@ -457,7 +458,7 @@ def test_an_edited_ledger_is_damaged(run: Path) -> None:
         connection.execute("UPDATE charges SET mu2 = mu2 / 2 WHERE seq = 7")
     connection.close()
     assert call("audit", run).exit_code == 4
-    audit = read(run / "audit.json")
+    audit = read(find(run, "audit.json"))
     assert sorted(audit["heads"]) == ["cleveland", "hungarian", "switzerland"]
     assert [f["silo"] for f in audit["findings"] if f["verdict"] == "VIOLATION"] == ["va"]
 
@@ -675,9 +676,9 @@ def test_an_edited_statement_is_found(edit: str, private: Path, tmp_path: Path) 
     """
     run = tmp_path / "run"
     shutil.copytree(private, run)
-    statement = read(run / "statement.json")
+    statement = read(find(run, "statement.json"))
     EDITS[edit](statement)
-    (run / "statement.json").write_text(json.dumps(statement), encoding="utf-8")
+    find(run, "statement.json").write_text(json.dumps(statement), encoding="utf-8")
     assert {check.split("'")[0] for check in violated(run)} == {"statement"}
 
 
@@ -688,9 +689,9 @@ def test_a_sound_private_run_is_consistent(private: Path) -> None:
 
 def test_a_void_run_must_not_be_called_private(run: Path) -> None:
     """Its noise has a public seed: no epsilon at all may be claimed."""
-    statement = read(run / "statement.json")
+    statement = read(find(run, "statement.json"))
     assert statement["private"] is False
     statement["silos"][0]["epsilon"] = {"upper": 8.0, "lower": 1.0}
     statement["private"] = True
-    (run / "statement.json").write_text(json.dumps(statement), encoding="utf-8")
+    find(run, "statement.json").write_text(json.dumps(statement), encoding="utf-8")
     assert violated(run)["statement"] == ["cleveland", ""]

@@ -76,10 +76,10 @@ def test_one_silo_brings_a_model_and_one_trains(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     statement = read(out / "statement.json")
     own = {entry["name"]: entry for entry in statement["silos"]}
-    assert own["cleveland"]["model"] is None
+    assert "brought" not in own["cleveland"]
     hungarian = own["hungarian"]
-    assert ALONE in hungarian["model"]["words"]
-    assert hungarian["model"]["training"] == "not private"
+    assert ALONE in hungarian["brought"]["words"]
+    assert hungarian["brought"]["training"] == "not private"
     assert hungarian["charged"]["R"] == ["counts"]
     assert hungarian["charged"]["A"] == []
     assert hungarian["epsilon"]["upper"] <= 8.0
@@ -150,8 +150,8 @@ def test_a_signed_claim_is_the_signer_s_and_composes(tmp_path: Path) -> None:
     assert 1.99 <= entry["epsilon"]["upper"] <= 2.2
     assert entry["readings"]["answers"]["upper"] > 1e4
     assert entry["charged"]["A"] == ["claimed"]
-    assert entry["model"]["claim"]["signer"] == "Unit"
-    assert entry["model"]["claim"]["public_key"] == key
+    assert entry["brought"]["claim"]["signer"] == "Unit"
+    assert entry["brought"]["claim"]["public_key"] == key
     assert "the record-level claim rests on it. Nobody here has checked it" in str(statement)
     audit = call("audit", "run", out)
     assert audit.exit_code == 0, audit.output
@@ -250,7 +250,7 @@ def test_a_brought_model_is_trained_further_with_dp_sgd(tmp_path: Path) -> None:
     entry = read(out / "statement.json")["silos"][0]
     assert entry["charged"]["A"] == ["dp-sgd"]
     assert entry["epsilon"]["upper"] <= 8.0
-    assert "said to be public (made for this test)" in entry["model"]["words"]
+    assert "said to be public (made for this test)" in entry["brought"]["words"]
     assert (out / "silos" / "a" / "model.safetensors").is_file()
     audit = call("audit", "run", out)
     assert audit.exit_code == 0, audit.output

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dpfedsyn.marking import find
 from tests.end_to_end.small import SILOS, call, ledger, lines, read, sets
 
 TERMS = "(delta 1e-05, unit record, add-or-remove"
@@ -45,10 +46,10 @@ def test_the_written_plan_is_the_solved_one_and_runs(tmp_path: Path) -> None:
     assert json.loads(call("plan", file, "--json").output) == solved["plan"]
     assert call("run", file, "--out", folder).exit_code == 0
     assert len(lines(folder / "rounds.jsonl")) == solved["chosen"]["rounds"]
-    table = (folder / "synthetic.csv").read_text(encoding="utf-8").splitlines()
+    table = find(folder, "synthetic.csv").read_text(encoding="utf-8").splitlines()
     assert len(table) == 1 + solved["chosen"]["rows"]
     assert call("ledger", "verify", *(ledger(folder, silo) for silo in SILOS)).exit_code == 0
-    for silo in read(folder / "statement.json")["silos"]:
+    for silo in read(find(folder, "statement.json"))["silos"]:
         assert silo["epsilon"]["upper"] <= 3.0
         assert silo["charged"]["B"]["mu"] <= silo["charged"]["B"]["cap_mu"] == 300.0
 
@@ -61,8 +62,8 @@ def test_a_single_row_is_generated_and_not_evaluated(tmp_path: Path) -> None:
     assert call("plan", "hospitals", *options).exit_code == 0
     result = call("run", file, "--out", folder)
     assert result.exit_code == 0
-    assert len((folder / "synthetic.csv").read_text(encoding="utf-8").splitlines()) == 2
-    assert not (folder / "results.json").exists()
+    assert len(find(folder, "synthetic.csv").read_text(encoding="utf-8").splitlines()) == 2
+    assert not find(folder, "results.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dpfedsyn import checkpoint
+from dpfedsyn.marking import find
 from tests.end_to_end.small import REPEATABLE, SILOS, call, ledger, lines, read, rows, sets, tables
 
 # Six rounds of anchored rows. One silo is away from the beginning, and its rows are handed over
@@ -51,12 +52,12 @@ def test_it_leaves_with_a_code_of_its_own_and_says_after_how_many_rounds(
     flat = " ".join(result.output.split())
     assert f"PARTIAL RUN: {words}" in flat
     assert "A larger cap is a new budget" in flat
-    state, statement = read(folder / "state.json"), read(folder / "statement.json")
+    state, statement = read(folder / "state.json"), read(find(folder, "statement.json"))
     assert state["status"] == statement["status"] == "partial"
     assert state["reason"] == statement["reason"]
     assert state["reason"].startswith(words)
     assert statement["rounds"] == {"taken": taken, "planned": 6}
-    page = (folder / "report.html").read_text(encoding="utf-8")
+    page = find(folder, "report.html").read_text(encoding="utf-8")
     assert words in page
     assert "A larger cap is a new budget" in page
 
@@ -64,9 +65,9 @@ def test_it_leaves_with_a_code_of_its_own_and_says_after_how_many_rounds(
 def test_its_rows_are_usable_and_no_cap_was_passed(stopped: tuple[Path, Any]) -> None:
     """All rows are there, decoded; the ledgers verify, and no silo spent more than it allows."""
     folder, _ = stopped
-    assert len((folder / "synthetic.csv").read_text(encoding="utf-8").splitlines()) == 1 + 90
+    assert len(find(folder, "synthetic.csv").read_text(encoding="utf-8").splitlines()) == 1 + 90
     assert call("ledger", "verify", *(ledger(folder, silo) for silo in SILOS)).exit_code == 0
-    for silo in read(folder / "statement.json")["silos"]:
+    for silo in read(find(folder, "statement.json"))["silos"]:
         assert silo["charged"]["B"]["mu"] <= silo["charged"]["B"]["cap_mu"]
 
 
@@ -96,7 +97,7 @@ def test_a_stop_that_the_plan_foretold_ends_well(tmp_path: Path) -> None:
     small = sets(("train.steps=5", "network.hidden=16", "evaluate.enabled=false"))
     result = call("run", "answers-only", "--out", folder, *small)
     assert result.exit_code == 0
-    statement = read(folder / "statement.json")
+    statement = read(find(folder, "statement.json"))
     taken = statement["rounds"]["taken"]
     assert 0 < taken < statement["rounds"]["planned"] == 24
     assert statement["reason"].startswith(f"stopped at the cap after {taken} of 24 rounds")
@@ -109,5 +110,5 @@ def test_a_cap_that_holds_no_round_leaves_no_rows(tmp_path: Path) -> None:
     result = call("run", "answers-only", "--out", folder, *small)
     assert result.exit_code == 0
     assert tables(folder) == {}
-    assert read(folder / "statement.json")["rounds"]["taken"] == 0
+    assert read(find(folder, "statement.json"))["rounds"]["taken"] == 0
     assert read(folder / "state.json")["status"] == "partial"

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.engines.processes import SILOS, SMALL, Processes, ready, two_hospitals, until
 from dpfedsyn import config, remote, run
 from dpfedsyn.engine import sockets
+from dpfedsyn.marking import find
 from dpfedsyn.progress import Silent
 
 
@@ -28,6 +29,6 @@ def test_a_base_of_all_sums_is_that_of_one_process(combine: str) -> None:
                     loaded, transport, folder / "apart", resume=False, progress=Silent()
                 )
         together = run.run(loaded, folder / "together")
-        first, second = (done.folder / "synthetic.csv" for done in (apart, together))
+        first, second = (find(done.folder, "synthetic.csv") for done in (apart, together))
         assert first.read_bytes() == second.read_bytes()
         assert apart.status == together.status == "complete"

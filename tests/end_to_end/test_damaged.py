@@ -11,6 +11,7 @@ from accountants.ledger import Ledger
 from accountants.verification import verify
 from dpfedsyn import config, keys
 from dpfedsyn import run as runner
+from dpfedsyn.marking import find
 from dpfedsyn.progress import Silent
 from tests.end_to_end.small import SILOS, SMALL, call, ledger, small
 
@@ -88,7 +89,7 @@ def test_a_damaged_ledger_is_found_and_the_run_does_not_go_on(damage: str, run: 
         resumed = call("run", "--out", run, "--resume")
         assert resumed.exit_code == 4, resumed.output
         assert named in resumed.output
-    assert not (run / "synthetic.csv").exists()
+    assert not find(run, "synthetic.csv").exists()
     assert {silo: ledger(run, silo).read_bytes() for silo in others} == others
 
 

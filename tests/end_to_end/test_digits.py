@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from dpfedsyn import checkpoint
+from dpfedsyn.marking import find
 from tests.end_to_end.small import call, read, sets
 
 QUICK = (
@@ -42,9 +43,9 @@ def test_the_images_are_written_as_an_archive_and_shown_as_a_grid(run: Path) -> 
             assert archive["images"].dtype == np.uint8
             assert archive["images"].max() <= 16
             assert np.bincount(archive["labels"], minlength=10).min() > 0
-    page = (run / "report.html").read_text(encoding="utf-8")
+    page = find(run, "report.html").read_text(encoding="utf-8")
     assert len(re.findall(r'<img alt="[^"]+" src="data:image/png;base64,', page)) == 2
-    assert not (run / "synthetic.csv").exists()
+    assert not find(run, "synthetic.csv").exists()
 
 
 def test_the_partition_is_recorded_and_gives_every_image_to_one_silo(run: Path) -> None:
@@ -56,7 +57,10 @@ def test_the_partition_is_recorded_and_gives_every_image_to_one_silo(run: Path) 
 
 def test_every_metric_is_in_the_results_and_on_the_page(run: Path) -> None:
     """Three classifiers, groups, fidelity in a named space, memorisation, traffic, shares."""
-    results, page = read(run / "results.json"), (run / "report.html").read_text(encoding="utf-8")
+    results, page = (
+        read(find(run, "results.json")),
+        find(run, "report.html").read_text(encoding="utf-8"),
+    )
     ours = results["utility"][0]
     assert {"logistic", "mlp", "cnn"} <= set(ours)
     assert ours["kind"] == "ours"
@@ -69,7 +73,7 @@ def test_every_metric_is_in_the_results_and_on_the_page(run: Path) -> None:
     assert real["frechet"] < results["features"]["rows"][0]["frechet"]
     assert real["coverage"] > 0.8
     assert 0 <= results["memorisation"]["default"]["share"] <= 1
-    federation = read(run / "federation.json")
+    federation = read(find(run, "federation.json"))
     assert sum(federation["shares"].values()) == pytest.approx(1.0)
     # 3 rounds of 150 rows, 50 numbers and an energy each, 4 bytes a number.
     assert federation["traffic"]["default"]["silo-0"]["answers"] == 3 * 150 * 51 * 4
@@ -79,7 +83,10 @@ def test_every_metric_is_in_the_results_and_on_the_page(run: Path) -> None:
 
 def test_every_baseline_is_in_the_results_and_on_the_page(run: Path) -> None:
     """What a federation could have done instead, trained or not, in both tables."""
-    results, page = read(run / "results.json"), (run / "report.html").read_text(encoding="utf-8")
+    results, page = (
+        read(find(run, "results.json")),
+        find(run, "report.html").read_text(encoding="utf-8"),
+    )
     names = [row["name"] for row in results["utility"]]
     assert names == [row["name"] for row in results["features"]["rows"]]
     silos = [f"silo-{k} alone: its" for k in range(4)]
@@ -100,7 +107,7 @@ def test_every_baseline_is_in_the_results_and_on_the_page(run: Path) -> None:
 
 def test_the_statement_claims_what_was_asked_for(run: Path) -> None:
     """Epsilon 10 per silo from the ledgers: counts released; means, moments and DP-SGD inside."""
-    for silo in read(run / "statement.json")["silos"]:
+    for silo in read(find(run, "statement.json"))["silos"]:
         assert silo["epsilon"]["upper"] <= 10.0
         assert silo["charged"]["R"] == ["counts"]
         assert silo["charged"]["A"] == ["dp-sgd", "means", "moments"]
@@ -111,13 +118,13 @@ def test_a_run_without_privacy_says_so_everywhere(tmp_path: Path) -> None:
     settings = (*BLIND, 'train.method="not-private"')
     result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
     assert result.exit_code == 0, result.output
-    statement = read(tmp_path / "run" / "statement.json")
+    statement = read(find(tmp_path / "run", "statement.json"))
     assert statement["private"] is False
     assert "NOT private" in statement["void"]
     assert all(silo["epsilon"] is None for silo in statement["silos"])
     assert statement["across_silos"] is None
     assert "NON-PRIVATE" in result.output
-    assert "NON-PRIVATE" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "NON-PRIVATE" in find(tmp_path / "run", "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -127,13 +134,13 @@ def test_a_run_without_privacy_is_compared_with_non_private_twins(tmp_path: Path
                 'evaluate.baselines=["pooled"]')  # fmt: skip
     result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
     assert result.exit_code == 0, result.output
-    results = read(tmp_path / "run" / "results.json")
+    results = read(find(tmp_path / "run", "results.json"))
     kinds = {row["name"]: row["kind"] for row in results["utility"]}
     for name in ("private class Gaussians", "pooled training, same epsilon"):
         assert kinds[f"{name}, non-private twin"] == "baseline without privacy"
     assert set(kinds.values()) == {"ours", "baseline without privacy"}
     assert results["claims"] == {}
-    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = find(tmp_path / "run", "report.html").read_text(encoding="utf-8")
     for text in (page, " ".join(result.output.split())):
         assert "FedAvg of DP-SGD DDPMs, non-private twin" in text
         assert "it was not asked for: set evaluate.baselines" in text
@@ -146,9 +153,9 @@ def test_images_can_be_generated_without_labels(tmp_path: Path) -> None:
     )  # fmt: skip
     result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
     assert result.exit_code == 0, result.output
-    with np.load(tmp_path / "run" / "synthetic.npz", allow_pickle=False) as archive:
+    with np.load(find(tmp_path / "run", "synthetic.npz"), allow_pickle=False) as archive:
         assert archive.files == ["images"]
-    assert read(tmp_path / "run" / "results.json")["utility"] == []
+    assert read(find(tmp_path / "run", "results.json"))["utility"] == []
     refused = call("run", "hospitals", "--out", tmp_path / "r", "--set", "data.conditional=false")
     assert refused.exit_code == 2
     assert "generated per label" in " ".join(refused.output.split())
@@ -252,7 +259,7 @@ def test_silos_by_column_hold_what_their_value_says(tmp_path: Path) -> None:
         labels = archive["labels"]
     assert np.array_equal(owner == 0, labels == 3)
     assert np.array_equal(owner == 1, labels == 5)
-    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    plan = json.loads(find(tmp_path / "run", "plan.json").read_text())
     assert [silo["name"] for silo in plan["silos"]] == ["3", "5"]
 
 
@@ -266,7 +273,7 @@ def test_a_run_completes_without_silos_that_leave_and_says_who_was_missing(tmp_p
     result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
     assert result.exit_code == 0, result.output
     assert "without silo-1" in result.output
-    found = read(tmp_path / "run" / "federation.json")
+    found = read(find(tmp_path / "run", "federation.json"))
     counts = found["participation"]["best"]
     assert counts["silo-0"] == {"rounds": 8, "asked": 8, "answered": 8}
     assert counts["silo-1"] == {"rounds": 8, "asked": 8, "answered": 6}
@@ -274,7 +281,7 @@ def test_a_run_completes_without_silos_that_leave_and_says_who_was_missing(tmp_p
     assert found["moved"]["best"]["handed_over"] > 0
     sent = found["traffic"]["best"]
     assert sent["silo-2"]["rounds"] == 4
-    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = find(tmp_path / "run", "report.html").read_text(encoding="utf-8")
     assert "Rounds of each silo" in page
     assert "rows went to other silos" in " ".join(page.split())
 
@@ -344,9 +351,9 @@ def test_a_run_with_the_unet_trains_and_answers(tmp_path: Path) -> None:
         assert saved["average/coarse.second.weight"].shape == (16, 16, 3, 3)
         assert saved["average/output.weight"].any()
         numbers = sum(a.size for name, a in saved.items() if name.startswith("average/"))
-    with np.load(folder / "synthetic.npz", allow_pickle=False) as archive:
+    with np.load(find(folder, "synthetic.npz"), allow_pickle=False) as archive:
         assert archive["images"].shape == (60, 8, 8)
-    traffic = read(folder / "federation.json")["traffic"]["default"]["silo-0"]
+    traffic = read(find(folder, "federation.json"))["traffic"]["default"]["silo-0"]
     assert traffic["upload"] == 4 * numbers
 
 
@@ -371,6 +378,6 @@ def test_every_silo_may_have_an_archive_of_its_own(tmp_path: Path) -> None:
     settings = (*QUICK, "evaluate.baselines=[]", "answers.best_share=0.0")
     result = call("run", example / "own.toml", "--out", tmp_path / "run", *sets(settings))
     assert result.exit_code == 0, result.output
-    results = read(tmp_path / "run" / "results.json")
+    results = read(find(tmp_path / "run", "results.json"))
     assert (results["train_rows"], results["test_rows"]) == (1500, 297)
     assert not (tmp_path / "run" / "partition.safetensors").exists()

@@ -11,6 +11,7 @@ from dpfedsyn import config
 from dpfedsyn import run as runner
 from dpfedsyn.errors import RunError
 from dpfedsyn.export import write
+from dpfedsyn.marking import find
 from tests.end_to_end.small import SMALL, call, read, small
 
 
@@ -40,9 +41,10 @@ def test_nothing_internal_goes_along(run: Path, exported: Path) -> None:
     """Guarantee of dpfedsyn.export.bundle.write: Rows, claim and public settings are all that is in
     it: nothing that was measured on real records, no ledger, no key."""
     assert {path.name for path in exported.iterdir()} == {
-        "synthetic.csv", "synthetic-best.csv", "statement.json", "README.md", "croissant.json",
+        "synthetic.csv", "synthetic-best.csv", "statement.json", "registry.yaml", "README.md",
+        "croissant.json",
     }  # fmt: skip
-    internal = read(run / "results.json")
+    internal = read(find(run, "results.json"))
     told = (exported / "README.md").read_text() + (exported / "croissant.json").read_text()
     scores = [row["logistic"]["auc"] for row in internal["utility"] if row["logistic"]["auc"]]
     assert scores

@@ -18,6 +18,7 @@ from dpfedsyn.comparison import spending
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.federation import Member, federation, pick_device, read_records
 from dpfedsyn.folder import RunFolder
+from dpfedsyn.marking import find
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.network import base_alone
 from dpfedsyn.progress import Silent
@@ -67,6 +68,7 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "config.toml",
         "plan.json",
         "statement.json",
+        "registry.yaml",
         "results.json",
         "federation.json",
         "events.jsonl",
@@ -146,7 +148,7 @@ def test_ledgers_are_verified(run: Path) -> None:
 
 def test_the_statement_claims_no_more_than_was_configured(run: Path) -> None:
     """Each claim lies within epsilon = 8 and comes with delta, unit, adjacency and ledger head."""
-    statement = read(run / "statement.json")
+    statement = read(find(run, "statement.json"))
     assert statement["private"] is True
     assert [silo["name"] for silo in statement["silos"]] == list(SILOS)
     for silo in statement["silos"]:
@@ -177,7 +179,7 @@ def test_readings_grow_with_every_round_and_never_pass_the_claim(run: Path) -> N
 
 def test_the_evaluation_names_every_baseline(run: Path) -> None:
     """Ours by both passes, the union, the bases alone, each silo alone, pooled real rows."""
-    results = read(run / "results.json")
+    results = read(find(run, "results.json"))
     names = [row["name"] for row in results["utility"]]
     assert [row["name"] for row in results["utility"] if row["kind"] == "ours"] == [
         "default",
@@ -193,7 +195,7 @@ def test_the_evaluation_names_every_baseline(run: Path) -> None:
 
 def test_the_trained_baselines_claim_what_their_mechanisms_compose_to(run: Path) -> None:
     """Every baseline has its line, its kind, its rows, and per silo the epsilon of its charges."""
-    results = read(run / "results.json")
+    results = read(find(run, "results.json"))
     kinds = {row["name"]: row["kind"] for row in results["utility"]}
     loaded = config.load(str(run / "config.toml"))
     planned, privacy = plan.make(loaded), loaded.privacy
@@ -227,7 +229,7 @@ def test_baselines_stand_in_terminal_and_report_with_kind_and_terms(
 ) -> None:
     """The same lines in both; what is untuned is called so."""
     folder, output = finished
-    page = (folder / "report.html").read_text(encoding="utf-8")
+    page = find(folder, "report.html").read_text(encoding="utf-8")
     flat = " ".join(output.split())
     for name in ("private class Gaussians", "FedAvg of DP-SGD DDPMs", "the literal paper"):
         assert re.search(rf"{name} private baseline 90 8\.00 ", flat)
@@ -243,9 +245,9 @@ def test_the_report_is_one_file_and_can_be_written_again(run: Path, tmp_path: Pa
     """`dpfedsyn report` makes the page from the folder alone; the page loads nothing."""
     again = tmp_path / "again"
     shutil.copytree(run, again)
-    (again / "report.html").unlink()
+    find(again, "report.html").unlink()
     assert call("report", again).exit_code == 0
-    page = (again / "report.html").read_text(encoding="utf-8")
+    page = find(again, "report.html").read_text(encoding="utf-8")
     assert all(silo in page for silo in SILOS)
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", page)
 

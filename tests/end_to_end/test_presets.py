@@ -6,6 +6,7 @@ import pytest
 
 from dpfedsyn import config
 from dpfedsyn import run as runner
+from dpfedsyn.marking import find
 from tests.end_to_end.small import REPEATABLE, SILOS, lines, read, rows, tables
 
 TRAINING = tuple(setting for setting in REPEATABLE if not setting.startswith("sampler."))
@@ -24,7 +25,7 @@ def test_paper_is_the_literal_method_and_still_accounted(tmp_path: Path) -> None
     assert set(tables(run)) == {"synthetic.csv"}
     log = lines(run / "rounds.jsonl")
     assert [(r["pass"], r["sampler"], r["of"]) for r in log] == [("paper", "ula", 8)] * 8
-    (planned,) = read(run / "plan.json")["passes"]
+    (planned,) = read(find(run, "plan.json"))["passes"]
     assert (planned["energy"], planned["step"]) == ("l2", "blend")
     assert planned["energy_noise"] is None
     for charged in rows(run).values():

@@ -18,6 +18,7 @@ from dpfedsyn import run as runner
 from dpfedsyn.audit.runs import audit
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.federation import training_steps
+from dpfedsyn.marking import find
 from dpfedsyn.progress import Silent
 
 SMALL = (
@@ -90,7 +91,7 @@ def read(path: Path) -> Any:
 def test_released_sums_stand_in_the_statement_and_the_claim_is_the_budget(finished: Path) -> None:
     """Base, counts and network compose to the stated epsilon; recomputed from the plan's events."""
     plan = planning.make(configuration.load("digits", SMALL))
-    for silo in read(finished / "statement.json")["silos"]:
+    for silo in read(find(finished, "statement.json"))["silos"]:
         budget = plan.budgets[silo["name"]]
         sums = (budget.counts, budget.origin, budget.means, budget.moments, *budget.clusters)
         events = tuple(event for event in (*sums, budget.training) if event is not None)
@@ -120,10 +121,10 @@ def test_a_resumed_run_asks_nothing_again(finished: Path, tmp_path: Path) -> Non
     """Bases, start and rows are the same bytes; no row is added to any ledger."""
     again = tmp_path / "run"
     shutil.copytree(finished, again)
-    before = {p.name: p.read_bytes() for p in again.glob("synthetic*")}
+    before = {p.name: p.read_bytes() for p in again.glob("*synthetic*")}
     rows = [len(read_rows(again, k)) for k in range(4)]
     runner.run(configuration.load("digits", SMALL), again, resume=True)
-    assert {p.name: p.read_bytes() for p in again.glob("synthetic*")} == before
+    assert {p.name: p.read_bytes() for p in again.glob("*synthetic*")} == before
     assert [len(read_rows(again, k)) for k in range(4)] == rows
 
 
@@ -138,7 +139,7 @@ def test_a_run_without_a_network_spends_all_on_its_base(tmp_path: Path) -> None:
     """The budget is met to a thousandth of a per cent, and no DP-SGD is charged."""
     overrides = [*SMALL, "network.kind=none", "pretrain.steps=0"]
     runner.run(configuration.load("digits", overrides), tmp_path / "run")
-    for silo in read(tmp_path / "run" / "statement.json")["silos"]:
+    for silo in read(find(tmp_path / "run", "statement.json"))["silos"]:
         assert 9.9999 <= silo["epsilon"]["upper"] <= 10.0
     assert audit(tmp_path / "run", retrain=True).verdict == "CONSISTENT"
     assert not list((tmp_path / "run").rglob("model.safetensors"))
@@ -146,7 +147,7 @@ def test_a_run_without_a_network_spends_all_on_its_base(tmp_path: Path) -> None:
 
 def test_pictures_come_out_in_their_range(finished: Path) -> None:
     """Whole pixel values of the schema, as many as were asked for."""
-    with np.load(next(finished.glob("synthetic*.npz"))) as archive:
+    with np.load(next(finished.glob("*synthetic*.npz"))) as archive:
         images = archive["images"]
     assert images.shape == (40, 8, 8)
     assert images.min() >= 0
@@ -167,11 +168,11 @@ def test_a_table_is_brought_to_its_released_histograms(tmp_path: Path) -> None:
     for name, share in (("with", 0.1), ("without", 0.0)):
         overrides = [*TABLE, f"base.marginals_share={share}", "privacy.epsilon=30"]
         runner.run(configuration.load("hospitals", overrides), tmp_path / name)
-        for silo in read(tmp_path / name / "statement.json")["silos"]:
+        for silo in read(find(tmp_path / name, "statement.json"))["silos"]:
             assert 29.999 <= silo["epsilon"]["upper"] <= 30.0
     assert audit(tmp_path / "with", retrain=True).verdict == "CONSISTENT"
     with_them, without = (
-        pd.read_csv(tmp_path / name / "synthetic.csv")["oldpeak"].dropna()
+        pd.read_csv(find(tmp_path / name, "synthetic.csv"))["oldpeak"].dropna()
         for name in ("with", "without")
     )
     # Two in five real patients have an oldpeak of exactly 0.

@@ -14,6 +14,7 @@ from dpfedsyn import checkpoint
 from dpfedsyn import run as runner
 from dpfedsyn.comparison import BASELINES
 from dpfedsyn.evaluation import trained
+from dpfedsyn.marking import find
 from dpfedsyn.progress import Silent
 from tests.end_to_end.small import (
     BLOCKS,
@@ -112,7 +113,7 @@ def test_a_run_resumed_after_ctrl_c_gives_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         runner.run(small(), folder, progress=Interrupt(**interrupt))
     assert read(folder / "state.json")["status"] == "running"
-    assert not (folder / "synthetic.csv").exists()
+    assert not find(folder, "synthetic.csv").exists()
     charged = rows(folder)
     assert prefixes(charged, rows(whole))
     runner.run(small(), folder, resume=True)
@@ -128,7 +129,7 @@ def test_kill_9_loses_no_charge_and_the_resumed_run_gives_the_same_bytes(
     script = str(Path(__file__).with_name("killed.py"))
     killed = python(script, str(folder), moment, str(count), *REPEATABLE)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not (folder / "synthetic.csv").exists()
+    assert not find(folder, "synthetic.csv").exists()
     files = [ledger(folder, silo) for silo in SILOS if ledger(folder, silo).exists()]
     checked = call("ledger", "verify", *files)
     assert checked.exit_code == 0, checked.output
@@ -174,7 +175,7 @@ def test_a_complete_run_can_be_resumed_and_charges_nothing(whole: Path, tmp_path
     """Resuming what is complete writes the same files again."""
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
-    (folder / "synthetic.csv").unlink()
+    find(folder, "synthetic.csv").unlink()
     runner.run(small(), folder, resume=True)
     assert_same(folder, whole)
 
@@ -199,7 +200,7 @@ def test_an_interrupted_evaluation_keeps_the_baselines_that_were_made(
         runner.run(settings, folder, progress=InterruptedEvaluation())
     kept = {path.stem for path in (folder / "baselines").iterdir()}
     assert kept
-    assert not (folder / "results.json").exists()
+    assert not find(folder, "results.json").exists()
     assert read(folder / "state.json")["status"] == "running"
     made = []
 
@@ -212,7 +213,7 @@ def test_an_interrupted_evaluation_keeps_the_baselines_that_were_made(
     monkeypatch.setattr(trained, "comparisons", noted)
     runner.run(settings, folder, resume=True)
     assert {BASELINES[key].title for key in BASELINES.keys() - kept} == set(made)
-    assert read(folder / "results.json") == read(tmp_path / "whole" / "results.json")
+    assert read(find(folder, "results.json")) == read(find(tmp_path / "whole", "results.json"))
     assert not (folder / "baselines").exists()
 
 
@@ -225,11 +226,11 @@ def test_other_noise_gives_other_bytes(whole: Path, tmp_path: Path) -> None:
 
 def test_repeatable_noise_voids_the_statement(whole: Path) -> None:
     """A run with a noise seed says that it is not private, in the statement and in the report."""
-    statement = read(whole / "statement.json")
+    statement = read(find(whole, "statement.json"))
     assert statement["private"] is False
     assert "NOT private" in statement["void"]
     assert call("report", whole).exit_code == 0
-    assert "NOT private" in (whole / "report.html").read_text(encoding="utf-8")
+    assert "NOT private" in find(whole, "report.html").read_text(encoding="utf-8")
 
 
 def test_ctrl_c_at_the_terminal_leaves_a_resumable_run(tmp_path: Path) -> None:

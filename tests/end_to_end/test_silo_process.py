@@ -22,6 +22,7 @@ from dpfedsyn import envelope, reach
 from dpfedsyn.daemon import process, users
 from dpfedsyn.envelope import Health, Healthy
 from dpfedsyn.errors import ConfigError
+from dpfedsyn.marking import find
 from tests.end_to_end.small import call, environment, lines, read, sets
 
 NAMES = ("cleveland", "hungarian")
@@ -197,9 +198,9 @@ def test_a_run_over_processes_survives_kill_9_of_one_of_them(tmp_path: Path) -> 
         assert status == 0, said
         assert read(run / "state.json") == {"status": "complete", "reason": None}
         assert len(lines(run / "rounds.jsonl")) == ROUNDS
-        assert (run / "report.html").exists()
-        assert len((run / "synthetic.csv").read_text().splitlines()) == 61
-        claimed = {silo["name"]: silo for silo in read(run / "statement.json")["silos"]}
+        assert find(run, "report.html").exists()
+        assert len(find(run, "synthetic.csv").read_text().splitlines()) == 61
+        claimed = {silo["name"]: silo for silo in read(find(run, "statement.json"))["silos"]}
         for name, number in zip(NAMES, (signal.SIGTERM, signal.SIGINT), strict=True):
             status, said = silos.end(name, number)
             assert status == 0, said

@@ -15,6 +15,7 @@ from accountants.ledger import verify
 from dpfedsyn import domain, handed
 from dpfedsyn.errors import ConfigError, DataError, RunError
 from dpfedsyn.keys import load
+from dpfedsyn.marking import find
 from dpfedsyn.simulation import Federation, fit
 from tests.end_to_end.small import SMALL
 
@@ -52,7 +53,7 @@ def test_six_lines_give_rows_a_claim_and_their_utility(fitted: Federation) -> No
     assert (claim["epsilon upper"] <= 6.0).all()
     assert (claim["adjacency"] == "add-or-remove").all()
     assert {"name", "logistic.accuracy"} <= set(fitted.evaluate().columns)
-    assert (fitted.folder / "report.html").is_file()
+    assert find(fitted.folder, "report.html").is_file()
 
 
 def test_the_run_is_an_ordinary_one(fitted: Federation) -> None:

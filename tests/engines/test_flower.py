@@ -31,6 +31,7 @@ from benchmarks.engines import flower
 from benchmarks.engines.processes import Processes, free_port, silos, two_hospitals, until
 from dpfedsyn.flower import client, nodes, security
 from dpfedsyn.flower.transport import FlowerTransport
+from dpfedsyn.marking import find
 from tests.engines import conformance
 from tests.engines.hosts import NAMES, Hosts
 
@@ -343,7 +344,7 @@ def state(out: Path) -> str:
 
 def answers(out: Path) -> list[int]:
     """How many answers each silo has charged, as the statement says."""
-    statement = json.loads((out / "statement.json").read_text())
+    statement = json.loads(find(out, "statement.json").read_text())
     return [silo["charged"]["B"]["answers"] for silo in statement["silos"]]
 
 
@@ -368,16 +369,16 @@ def test_a_run_over_flower_survives_a_killed_silo_and_repeats_its_steps_for_free
             processes.kill("hungarian")
             processes.silo("hungarian", path)
             until(lambda: state(out) == "complete", "the run's end", 240.0)
-            first, charged = (out / "synthetic.csv").read_bytes(), answers(out)
+            first, charged = find(out, "synthetic.csv").read_bytes(), answers(out)
             assert rounds(out) == 3
             assert all(3 <= count <= 4 for count in charged)  # at most a wasted step per kill
 
             shutil.copy(folder / "first.safetensors", out / "checkpoint" / "default.safetensors")
-            (out / "synthetic.csv").unlink()
+            find(out, "synthetic.csv").unlink()
             flower.submit(processes, folder / "app", "run-2")
-            until((out / "synthetic.csv").is_file, "the repeated steps", 240.0)
+            until(lambda: find(out, "synthetic.csv").is_file(), "the repeated steps", 240.0)
             until(lambda: "report.html" in processes.log("run-2"), "the report", 60.0)
-            assert (out / "synthetic.csv").read_bytes() == first
+            assert find(out, "synthetic.csv").read_bytes() == first
             assert answers(out) == charged
         here = run.run(config.load(str(path)), folder / "here")
-        assert (here.folder / "synthetic.csv").read_bytes() == first
+        assert find(here.folder, "synthetic.csv").read_bytes() == first

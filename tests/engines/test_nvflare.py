@@ -21,6 +21,7 @@ from dpfedsyn import config as configuration
 from dpfedsyn import frames
 from dpfedsyn.engine import Failure
 from dpfedsyn.errors import ConfigError, FederationError, RunError, SiloUnavailable
+from dpfedsyn.marking import find
 
 pytest.importorskip("nvflare")
 import psutil
@@ -358,12 +359,12 @@ def test_a_run_survives_a_killed_site_and_pays_every_step_once(
         assert job.run(session, mine) == Ending("complete")
         assert not killer.is_alive()
         require_loopback(poc, NAMES)
-    stated = json.loads((out / "statement.json").read_text())
+    stated = json.loads(find(out, "statement.json").read_text())
     taken = stated["rounds"]["taken"]
     assert taken == stated["rounds"]["planned"] == rounds(out)
     assert {s["name"]: s["charged"]["B"]["answers"] - taken <= 1 for s in stated["silos"]} == (
         dict.fromkeys(NAMES, True)
     )
-    assert (out / "synthetic.csv").is_file()
+    assert find(out, "synthetic.csv").is_file()
     outside = look_ups.read_text().splitlines() if look_ups.is_file() else []
     assert [line for line in outside if not line.startswith(OWN_ADDRESS)] == []
