@@ -21,6 +21,7 @@ from dpfedsyn import (
     export_cli,
     init_cli,
     ledger_cli,
+    model_cli,
     schema_cli,
     silo_cli,
     statement_cli,
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.add_typer(ledger_cli.app, name="ledger")
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(silo_cli.app, name="silo")
+app.add_typer(model_cli.app, name="model")
 app.add_typer(init_cli.app, name="init")
 app.add_typer(schema_cli.app, name="schema")
 app.add_typer(statement_cli.app, name="statement")

@@ -42,12 +42,14 @@ def draws(
     pose: int,
     rounds: int,
     histograms: int = 0,
+    network: int | None = None,
 ) -> Draws:
     """Return the caps of one silo's run.
 
     Args:
         pose: coordinates of an image that move its pixels. rounds: of all passes together.
-            histograms: numbers in the histograms of a table's columns.
+            histograms: numbers in the histograms of a table's columns. network: parameters of a
+            brought model that is trained further; None: of the configuration's network.
 
     Guarantee:
         No run draws more: planned mechanisms are charged once, DP-SGD for its planned steps, and
@@ -58,11 +60,14 @@ def draws(
     means += dimension if budget.origin is not None else 0
     moments = query.length if budget.moments is not None else 0
     marginals = histograms if budget.marginals is not None else 0
-    network = parameters(config.network, dimension, classes, pose)
+    if network is None:
+        network = parameters(config.network, dimension, classes, pose)
+    # A signer's claim draws nothing here; but no row of a ledger goes without a draw.
+    claimed = int(budget.claimed is not None)
     return Draws(
         counts=classes if budget.counts is not None else 0,
         moments=means + moments + marginals + _cells(base, budget, dimension, classes),
-        training=network * budget.training.count if budget.training is not None else 0,
+        training=claimed + (network * budget.training.count if budget.training is not None else 0),
         answers=math.ceil(_asked(config, rounds)) * (dimension + 1),
     )
 

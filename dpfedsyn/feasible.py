@@ -28,6 +28,8 @@ def faults(config: Config, silo: SiloSettings, dimension: int, classes: int) -> 
     """Say why a budget is too small for a silo of this public size, and what would work."""
     if config.train.method == "not-private":
         return []
+    if silo.brings:
+        return []  # no noise but that of its answers
     if config.train.method == "ensemble":
         return _too_many_parts(config, silo)
     wanted = config.epsilon(silo)
@@ -64,7 +66,10 @@ def split(config: Config, dimension: int, classes: int) -> PrivacySettings:
     privacy = config.privacy
     if config.train.method != "dp-sgd" or config.network.kind == "none":
         return privacy
-    found = [_excesses(config, s, config.epsilon(s), dimension, classes) for s in config.silos]
+    training = [silo for silo in config.silos if not silo.brings]
+    if not training:
+        return privacy
+    found = [_excesses(config, s, config.epsilon(s), dimension, classes) for s in training]
     counts, moments = (max(excess) for excess in zip(*found, strict=True))
     counts_share = privacy.counts_share * max(1.0, counts * ROUND_UP) ** 2
     moments_share = privacy.moments_share * max(1.0, moments * ROUND_UP) ** 2

@@ -46,7 +46,7 @@ class RunFolder:
 
     def saved(self, name: str) -> Path:
         """The server's checkpoint of one pass."""
-        return self.path / "checkpoint" / f"{name}.npz"
+        return self.path / "checkpoint" / f"{name}.safetensors"
 
     def anchor(self, name: str, ledger_id: str, elsewhere: str = "") -> Path:
         """Where the newest row of a silo's ledger is remembered: apart from the silo's folder."""

@@ -144,7 +144,7 @@ def _silo(
 ) -> tuple[SiloEvidence | None, Finding]:
     """Verify one ledger against its chain and its anchor; damage is a finding of its own."""
     path = folder.silo(settings.name) / "ledger.sqlite"
-    if not path.exists() and not begun and not path.with_name("model.npz").exists():
+    if not path.exists() and not begun and not path.with_name("model.safetensors").exists():
         fact = "the run ended before this silo had a ledger, so there is nothing to look at."
         return None, Finding(CHAIN, settings.name, INCONCLUSIVE, fact)
     try:

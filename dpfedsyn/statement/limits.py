@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dpfedsyn import signed_claim
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import PERSON, Config
@@ -52,6 +53,12 @@ def caveats(plan: Plan) -> list[str]:
         "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
         "folder.",
     ]
+    found += [signed_claim.told(silo, plan.claims.get(silo.name)) for silo in config.bringing]
+    if config.bringing:
+        found.append(
+            "Brought models may have been trained on rows of the test part: what they generate can "
+            "look better in the internal evaluation than it is."
+        )
     if _answers_promise_little(plan):
         found.append(
             "With this many rows and rounds the answers' noise promises next to nothing of its "

@@ -10,7 +10,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import erfcx, ndtr
 
-from accountants import ApproximateDP, Laplace
+from accountants import (
+    Adjacency,
+    ApproximateDP,
+    Cascade,
+    Composed,
+    Gaussian,
+    Laplace,
+    epsilon,
+)
 from accountants.cells import cells
 from accountants.mixture import loss, mixture, position
 from accountants.steps import ADD, REMOVE, Binomial, Glued
@@ -179,3 +187,18 @@ def test_tails_of_scipy_are_as_good_as_assumed(z):
         x = abs(z)
         mills = mp.exp(mp.mpf(x) ** 2) * mp.erfc(x)
         assert abs(erfcx(x) - mills) <= mills * 8 * 2.0**-52
+
+
+@pytest.mark.parametrize("delta", [5e-7, 1e-12])
+def test_no_epsilon_makes_up_for_a_delta_that_is_claimed_already(delta: float) -> None:
+    """(2, 1e-6)-DP has no epsilon at a smaller delta, alone or with noise beside it; behind noisy
+    answers it has theirs."""
+    claim, answers = ApproximateDP(2.0, 1e-6), Gaussian(0.5)
+    for event in (claim, Composed((claim, Gaussian(3.0)))):
+        found = epsilon(event, delta=delta, adjacency=Adjacency.ADD_OR_REMOVE)
+        assert found.lower == found.upper == math.inf
+    behind = epsilon(
+        Cascade(Composed((claim,)), answers), delta=delta, adjacency=Adjacency.ADD_OR_REMOVE
+    )
+    alone = epsilon(answers, delta=delta, adjacency=Adjacency.ADD_OR_REMOVE)
+    assert behind.upper <= alone.upper

@@ -491,8 +491,8 @@ def test_a_block_is_a_function_of_state_and_key_and_resumes_bit_for_bit(tmp_path
         straight = train(straight, 4, data, key=key)
     resumed = start()
     for key in keys:
-        checkpoint.save(tmp_path / "model.npz", resumed.to_arrays())
-        arrays_read = checkpoint.load(tmp_path / "model.npz")
+        checkpoint.save(tmp_path / "model.safetensors", resumed.to_arrays())
+        arrays_read = checkpoint.load(tmp_path / "model.safetensors")
         assert arrays_read is not None
         resumed = train(TrainingState.from_arrays(arrays_read), 4, data, key=key)
     assert straight.step == resumed.step == 8

@@ -221,7 +221,7 @@ def test_a_lost_model_is_not_trained_again_under_noise_that_was_used(tmp_path: P
     both away, so the silo refuses instead."""
     with preparation(tmp_path) as one:
         prepare(one)
-    (tmp_path / "model.npz").unlink()
+    (tmp_path / "model.safetensors").unlink()
     with preparation(tmp_path, records(seed=9)) as one, pytest.raises(DPError):
         prepare(one)
 

@@ -27,7 +27,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     folder, save = tmp_path_factory.mktemp("cap") / "run", checkpoint.save
 
     def lost(path: Path, arrays: Any, **options: Any) -> None:
-        if path.name == "best.npz" and int(arrays["round_number"]) == 3:
+        if path.name == "best.safetensors" and int(arrays["round_number"]) == 3:
             raise KeyboardInterrupt
         save(path, arrays, **options)
 

@@ -267,7 +267,7 @@ def test_a_process_that_trains_says_so_and_ends_when_it_is_told(tmp_path: Path) 
             text=True,
         )
         silos.wait(NAMES[0], "training")
-        model = silos.homes / NAMES[0] / "silos" / NAMES[0] / "model.npz"
+        model = silos.homes / NAMES[0] / "silos" / NAMES[0] / "model.safetensors"
         end = time.monotonic() + SOON
         while not model.exists():
             assert time.monotonic() < end
@@ -362,7 +362,7 @@ def test_records_may_lie_elsewhere_and_the_others_need_not_be_here(tmp_path: Pat
     done = call(*arguments)
     assert done.exit_code == 0, done.output
     assert f"{NAMES[0]}: trained." in done.output
-    assert (tmp_path / "home" / "silos" / NAMES[0] / "model.npz").exists()
+    assert (tmp_path / "home" / "silos" / NAMES[0] / "model.safetensors").exists()
 
 
 def test_a_silo_with_its_own_records_alone_can_be_started_again(tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_a_silo_with_its_own_records_alone_can_be_started_again(tmp_path: Path) 
     own = EXAMPLE / "data" / "processed.cleveland.data"
     for _ in range(2):
         loaded = configuration.load(str(source), list(SMALL), records=False)
-        loaded = configuration.with_records(loaded, NAMES[0], own)
+        loaded = configuration.with_places(loaded, NAMES[0], own)
         process.open_home(loaded, NAMES[0], tmp_path / "home")
 
 
