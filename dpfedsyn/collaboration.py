@@ -93,13 +93,17 @@ def conclude(
     folder: RunFolder,
     *,
     evaluated: bool = False,
+    one_process: bool = False,
 ) -> None:
     """Write what is claimed, a registry's record of it, and who took part.
 
     Args:
         evaluated: whether the rows will be compared with real records, which stays inside.
+        one_process: whether it is all silos and the server.
     """
-    made = statement.make(plan, charged, done.outcome, done.files, evaluated=evaluated)
+    made = statement.make(
+        plan, charged, done.outcome, done.files, evaluated=evaluated, one_process=one_process
+    )
     statement.keep(folder, made)
     parameters = {name: site.parameters for name, site in sites.items()}
     folder.write_json("federation.json", took_part(plan, parameters, done.mixed, folder))

@@ -106,7 +106,8 @@ def _collaborated(
         engine = WithAbsences(Asking(transport, settings.timeout or None), settings)
         done = collaborate(plan, sites, engine, spent, folder, progress)
     charges = {name: charged(member.silo.ledger) for name, member in members.items()}
-    conclude(plan, sites, charges, done, folder, evaluated=plan.config.evaluate.enabled)
+    evaluated = plan.config.evaluate.enabled
+    conclude(plan, sites, charges, done, folder, evaluated=evaluated, one_process=True)
     return done
 
 

@@ -32,12 +32,13 @@ def make(
     files: Iterable[Release] = (),
     *,
     evaluated: bool = False,
+    one_process: bool = False,
 ) -> dict[str, Any]:
     """Return the statement as JSON-ready values.
 
     Args:
         charges: of every silo. files: of synthetic rows. evaluated: whether rows are compared with
-            real records inside.
+            real records inside. one_process: whether it was all silos and the server.
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what
@@ -62,7 +63,11 @@ def make(
         "overlap": config.privacy.overlap,
         "across_silos": silos.claim(plan, plan.across_silos(), void is None),
         "release": described(config, files),
-        "settings": {**mechanisms.public_settings(plan), "evaluated": evaluated},
+        "settings": {
+            **mechanisms.public_settings(plan),
+            "evaluated": evaluated,
+            "one_process": one_process,
+        },
         "implementation": mechanisms.implementation(plan),
         "preprocessing": mechanisms.preprocessing(plan),
         "trust": mechanisms.trust(),
