@@ -100,7 +100,7 @@ def _kept(found: ReleasedRun) -> SmoothedRows:
     private = found.void is None
     arrays, about = (
         found.path / marking.named(SAMPLER + suffix, private=private)
-        for suffix in (".npz", ".json")
+        for suffix in (".safetensors", ".json")
     )
     described = {"version": 1, "schema": found.encoder.digest, "made_from": found.sources}
     if _described(about) == described and (known := checkpoint.load(arrays)) is not None:
