@@ -129,7 +129,7 @@ def test_no_image_decides_what_another_is_read_as(tmp_path: Path) -> None:
 def test_a_configuration_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     """Somebody's own.toml is no place for what `fit` makes for folder `own`, nor is it removed."""
     (tmp_path / "own.toml").write_text("mine")
-    with pytest.raises(RunError, match="own.toml: is there already"):
+    with pytest.raises(RunError, match=r"own\.toml: is there already"):
         fit({"a": frame("cleveland")}, SCHEMA, folder=tmp_path / "own", sizes={"a": 200})
     assert [path.name for path in tmp_path.iterdir()] == ["own.toml"]
     assert (tmp_path / "own.toml").read_text() == "mine"
