@@ -162,7 +162,7 @@ def solve(config: Config, silo: SiloSettings, claimed: ApproximateDP | None = No
     epsilon, adjacency = config.epsilon(silo), Adjacency(privacy.adjacency)
     mu = gaussian.mu(epsilon, privacy.delta) * ROUND_DOWN
     if train.method == "not-private":
-        return Budget(None, False, None, None, config.answers.mu, None, unprotected=NOT_PRIVATE)
+        return Budget(None, False, None, None, cap_mu(config), None, unprotected=NOT_PRIVATE)
     if silo.brings and not silo.tunes:
         return _brought(config, silo, mu, claimed)
     if train.method == "ensemble":
@@ -219,7 +219,7 @@ def _brought(
     def with_answers(cap: float) -> Budget:
         return replace(budget, answers_mu=cap, record_mu=None, claimed=claimed)
 
-    wanted, epsilon, delta = config.answers.mu, config.epsilon(silo), config.privacy.delta
+    wanted, epsilon, delta = cap_mu(config), config.epsilon(silo), config.privacy.delta
 
     def fits(cap: float) -> bool:
         claim = with_answers(cap).record_claim()
@@ -240,7 +240,16 @@ def _counts_alone(config: Config, mu: float) -> Budget:
     """Return the budget of a silo that trains a brought model further, before its DP-SGD."""
     released = config.weights.source == "counts"
     counts = _of(mu**2 * config.privacy.counts_share) if released else None
-    return Budget(counts, released, None, None, config.answers.mu, None)
+    return Budget(counts, released, None, None, cap_mu(config), None)
+
+
+def cap_mu(config: Config) -> float:
+    """Return the cap on the mu of all answers between any two models, where no ensemble answers.
+
+    The reserve for rows after the run is in it from the start: a cap that was raised later would
+    open a new budget.
+    """
+    return config.answers.mu * math.sqrt(1.0 + config.answers.reserve)
 
 
 def base_share(config: Config) -> float:
@@ -276,7 +285,7 @@ def _statistics(config: Config, mu: float) -> Budget:
         counts_released=config.weights.source == "counts",
         moments=moments,
         training=None,
-        answers_mu=config.answers.mu,
+        answers_mu=cap_mu(config),
         record_mu=None,
         origin=origin,
         means=means,

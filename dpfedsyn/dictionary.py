@@ -10,6 +10,7 @@ or `code: name`, or codes alone, with `|`, `;` or line ends between them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,18 @@ def read(path: Path) -> dict[str, Described]:
             )
         if name:
             found[name] = _described(said)
+    return found
+
+
+def gaps(known: Mapping[str, Described], columns: Sequence[str]) -> list[str]:
+    """Say which columns of a table a dictionary does not describe, and the other way round."""
+    missing = [name for name in columns if name not in known]
+    beyond = [name for name in known if name not in columns]
+    found = []
+    if missing:
+        found.append(f"Not in the dictionary, so left to be filled in: {', '.join(missing)}.")
+    if beyond:
+        found.append(f"In the dictionary, but not in the file: {', '.join(beyond)}.")
     return found
 
 

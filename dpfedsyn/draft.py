@@ -8,14 +8,15 @@ mark that every run refuses, until a person has filled it in and taken the mark 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 import pandas as pd
 
 from dpfedsyn.columns import ISO, number
+from dpfedsyn.dictionary import Described
 
 MARK = (
     "not yet public: fill in bounds, categories and labels from public knowledge, never from "
@@ -23,6 +24,8 @@ MARK = (
 )
 CODES = "if these are codes: binary (values), categorical (categories) or ordinal (levels)"
 ORDER = "if they have an order: ordinal, with `levels` from the lowest to the highest"
+WHOSE = "where people have several rows and it says whose each is; then take it out of `drop`"
+VALUES = {"binary": "values", "categorical": "categories", "ordinal": "levels"}
 MARKERS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", ".", "-")
 FEW = 10  # different whole numbers that may be codes
 MANY = 50  # different texts that are hardly categories
@@ -48,19 +51,33 @@ class Guess:
     remark: str = ""
 
 
-def draft(table: pd.DataFrame, name: str, delimiter: str = ",", target: str = "") -> str:
+NOTHING = Described()
+
+
+def draft(
+    table: pd.DataFrame,
+    name: str,
+    delimiter: str = ",",
+    target: str = "",
+    dictionary: Mapping[str, Described] | None = None,
+) -> str:
     """Return a draft of the schema of a table of texts, as TOML.
 
     Args:
         table: (n, columns) of text, as read from a file. name: of the kind of data.
         delimiter: between cells of the file. target: column of the label; empty: to be filled in.
+        dictionary: what is written down of columns, which fills in bounds, values and names.
 
     Guarantee:
         No cell of the table stands in it: only names of columns, kinds, digits after the point,
-        formats of days and which of `MARKERS` occur.
+        formats of days and which of `MARKERS` occur. Bounds and values are the dictionary's.
     """
+    known = dictionary or {}
     present = [m for m in MARKERS if any((table[c] == m).any() for c in table.columns)]
-    guesses = [guess(column, table[column], present) for column in table.columns]
+    guesses = [
+        _as_described(guess(column, table[column], present), known.get(column, NOTHING))
+        for column in table.columns
+    ]
     dropped = [g.name for g in guesses if g.kind == "text"]
     ids = [g.name for g in guesses if g.kind == "id"]
     features = [g for g in guesses if g.kind not in ("text", "id") and g.name != target]
@@ -75,17 +92,69 @@ def draft(table: pd.DataFrame, name: str, delimiter: str = ",", target: str = ""
         f"missing = {_texts(present)}   # cells that mark a missing value",
     ]
     lines += [f"id = {json.dumps(ids[0])}   # names the rows"] if ids else []
-    lines += [
-        "",
-        "[target]   # the label; it must not be a column below",
-        f"column = {json.dumps(target)}",
-        "values = []   # every value that the column may hold",
-        "labels = []   # the public name of each",
-    ]
+    lines += [f"# person_column = {json.dumps(n)}   # {WHOSE}" for n in dropped]
+    lines += ["", "[target]   # the label; it must not be a column below"]
+    lines += [f"column = {json.dumps(target)}", *_labels(known.get(target, NOTHING))]
     for one in features:
         lines += ["", f"[columns.{_key(one.name)}]", f'kind = "{one.kind}"{_remark(one)}']
-        lines += _to_fill(one)
+        said = known.get(one.name, NOTHING)
+        lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in _about(one, said) if v]
+        lines += _filled(one, said) or _to_fill(one)
     return "\n".join(lines) + "\n"
+
+
+def _as_described(guessed: Guess, said: Described) -> Guess:
+    """Take the dictionary's kind; a date of it only where the cells are days."""
+    days = said.kind == "date" and not guessed.format
+    if not said.kind or days:
+        return guessed
+    return replace(guessed, kind=said.kind, remark="" if said.kind != "date" else guessed.remark)
+
+
+def _labels(said: Described) -> list[str]:
+    if not said.values:
+        return [
+            "values = []   # every value that the column may hold",
+            "labels = []   # the public name of each",
+        ]
+    return [f"values = {_codes(said)}", f"labels = {_texts([name for _, name in said.values])}"]
+
+
+def _about(one: Guess, said: Described) -> list[tuple[str, str]]:
+    measured = one.kind in ("numeric", "integer")
+    return [("title", said.title), ("unit", said.unit if measured else "")]
+
+
+def _filled(one: Guess, said: Described) -> list[str]:
+    """What the dictionary fills in of a column; nothing where it does not say enough."""
+    if one.kind in VALUES:
+        if not said.values or (one.kind == "binary" and len(said.values) != 2):
+            return []
+        names = [name for _, name in said.values]
+        named = names != [code for code, _ in said.values]
+        return [f"{VALUES[one.kind]} = {_codes(said)}", *[f"names = {_texts(names)}"] * named]
+    low, high = (_bound(one, text) for text in (said.low, said.high))
+    if not low or not high:
+        return []
+    bounds = "bounds = []"
+    return [line.partition("   #")[0].replace(bounds, f"bounds = [{low}, {high}]")
+            if line.startswith(bounds) else line for line in _to_fill(one)]  # fmt: skip
+
+
+def _bound(one: Guess, text: str) -> str:
+    """A bound as TOML; nothing where the dictionary's is no number, or no day."""
+    if one.kind == "date":
+        known = [form for form in (ISO, one.format) if _is_day(text, form)]
+        return datetime.strptime(text, known[0]).date().isoformat() if known else ""
+    value = number(text)
+    return "" if value is None else f"{value:g}" if value % 1 else f"{value:.0f}"
+
+
+def _codes(said: Described) -> str:
+    """The dictionary's codes: numbers where all of them are whole, else texts."""
+    codes = [code for code, _ in said.values]
+    whole = all(code.removeprefix("-").isdecimal() and str(int(code)) == code for code in codes)
+    return f"[{', '.join(codes)}]" if whole else _texts(codes)
 
 
 def guess(name: str, cells: pd.Series, missing: Sequence[str] = ()) -> Guess:

@@ -6,6 +6,7 @@ on their number, times that deviation, is what delta has to carry.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dpfedsyn.budget import Budget
@@ -67,8 +68,14 @@ def draws(
         counts=classes if budget.counts is not None else 0,
         moments=means + moments + marginals + _cells(base, budget, dimension, classes),
         training=claimed + (network * budget.training.count if budget.training is not None else 0),
-        answers=ASKED_AGAIN * rounds * config.answers.rows * (dimension + 1),
+        answers=math.ceil(_asked(config, rounds)) * (dimension + 1),
     )
+
+
+def _asked(config: Config, rounds: int) -> float:
+    """How many rows a silo may answer for in all rounds, those on the reserve included."""
+    reserve = 0.0 if config.train.method == "ensemble" else config.answers.reserve
+    return ASKED_AGAIN * rounds * config.answers.rows * (1.0 + reserve)
 
 
 def _cells(base: BaseSettings, budget: Budget, dimension: int, classes: int) -> int:

@@ -36,12 +36,13 @@ _WIDE = (
 
 @dataclass(frozen=True)
 class PassPlan:
-    """One sampling pass and its share of the answers' mu^2."""
+    """One sampling pass: how many rows, and its cost in units of the planned answers' mu^2."""
 
     name: str
     settings: SamplerSettings
     share: float
     first_round: int
+    rows: int
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -125,11 +126,14 @@ class Plan:
     @cached_property
     def round_costs(self) -> tuple[float, ...]:
         """What each round of the run costs a silo that is asked all rows: mu_t^2 of two models."""
-        rows, costs = self.config.answers.rows, mechanism(self.config)
+        return tuple(cost for part in self.passes for cost in self.costs(part))
+
+    def costs(self, part: PassPlan) -> tuple[float, ...]:
+        """Return what each round of a pass costs a silo that is asked all of its rows."""
+        costs = mechanism(self.config)
         return tuple(
-            costs.silo_mu2(rows, noise.score_std, noise.energy_std)
-            for part in self.passes
-            for noise in self.noise(part, rows)
+            costs.silo_mu2(part.rows, noise.score_std, noise.energy_std)
+            for noise in self.noise(part, part.rows)
         )
 
     def noise(self, part: PassPlan, rows: int) -> tuple[AnswerNoise, ...]:
@@ -232,10 +236,12 @@ def passes(config: Config) -> tuple[PassPlan, ...]:
     """Return the pass that was asked for and, with a budget share of its own, one by [best]."""
     extra = config.preset != "best" and config.answers.best_share > 0.0
     share = 1.0 - config.answers.best_share if extra else 1.0
-    main = PassPlan(config.preset, config.sampler, share, 0)
+    rows = config.answers.rows
+    main = PassPlan(config.preset, config.sampler, share, 0, rows)
     if not extra:
         return (main,)
-    return (main, PassPlan("best", config.best, config.answers.best_share, len(main.kernels)))
+    best = PassPlan("best", config.best, config.answers.best_share, len(main.kernels), rows)
+    return (main, best)
 
 
 def mechanism(config: Config) -> AnswerMechanism:

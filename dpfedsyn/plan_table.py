@@ -145,7 +145,7 @@ def _after(plan: Plan, solved: list[SiloSettings], number: int) -> dict[str, Any
 
 
 def _pass(plan: Plan, part: PassPlan) -> dict[str, Any]:
-    rows = plan.config.answers.rows
+    rows = part.rows
     noise = plan.noise(part, rows)
     costs = planning.mechanism(plan.config)
     mu2 = [costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise]

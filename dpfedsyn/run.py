@@ -12,12 +12,14 @@ report      report.write     one HTML file from the run folder (the command line
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from dpfedsyn import checkpoint, evaluation, service
+from dpfedsyn import checkpoint, evaluation, service, topups
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
@@ -29,6 +31,7 @@ from dpfedsyn.collaboration import (
     foreseen,
 )
 from dpfedsyn.comparison import Comparison
+from dpfedsyn.engine import Engine
 from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
@@ -105,18 +108,26 @@ def _collaborated(
 ) -> Collaboration:
     """Let the server sample over the silos of this process."""
     sites = {name: member.site for name, member in members.items()}
+    with engine_over(plan, members) as engine:
+        done = collaborate(plan, sites, engine, partial(spent, members), folder, progress)
+    charges = {name: charged(member.silo.ledger) for name, member in members.items()}
+    more, evaluated = topups.read(folder.path), plan.config.evaluate.enabled
+    conclude(plan, sites, charges, done, folder, more=more, evaluated=evaluated)
+    return done
+
+
+@contextmanager
+def engine_over(plan: planning.Plan, members: Mapping[str, Member]) -> Iterator[Engine]:
+    """Hold an engine over the silos of this process, absent where the settings have it."""
     handlers = {name: service.of(member.silo) for name, member in members.items()}
     settings = plan.config.participation
-
-    def spent() -> Mapping[str, Spent]:
-        return {name: service.spent(member.silo.ledger) for name, member in members.items()}
-
     with LocalTransport(handlers) as transport:
-        engine = WithAbsences(Asking(transport, settings.timeout or None), settings)
-        done = collaborate(plan, sites, engine, spent, folder, progress)
-    charges = {name: charged(member.silo.ledger) for name, member in members.items()}
-    conclude(plan, sites, charges, done, folder, evaluated=plan.config.evaluate.enabled)
-    return done
+        yield WithAbsences(Asking(transport, settings.timeout or None), settings)
+
+
+def spent(members: Mapping[str, Member]) -> dict[str, Spent]:
+    """Return what each silo's ledger has spent on answers."""
+    return {name: service.spent(member.silo.ledger) for name, member in members.items()}
 
 
 def _bases(models: Sequence[Model]) -> list[Denoiser]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dpfedsyn.console import one_error
+from dpfedsyn.console import block, one_error
 
 app = typer.Typer(help="Draft and check the public schema of a table.", no_args_is_help=True)
 
@@ -16,23 +16,38 @@ Target = Annotated[
 Name = Annotated[
     str, typer.Option("--name", metavar="NAME", help="Of the kind of data; default the file's.")
 ]
+Dictionary = Annotated[
+    Path | None,
+    typer.Option(
+        "--dictionary",
+        metavar="FILE",
+        help="A data dictionary (CSV, as of REDCap or a codebook), which fills in what it says.",
+    ),
+]
 Written = Annotated[
     Path, typer.Argument(metavar="SCHEMA.toml", help="A schema, or a draft that was filled in.")
 ]
 
 
 @app.command("draft")
-def schema_draft(file: Table, target: Target = "", name: Name = "") -> None:
+def schema_draft(
+    file: Table, target: Target = "", name: Name = "", dictionary: Dictionary = None
+) -> None:
     """Print a schema to fill in: columns and kinds, no bounds, no categories, no cell of the file.
 
     Every run refuses it until its line `draft` is removed.
     """
     with one_error():
+        from dpfedsyn import dictionary as dictionaries
         from dpfedsyn import raw
         from dpfedsyn.draft import draft
 
         found = raw.read(file)
-        typer.echo(draft(found.table, name or file.stem, found.delimiter, target), nl=False)
+        known = dictionaries.read(dictionary) if dictionary else {}
+        text = draft(found.table, name or file.stem, found.delimiter, target, known)
+        typer.echo(text, nl=False)
+        for line in dictionaries.gaps(known, list(found.table.columns)) if dictionary else []:
+            block(line)
 
 
 @app.command("check")

@@ -221,7 +221,9 @@ class AnswersSettings:
     rows: int = _setting(3000, _COUNT)
     clip: float = _setting(6.0, _POSITIVE)  # L2 bound on one predicted noise vector
     energy_bound: float = _setting(18.0, _POSITIVE)  # energies are clipped to [0, this]
-    mu: float = _setting(6000.0, _POSITIVE)  # cap: sqrt of the sum of mu_t^2 over all answers
+    mu: float = _setting(6000.0, _POSITIVE)  # sqrt of the sum of mu_t^2 over all planned answers
+    # Of mu^2, beside it in the cap: for `dpfedsyn sample`. An ensemble's is what mu leaves.
+    reserve: float = _setting(0.2, _in(0, 100))
     energy_share: float = _setting(0.2, _SHARE)  # of mu_t^2, where energies are released
     best_share: float = _setting(0.2, _in(0, 1, open_high=True))  # of mu^2, for the extra pass
     keep_replies: int = _setting(3, _in(2, 1000))  # rounds for which a reply can be redelivered

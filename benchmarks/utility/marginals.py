@@ -137,5 +137,11 @@ def frame(rows: Codes, schema: Schema, rng: np.random.Generator) -> pd.DataFrame
     return pd.DataFrame(data)
 
 
-def _values(column: Binary | Categorical) -> Sequence[Any]:
-    return column.values if isinstance(column, Binary) else column.categories
+def _values(column: Column) -> Sequence[Any]:
+    if isinstance(column, Binary):
+        return column.values
+    if isinstance(column, Categorical):
+        return column.categories
+    raise NotMeasured(
+        f"marginals: column {column.name} is a {column.kind}, which has no codes here"
+    )

@@ -53,7 +53,7 @@ def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
         mu2 *= 1.0 - (config.privacy.counts_share if config.weights.source == "counts" else 0.0)
         return mu2, mu2
     if config.train.method != "ensemble":
-        return config.answers.mu**2, None
+        return config.answers.mu**2 * (1.0 + config.answers.reserve), None
     mu2 = gaussian_mu(config.epsilon(silo), config.privacy.delta) ** 2
     return mu2 * (config.train.parts / moved(config)) ** 2, mu2
 

@@ -11,7 +11,7 @@ from typing import Any
 from accountants import storage, verification
 from accountants.anchor import FileAnchor
 from accountants.rows import ANSWER, Charge, Header
-from dpfedsyn import checkpoint, domain, keys, marking, messages
+from dpfedsyn import checkpoint, domain, keys, marking, messages, topups
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
@@ -101,10 +101,11 @@ def read(path: Path) -> Evidence:
         )
     config = configuration.load(str(path / "config.toml"), records=False)
     encoder = domain.encoder_of(config)
-    passes = planning.passes(config)
+    passes = (*planning.passes(config), *topups.passes(config, topups.read(path)))
     folder = RunFolder(path)
     states = {part.name: checkpoint.load(folder.saved(part.name)) for part in passes}
     log = tuple(_log(path / "rounds.jsonl"))
+    _require_known(path, log, passes)
     silos, chain = {}, []
     for settings in config.silos:
         found, finding = _silo(folder, settings, begun=bool(log))
@@ -122,6 +123,20 @@ def read(path: Path) -> Evidence:
         states={name: state for name, state in states.items() if state is not None},
         statement=_statement(marking.find(path, "statement.json")),
     )
+
+
+def _require_known(
+    path: Path, log: tuple[dict[str, Any], ...], passes: tuple[PassPlan, ...]
+) -> None:
+    """Refuse rounds of a pass of which nothing says what it may cost."""
+    known = {part.name for part in passes}
+    unknown = sorted({str(record["pass"]) for record in log} - known)
+    if unknown:
+        raise RunError(
+            f"{path}: rounds.jsonl holds rounds of {', '.join(unknown)}, which neither the "
+            f"configuration nor {topups.FILE} names, so what they may cost is not known. Nothing "
+            "was audited. Put that file back."
+        )
 
 
 def _silo(

@@ -88,12 +88,13 @@ def _spent(records: Sequence[Json], silo: str, cap: float) -> list[tuple[int, fl
     ]
 
 
-def epsilon_over_rounds(name: str, records: Sequence[Json], place: int) -> str:
+def epsilon_over_rounds(name: str, records: Sequence[Json], unit: str, place: int) -> str:
     """Upper bounds of the three readings after each round of one pass; worst silo drawn bold.
 
     Args:
         name: of the pass.
         records: its rounds, oldest first.
+        unit: of the claim.
         place: number of the drawing on the page.
     """
 
@@ -102,21 +103,23 @@ def epsilon_over_rounds(name: str, records: Sequence[Json], place: int) -> str:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(_power)
         axes.yaxis.set_minor_formatter(NullFormatter())
-        ends = [e for key in _STYLES if (e := _reading(axes, records, key)) is not None]
+        drawn = ((label, _reading(axes, records, key)) for key, label in named.items())
+        ends = [(label, end) for label, end in drawn if end is not None]
         _name_lines(axes, ends, records[-1]["round"])
         axes.set_xlim(0, max(records[-1]["of"], 1))
         axes.set_xlabel("round")
         axes.set_ylabel("epsilon, upper bound")
         axes.set_title(wording.plain(f"Pass {name}"))
 
+    named = wording.readings(unit)
     lasts = (f"{label} {wording.number(worst(records[-1], key))}"
-             for key, label in wording.READINGS.items())  # fmt: skip
+             for key, label in named.items())  # fmt: skip
     alt = wording.plain(f"Epsilon over the rounds of pass {name}. At the end: {', '.join(lasts)}.")
     return draw(f"epsilon{place}", (_WIDTH, 3.0), alt, paint)
 
 
-def _reading(axes: Any, records: Sequence[Json], key: str) -> tuple[str, float] | None:
-    """Draw one reading; return its key and last value, or None where it has none."""
+def _reading(axes: Any, records: Sequence[Json], key: str) -> float | None:
+    """Draw one reading; return its last value, or None where it has none."""
     colour, style = _STYLES[key]
     for silo in records[0]["silos"]:
         points = [
@@ -127,7 +130,7 @@ def _reading(axes: Any, records: Sequence[Json], key: str) -> tuple[str, float] 
         axes.plot(*_columns(points), color=colour, linewidth=0.7, alpha=0.6)
     bold = [(r["round"], upper) for r in records if _drawable(upper := worst(r, key))]
     axes.plot(*_columns(bold), color=colour, linestyle=style, linewidth=2.2, marker=_marker(bold))
-    return (key, float(bold[-1][1] or 0.0)) if bold else None
+    return float(bold[-1][1] or 0.0) if bold else None
 
 
 def _name_lines(axes: Any, ends: Sequence[tuple[str, float]], at: float) -> None:
@@ -136,8 +139,8 @@ def _name_lines(axes: Any, ends: Sequence[tuple[str, float]], at: float) -> None
     low, high = (math.log(value) for value in axes.get_ylim())
     height = 0.09 * (high - low)  # of a label, in units of the logarithmic axis
     labels: list[tuple[str, float]] = []
-    for key, value in sorted(ends, key=lambda end: end[1]):
-        label = f"{key} {wording.number(value)}"
+    for name, value in sorted(ends, key=lambda end: end[1]):
+        label = f"{name} {wording.number(value)}"
         if labels and math.log(value / labels[-1][1]) < height:
             label = f"{labels.pop()[0]}, {label}"
         labels.append((label, value))

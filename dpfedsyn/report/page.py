@@ -139,6 +139,7 @@ def _promise(silo: Json, terms: wording.Terms, private: bool) -> str:
 def passes(run: FinishedRun) -> list[dict[str, Any]]:
     """Each server pass with its drawing and the reason for the shape of its line."""
     told = []
+    unit = wording.terms(run.statement["silos"][0]).unit
     private_model = any("dp-sgd" in (s.get("shares_mu2") or {}) for s in run.statement["silos"])
     for place, (name, records) in enumerate(run.passes().items()):
         ends = [
@@ -147,8 +148,8 @@ def passes(run: FinishedRun) -> list[dict[str, Any]]:
         told.append(
             {
                 "name": name,
-                "figure": Markup(figures.epsilon_over_rounds(name, records, place)),
-                "why": wording.why_line_is_flat(*ends, private_model=private_model),
+                "figure": Markup(figures.epsilon_over_rounds(name, records, unit, place)),
+                "why": wording.why_line_is_flat(*ends, unit=unit, private_model=private_model),
             }
         )
     return told

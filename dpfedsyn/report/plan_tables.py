@@ -127,7 +127,7 @@ def _over_rounds(plan: Json) -> Table:
         for numbers, names in alike.items():
             who = "every silo" if len(names) == len(plan["silos"]) else ", ".join(names)
             rows.append((str(entry["round"]), wording.plain(who), *numbers))
-    head = ("after round", "silo", *wording.READINGS.values())
+    head = ("after round", "silo", *wording.readings(wording.terms(plan).unit).values())
     note = (
         f"Epsilon, upper bound ({wording.terms(plan)}; silo: unit silo, replace). What will be "
         "spent by then, not a guarantee; a silo without a line has refused."

@@ -61,7 +61,7 @@ def readings(silos: Sequence[Json], terms: wording.Terms | None = None) -> Table
     reasons: list[str] = []
     for silo in silos:
         whole = terms or wording.terms(silo)
-        for key, label in wording.READINGS.items():
+        for key, label in wording.readings(whole.unit).items():
             bound = silo["readings"].get(key)
             held = wording.terms_of_reading(key, whole)
             rows.append((f"{silo['name']}: {label}", *_claim(bound, held)))
@@ -127,7 +127,8 @@ def rounds(passes: Mapping[str, Sequence[Json]], silos: Sequence[Json]) -> Table
         seconds = f"{sum(record.get('seconds') or 0.0 for record in records):.2f}"
         done = f"{last['round']} of {last['of']}"
         rows.append((name, last.get("sampler", ""), done, seconds, *ends))
-    head = ("pass", "sampler", "rounds", "seconds", "record", "answers alone", "silo")
+    unit = wording.terms(silos[0]).unit if silos else "record"
+    head = ("pass", "sampler", "rounds", "seconds", *wording.readings(unit).values())
     note = "Last three columns: epsilon, upper bound, of the worst silo after the last round"
     if silos:
         note += f" ({wording.terms(silos[0])}; the silo reading: unit silo, replace)"

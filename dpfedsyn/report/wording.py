@@ -15,7 +15,8 @@ LARGER_CAP = (
     "Resuming asks no more of a cap that is reached. A larger cap is a new budget that composes "
     "with this one: nothing raises it but a person, who starts a new run with it."
 )
-READINGS = {"record": "record", "answers": "answers alone", "silo": "silo"}
+READINGS = ("record", "answers", "silo")
+"""Keys of what an epsilon is of: the claim for its own unit, the answers alone, a whole silo."""
 
 Json = Mapping[str, Any]
 
@@ -41,6 +42,11 @@ class Terms:
 def terms(claim: Json) -> Terms:
     """Read the terms from a statement's silo entry or from a plan."""
     return Terms(float(claim["delta"]), str(claim["unit"]), str(claim["adjacency"]))
+
+
+def readings(unit: str) -> dict[str, str]:
+    """Name the readings of a claim of this unit, by key."""
+    return dict(zip(READINGS, (plain(unit), "answers alone", "silo"), strict=True))
 
 
 def terms_of_reading(reading: str, whole: Terms) -> Terms:
@@ -157,28 +163,29 @@ def odds(bound: Json | None) -> str:
     )
 
 
-def why_line_is_flat(first: Json, last: Json, *, private_model: bool) -> str:
-    """Explain the record-level line of a pass.
+def why_line_is_flat(first: Json, last: Json, *, unit: str, private_model: bool) -> str:
+    """Explain the line of a pass at the level of its unit, records or persons.
 
     Args:
         first, last: the worst silo's upper bounds by reading ("record", "answers"), in the first
             and in the last round.
         private_model: whether the models were trained with DP.
     """
+    unit = plain(unit)
     start, end, answers = first.get("record"), last.get("record"), last.get("answers")
     if start is None or end is None:
-        return "The record-level reading has no finite bound in this pass."
+        return f"The {unit}-level reading has no finite bound in this pass."
     flat = math.isclose(start, end, rel_tol=1e-3)
     if flat and private_model and (answers is None or answers > 10 * end):
         return (
-            "The record-level line is flat. The answers are post-processing of a model that "
+            f"The {unit}-level line is flat. The answers are post-processing of a model that "
             "is differentially private itself, and for this many answers delta_B = 1: asking "
-            "once more costs a record nothing more. The protection comes from the training "
+            f"once more costs a {unit} nothing more. The protection comes from the training "
             "noise, not from the noise on the answers."
         )
     if flat:
-        return "The record-level line does not move by a thousandth over these rounds."
+        return f"The {unit}-level line does not move by a thousandth over these rounds."
     return (
-        "The record-level line grows: each round's answers are charged to the records, "
+        f"The {unit}-level line grows: each round's answers are charged to every {unit}, "
         "and a silo refuses to answer once its cap is reached."
     )

@@ -1,13 +1,17 @@
 """Data dictionaries: what is written down of columns, under the headings that are in use."""
 
+import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dpfedsyn.dictionary import Described, pairs, read
 from dpfedsyn.errors import DataError
+from tests.end_to_end.small import call
 
 WORDS = st.from_regex(r"[a-z][a-z ]{0,6}[a-z]", fullmatch=True)
 CODES = st.from_regex(r"[A-Za-z0-9]{1,3}", fullmatch=True)
@@ -83,3 +87,71 @@ def test_what_is_no_dictionary_is_said(tmp_path: Path, text: str, words: str) ->
     path.write_text(text)
     with pytest.raises(DataError, match=words):
         read(path)
+
+
+CLINIC = """patient;seen;age;sex;stage;ward;crp;again
+p1;03.02.2024;40;m;I;north;1.5;no
+p1;04.02.2024;41;f;II;south;2.5;yes
+p2;31.03.2024;52;m;III;east;0.5;no
+p3;01.05.2024;37;m;I;north;3.0;no
+"""
+CODEBOOK = """variable;type;min;max;values;unit;label
+seen;date;01.01.2024;31.12.2024;;;Day
+age;;18;110;;years;Age
+sex;;;;m=male|f=female;;Sex
+stage;ordinal;;;I|II|III;;Stage
+ward;;;;1, north | 2, south | 3, east;;Ward
+crp;numeric;0;a lot;;mg/l;CRP
+again;;;;no=not again|yes=again;;Again
+weight;numeric;1;2;;;Not in the file
+"""
+
+
+def drafted(folder: Path, clinic: str, book: str = "") -> Result:
+    """Draft a clinic's schema, with a dictionary if there is one."""
+    (folder / "a.csv").write_text(clinic)
+    (folder / "d.csv").write_text(book)
+    command = ("schema", "draft", folder / "a.csv", "--target", "again")
+    return call(*command, *(("--dictionary", folder / "d.csv") if book else ()))
+
+
+def test_a_dictionary_fills_a_draft_in(tmp_path: Path) -> None:
+    """Bounds, values, names, kinds and days are the dictionary's; the mark stays, and what it does
+    not say is left to be filled in."""
+    text = drafted(tmp_path, CLINIC, CODEBOOK)
+    assert text.exit_code == 0, text.output
+    made = tomllib.loads(text.stdout)
+    assert "draft" in made
+    target = {"column": "again", "values": ["no", "yes"], "labels": ["not again", "again"]}
+    assert made["target"] == target
+    columns = made["columns"]
+    assert columns["seen"]["bounds"] == [date(2024, 1, 1), date(2024, 12, 31)]
+    assert columns["seen"]["format"] == "%d.%m.%Y"
+    assert columns["age"]["kind"] == "integer"
+    assert columns["age"]["bounds"] == [18, 110]
+    assert columns["sex"] | {"values": ["m", "f"], "names": ["male", "female"]} == columns["sex"]
+    assert columns["stage"]["levels"] == ["I", "II", "III"]
+    assert columns["ward"]["categories"] == [1, 2, 3]
+    assert columns["crp"]["bounds"] == []  # "a lot" is no number
+    assert columns["crp"]["decimals"] == 1
+    assert "Not in the dictionary, so left to be filled in: patient." in text.stderr
+    assert "In the dictionary, but not in the file: weight." in text.stderr
+
+
+def test_no_cell_of_the_file_reaches_a_draft_by_way_of_a_dictionary(tmp_path: Path) -> None:
+    """Filled in by a dictionary without a word, a draft is the one without a dictionary."""
+    silent = drafted(tmp_path, CLINIC, "variable,type\nage,\n")
+    assert silent.stdout == drafted(tmp_path, CLINIC).stdout
+
+
+def test_a_filled_draft_is_a_schema(tmp_path: Path) -> None:
+    """Once a person has looked at it and taken the mark away; until then it is refused."""
+    book = CODEBOOK.replace("a lot", "500").replace("1, north | 2, south | 3, east", "north|east")
+    clinic = "\n".join(line.partition(";")[2] for line in CLINIC.splitlines())
+    text = drafted(tmp_path, clinic, book).stdout
+    (tmp_path / "s.toml").write_text(text)
+    assert call("schema", "check", tmp_path / "s.toml").exit_code == 2
+    looked_at = [line for line in text.splitlines() if not line.startswith(("draft", "id ="))]
+    (tmp_path / "s.toml").write_text("\n".join(looked_at))
+    checked = call("schema", "check", tmp_path / "s.toml")
+    assert checked.exit_code == 0, checked.output

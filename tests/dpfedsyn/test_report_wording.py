@@ -135,13 +135,13 @@ def test_a_flat_line_is_explained_by_the_model_only_where_the_model_is_private()
     """delta_B = 1 is said of DP models whose answers promise nothing; never of an ensemble."""
     hopeless = {"record": 8.0, "answers": 1e7, "silo": None}
     strong = {"record": 4.4, "answers": 4.4, "silo": 4.4}
-    said = wording.why_line_is_flat(hopeless, hopeless, private_model=True)
+    said = wording.why_line_is_flat(hopeless, hopeless, unit="record", private_model=True)
     assert "delta_B = 1" in said
     for told in (
-        wording.why_line_is_flat(hopeless, hopeless, private_model=False),
-        wording.why_line_is_flat(strong, strong, private_model=True),
-        wording.why_line_is_flat(strong, strong, private_model=False),
+        wording.why_line_is_flat(hopeless, hopeless, unit="record", private_model=False),
+        wording.why_line_is_flat(strong, strong, unit="record", private_model=True),
+        wording.why_line_is_flat(strong, strong, unit="record", private_model=False),
     ):
         assert "delta_B" not in told
         assert "does not move" in told
-    assert "grows" in wording.why_line_is_flat(strong, hopeless, private_model=True)
+    assert "grows" in wording.why_line_is_flat(strong, hopeless, unit="record", private_model=True)

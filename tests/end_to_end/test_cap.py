@@ -12,7 +12,7 @@ from tests.end_to_end.small import REPEATABLE, SILOS, call, ledger, lines, read,
 
 # Six rounds of anchored rows. One silo is away from the beginning, and its rows are handed over
 # to the others when the run is resumed with less patience.
-ANCHORED = (*REPEATABLE, "preset=best", "sampler.levels=6")
+ANCHORED = (*REPEATABLE, "preset=best", "sampler.levels=6", "answers.reserve=0")
 PATIENT = ('participation.away=["va 1-3"]', "participation.patience=10")
 IMPATIENT = ('participation.away=["va 1-3"]', "participation.patience=0")
 

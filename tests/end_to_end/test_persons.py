@@ -93,3 +93,14 @@ def test_persons_cost_no_more_noise_than_records(fitted: Federation, tmp_path: P
     assert planned.exit_code == 0
     assert "unit person" in planned.output
     assert "unit record" not in planned.output
+
+
+def test_no_reading_of_it_is_called_one_of_records(fitted: Federation) -> None:
+    """Terminal and page name the readings by the claim's unit."""
+    page = (fitted.folder / "report.html").read_text()
+    for text in (page, call("plan", fitted.folder / "config.toml").output):
+        assert "a: person" in text
+        assert "a: record" not in text
+        assert "record-level" not in text
+    solved = call("plan", fitted.folder / "config.toml", "--epsilon", "3", "--answers-mu", "500")
+    assert "person level epsilon <= 3.00" in " ".join(solved.output.split())
