@@ -102,12 +102,14 @@ def conclude(
     *,
     more: Sequence[TopUp],
     evaluated: bool = False,
+    one_process: bool = False,
 ) -> None:
     """Write what is claimed, a registry's record of it, and who took part.
 
     Args:
         more: the top-ups of the run so far. evaluated: whether the rows will be compared
-            with real records, which stays inside.
+            with real records, which stays inside. one_process: whether it is all silos and the
+            server.
     """
     files = [*done.files, *(Release(**file) for one in more for file in one.files)]
     made = statement.make(
@@ -117,6 +119,7 @@ def conclude(
         files,
         top_ups=list(topups.told(plan, more)),
         evaluated=evaluated,
+        one_process=one_process,
     )
     statement.keep(folder, made)
     parameters = {name: site.parameters for name, site in sites.items()}

@@ -112,7 +112,7 @@ def _collaborated(
         done = collaborate(plan, sites, engine, partial(spent, members), folder, progress)
     charges = {name: charged(member.silo.ledger) for name, member in members.items()}
     more, evaluated = topups.read(folder.path), plan.config.evaluate.enabled
-    conclude(plan, sites, charges, done, folder, more=more, evaluated=evaluated)
+    conclude(plan, sites, charges, done, folder, more=more, evaluated=evaluated, one_process=True)
     return done
 
 

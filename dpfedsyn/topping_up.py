@@ -226,8 +226,9 @@ def _conclude(
     own = {part.name for part in begun.plan.passes}
     files = (Release(**file) for file in told["release"]["files"] if file["made_by"] in own)
     done = Collaboration({}, mixed, ended, tuple(files))
-    more, evaluated = (*begun.before, one), told["settings"]["evaluated"]
-    conclude(begun.plan, sites, charges, done, folder, more=more, evaluated=evaluated)
+    more, settings = (*begun.before, one), told["settings"]
+    kept = {key: bool(settings[key]) for key in ("evaluated", "one_process")}
+    conclude(begun.plan, sites, charges, done, folder, more=more, **kept)
     topups.keep(folder, more)
 
 

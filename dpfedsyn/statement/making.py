@@ -33,12 +33,14 @@ def make(
     *,
     top_ups: Sequence[Mapping[str, Any]] = (),
     evaluated: bool = False,
+    one_process: bool = False,
 ) -> dict[str, Any]:
     """Return the statement as JSON-ready values.
 
     Args:
         charges: of every silo. files: of synthetic rows. top_ups: rows that were asked after the
             run, within its caps. evaluated: whether rows are compared with real records inside.
+            one_process: whether it was all silos and the server.
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what
@@ -64,7 +66,11 @@ def make(
         "overlap": config.privacy.overlap,
         "across_silos": silos.claim(plan, plan.across_silos(), void is None),
         "release": described(config, files),
-        "settings": {**mechanisms.public_settings(plan), "evaluated": evaluated},
+        "settings": {
+            **mechanisms.public_settings(plan),
+            "evaluated": evaluated,
+            "one_process": one_process,
+        },
         "implementation": mechanisms.implementation(plan),
         "preprocessing": mechanisms.preprocessing(plan),
         "trust": mechanisms.trust(),
