@@ -98,6 +98,9 @@ def behind(epsilon: Array, delta: Array) -> Array:
 def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     """(lower, upper) at epsilon >= 0: the contour, and where that leaves a gap, the others too."""
     if parts.others:
+        match parts:
+            case Parts(mu2=0.0, sampled=(), others=((ApproximateDP() as claim, 1),)):
+                return _one_claim(claim, epsilon)
         return lattice.delta_bounds(parts, direction, epsilon)
     mu2 = np.full_like(epsilon, parts.mu2)
     lower, upper = certified.delta_bounds(parts.sampled, direction, mu2, epsilon)
@@ -114,6 +117,18 @@ def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     if gap.any():
         narrow(gap, lattice.delta_bounds(parts, direction, epsilon[gap]))
     return np.minimum(lower, upper), upper
+
+
+def _one_claim(claim: ApproximateDP, epsilon: Array) -> tuple[Array, Array]:
+    """A claim alone in closed form: delta + (1 - delta) (1 - e^(eps - eps_0)) / (1 + e^-eps_0).
+
+    The pair that stands for it tells all with probability delta, and is else randomised response
+    (Kairouz, Oh & Viswanath 2015, Theorem 3.3); the same in both directions.
+    """
+    high = (1.0 - claim.delta) / (1.0 + math.exp(-claim.epsilon))
+    value = claim.delta - high * np.expm1(np.minimum(epsilon - claim.epsilon, 0.0))
+    slack = 1e-14 * value
+    return np.maximum(value - slack, 0.0), np.minimum(value + slack, 1.0)
 
 
 def _one_step(rate: float, sigma: float, direction: int, epsilon: Array) -> tuple[Array, Array]:

@@ -200,15 +200,6 @@ def solve(config: Config, silo: SiloSettings, claimed: ApproximateDP | None = No
     return with_noise(multiplier)
 
 
-def cap_mu(config: Config) -> float:
-    """Return the cap on the mu of all answers between any two models, where no ensemble answers.
-
-    The reserve for rows after the run is in it from the start: a cap that was raised later would
-    open a new budget.
-    """
-    return config.answers.mu * math.sqrt(1.0 + config.answers.reserve)
-
-
 def _brought(
     config: Config, silo: SiloSettings, mu: float, claimed: ApproximateDP | None
 ) -> Budget:
@@ -250,6 +241,15 @@ def _counts_alone(config: Config, mu: float) -> Budget:
     released = config.weights.source == "counts"
     counts = _of(mu**2 * config.privacy.counts_share) if released else None
     return Budget(counts, released, None, None, cap_mu(config), None)
+
+
+def cap_mu(config: Config) -> float:
+    """Return the cap on the mu of all answers between any two models, where no ensemble answers.
+
+    The reserve for rows after the run is in it from the start: a cap that was raised later would
+    open a new budget.
+    """
+    return config.answers.mu * math.sqrt(1.0 + config.answers.reserve)
 
 
 def base_share(config: Config) -> float:

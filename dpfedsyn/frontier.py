@@ -181,12 +181,13 @@ def _budgeted(config: Config, epsilon: float | None, answers_mu: float | None) -
     if _ensemble(config):
         caps = (budget.solve(config, silo).record_mu for silo in config.silos)
         mu = min(mu, *(cap for cap in caps if cap is not None))
-    claims = planning.claims_of(config)
-    for silo in config.bringing:
-        asked = replace(config, answers=replace(config.answers, mu=mu))
-        mu = min(mu, planning.budget_of(asked, silo, claims.get(silo.name)).answers_mu)
     # Who caps the answers wants all of it in the planned rounds.
     reserve = config.answers.reserve if answers_mu is None else 0.0
+    claims = planning.claims_of(config)
+    for silo in config.bringing:
+        asked = replace(config, answers=replace(config.answers, mu=mu, reserve=reserve))
+        cap = planning.budget_of(asked, silo, claims.get(silo.name)).answers_mu
+        mu = min(mu, cap / math.sqrt(1.0 + reserve))
     answers_settings = replace(
         config.answers, mu=mu, reserve=reserve, best_share=0.0, allow_partial=False
     )

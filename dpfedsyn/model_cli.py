@@ -74,11 +74,13 @@ def model_claim(
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The signer's secret.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The claim to be written.")],
     epsilon: Annotated[float, typer.Option(help="Upper bound, at --delta.")],
-    delta: Annotated[float, typer.Option()],
+    delta: Annotated[float, typer.Option(help="The slack of the claim; below the run's own.")],
     data: Annotated[str, typer.Option(help="What the model was trained on, in words.")],
     signer: Annotated[str, typer.Option(help="Who answers for it.")],
     unit: Annotated[str, typer.Option(help="record or person.")] = "record",
-    adjacency: Annotated[str, typer.Option()] = "add-or-remove",
+    adjacency: Annotated[
+        str, typer.Option(help="add-or-remove, replace or zero-out.")
+    ] = "add-or-remove",
 ) -> None:
     """Sign a privacy claim for a model; whoever signs answers for it, nothing here checks it."""
     with one_error():

@@ -29,7 +29,7 @@ from dpfedsyn.engine import Engine, Transport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.events import EventLog
-from dpfedsyn.federation import federation, pick_device, read_records
+from dpfedsyn.federation import federation, pick_device, read_models, read_records
 from dpfedsyn.folder import COMPLETE, PARTIAL, RUNNING, RunFolder
 from dpfedsyn.gathering import Connected, looked_for
 from dpfedsyn.plan import PassPlan, Plan
@@ -98,7 +98,9 @@ def _here(run: Path, begun: _Begun, progress: Progress) -> TopUp:
     progress.stage("read records", len(plan.config.silos))
     records = read_records(plan.config, plan.encoder, progress.advance)
     device = pick_device(plan.config)
-    with federation(plan, plan.encoder, records.silos, folder, device, progress) as members:
+    brought = read_models(plan, device)
+    silos = records.silos
+    with federation(plan, plan.encoder, silos, folder, device, progress, brought) as members:
         topups.keep(folder, (*begun.before, begun.one))
         events = EventLog(folder.path)
         progress = Several(progress, events)

@@ -68,7 +68,7 @@ def put(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     faults = []
     if missing := [name for name in own if name not in tensors]:
         faults.append(f"missing: {_list(missing)}")
-    if unknown := [name for name in tensors if name not in own]:
+    if unknown := sorted(name for name in tensors if name not in own):
         faults.append(f"unexpected: {_list(unknown)}")
     wrong = [
         f"{name} {tuple(tensors[name].shape)}, not {tuple(own[name].shape)}"

@@ -122,7 +122,7 @@ def public_settings(plan: Plan) -> dict[str, Any]:
         "schema": plan.encoder.digest,
         "dimension": plan.dimension,
         "labels": list(plan.encoder.labels),
-        "method": config.train.method,
+        "method": config.train.method if any(s.trains for s in config.silos) else "brought",
         "network": config.network.kind,
         "base": config.base.combine,
         "weights": config.weights.source,

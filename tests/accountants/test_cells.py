@@ -18,9 +18,12 @@ from accountants import (
     Gaussian,
     Laplace,
     epsilon,
+    lattice,
+    plain,
 )
 from accountants.cells import cells
 from accountants.mixture import loss, mixture, position
+from accountants.parts import parts_of
 from accountants.steps import ADD, REMOVE, Binomial, Glued
 
 RATES = st.floats(-6, -0.01).map(lambda x: 10.0**x) | st.just(1.0)
@@ -202,3 +205,18 @@ def test_no_epsilon_makes_up_for_a_delta_that_is_claimed_already(delta: float) -
     )
     alone = epsilon(answers, delta=delta, adjacency=Adjacency.ADD_OR_REMOVE)
     assert behind.upper <= alone.upper
+
+
+@given(st.floats(0.0, 30.0), st.floats(0.0, 0.5), st.floats(0.0, 40.0))
+@settings(max_examples=30)
+def test_one_claim_in_closed_form_is_what_the_lattice_brackets(
+    reach: float, chance: float, at: float
+) -> None:
+    """The lattice knows nothing of the formula; both bracket the same delta."""
+    (part,) = (parts_of(ApproximateDP(reach, chance), Adjacency.ADD_OR_REMOVE),)
+    epsilons = np.array([at])
+    lower, upper = plain.delta_bounds(part, REMOVE, epsilons)
+    below, above = lattice.delta_bounds(part, REMOVE, epsilons)
+    assert upper[0] - lower[0] <= 1e-13 * upper[0]
+    assert below[0] <= upper[0] * (1 + 1e-12) + 1e-300
+    assert lower[0] <= above[0] * (1 + 1e-12) + 1e-300

@@ -87,6 +87,7 @@ def test_one_silo_brings_a_model_and_one_trains(tmp_path: Path) -> None:
     spent = hungarian["readings"]
     assert spent["record"]["upper"] > spent["answers"]["upper"] > 0.0
     assert any(ALONE in text for text in statement["caveats"])
+    assert any(ALONE in hazard["answer"] for hazard in statement["hazards"])
     assert any(ALONE in text for text in read(out / "plan.json")["notes"])
     assert ALONE in " ".join((out / "report.html").read_text(encoding="utf-8").split())
     assert (out / "silos" / "hungarian" / "model.sha256").stat().st_mode & 0o077 == 0

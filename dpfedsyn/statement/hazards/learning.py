@@ -27,6 +27,10 @@ def _tuning(told: Told) -> Answer:
 
 def _pretraining(told: Told) -> Answer:
     evidence = ("settings.pretrain_steps", "settings.base")
+    brought = [silo["brought"]["words"] for silo in told["silos"] if "brought" in silo]
+    if brought:
+        # Where a model was trained on what is not public, its records paid for nothing here.
+        return Answer(PARTLY, " ".join(brought), ("silos[].brought.words", *evidence))
     if told["settings"]["pretrain_steps"]:
         text = (
             "Networks were pretrained on synthetic records, drawn from released noised sums that "
