@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from accountants import Adjacency, gaussian
 from dpfedsyn.budget import moments_share, solve
+from dpfedsyn.counts import counts_sensitivity
 from dpfedsyn.errors import BudgetExhausted
-from dpfedsyn.moments import counts_sensitivity, query_of
+from dpfedsyn.moments import query_of
 from dpfedsyn.settings import Config, PrivacySettings, SiloSettings
 
 # A budget is too small for a silo when its noise drowns what a silo of that public size can say:

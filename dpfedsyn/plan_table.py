@@ -10,9 +10,10 @@ from accountants import Bound, Composed, Event, gaussian
 from dpfedsyn import latency, signed_claim
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
+from dpfedsyn.counts import counts_sensitivity
 from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.marking import void_because
-from dpfedsyn.moments import counts_sensitivity, query_of
+from dpfedsyn.moments import query_of
 from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.settings import SiloSettings
 

@@ -21,9 +21,9 @@ from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases
 from dpfedsyn.brought import BroughtModel
 from dpfedsyn.brought.tuning import Tuned, Tuning
+from dpfedsyn.counts import label_counts
 from dpfedsyn.data import Records, parts
 from dpfedsyn.errors import LedgerMismatch, ModelError
-from dpfedsyn.moments import label_counts
 from dpfedsyn.network import Denoiser, Network
 from dpfedsyn.preparation import Preparation, charge_once
 from dpfedsyn.releases import noisy_marginals, sums_of

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from dpfedsyn import checkpoint, envelope, messages, schedule, server, service
+from dpfedsyn.clipping import clip_rows
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Answered, Refused, Spent
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.moments import clip_rows
 from dpfedsyn.noise import Keystream
 from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.sampler import ChainState

@@ -20,10 +20,10 @@ from dpfedsyn import train as training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import NoisyStatistics
 from dpfedsyn.budget import Budget
+from dpfedsyn.counts import label_counts
 from dpfedsyn.data import Records
 from dpfedsyn.errors import DPError, LedgerError
 from dpfedsyn.keys import SiloKey
-from dpfedsyn.moments import label_counts
 from dpfedsyn.pooling import pool
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.settings import (

@@ -19,11 +19,11 @@ from dpfedsyn.audit.noises import _whole as counts_are_whole
 from dpfedsyn.clusters import Array
 from dpfedsyn.comparison.embedding import Features
 from dpfedsyn.config import load
+from dpfedsyn.counts import count_points, counts_sensitivity, label_counts
 from dpfedsyn.data import Records, parts, split
 from dpfedsyn.dpsgd import training
 from dpfedsyn.errors import ConfigError, DataError
 from dpfedsyn.federation import read_records
-from dpfedsyn.moments import count_points, counts_sensitivity, label_counts
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import drawn_rows, noised, noised_draws
 from dpfedsyn.settings import NetworkSettings, TrainSettings
