@@ -20,7 +20,7 @@ from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.folder import finite
 
-SAMPLER = "distiller"  # the kept sampler: .npz and .json in the run folder
+SAMPLER = "distiller"  # the kept sampler: .safetensors and .json in the run folder
 AT_ONCE = 2**16  # rows; bounds the memory that many rows need
 WHAT = (
     "Rows drawn by a sampler that was made of a run's released synthetic rows alone: "
@@ -100,7 +100,7 @@ def _kept(found: ReleasedRun) -> SmoothedRows:
     private = found.void is None
     arrays, about = (
         found.path / marking.named(SAMPLER + suffix, private=private)
-        for suffix in (".npz", ".json")
+        for suffix in (".safetensors", ".json")
     )
     described = {"version": 1, "schema": found.encoder.digest, "made_from": found.sources}
     if _described(about) == described and (known := checkpoint.load(arrays)) is not None:

@@ -89,7 +89,7 @@ def test_two_top_ups_share_the_reserve_and_every_check_holds(run: Path) -> None:
         more = planned * (0.8 * 12 / 90 + 0.2 * 20 / 90 / 4)
         assert charged == pytest.approx(planned + more, rel=1e-6)
         assert charged <= cap == pytest.approx(1.2 * planned)
-        for file in ("key", "model.npz"):
+        for file in ("key", "model.safetensors"):
             own = f"{silo}/{file}"
             assert contents(run / "silos")[own] == models[own]
     assert call("ledger", "verify", *(ledger(run, silo) for silo in SILOS)).exit_code == 0
@@ -190,7 +190,7 @@ def at_checkpoint(number: int) -> Callable[[pytest.MonkeyPatch], None]:
     save = checkpoint.save
 
     def saved(path: Path, arrays: Any) -> None:
-        if path.name == "more-1.npz" and int(arrays["round_number"]) == number:
+        if path.stem == "more-1" and int(arrays["round_number"]) == number:
             raise KeyboardInterrupt
         save(path, arrays)
 
