@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accountants import certified, gaussian, lattice, rdp
+from accountants.events import ApproximateDP
 from accountants.moments import log_moments
 from accountants.parts import Parts
 from accountants.search import crossing
@@ -21,6 +22,7 @@ from accountants.steps import ADD, REMOVE, Step
 Array = NDArray[np.float64]
 
 _ROUNDING = 1e-15  # of a sum of squares, correctly rounded, and its square root
+_CLEARLY = 1e-12  # relative: above what logarithms and their inverse may be off
 _LOOSE = 1e-3  # relative width of delta above which other engines are asked
 _DEEP = 1e-18  # delta below which no lattice is made
 _CLOSED = 1e-6  # width of epsilon, relative to 1 + epsilon, above which they are
@@ -50,13 +52,25 @@ def delta_bounds(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, A
     return lower, upper
 
 
+def _certain(parts: Parts) -> float:
+    """Return how much of delta no epsilon takes away: the chance that some (., delta) claim fails.
+
+    The pair that stands for a claim of (epsilon, delta) tells all with probability delta; of
+    several together delta(infinity) = 1 - prod(1 - delta_i)^n_i.
+    """
+    logs = (
+        n * math.log1p(-step.delta) for step, n in parts.others if isinstance(step, ApproximateDP)
+    )
+    return -math.expm1(math.fsum(logs))
+
+
 def epsilon_bounds(parts: Parts, direction: int, delta: float) -> tuple[float, float]:
     """Return certified (lower, upper) epsilon >= 0, one direction; `parts` without cascades.
 
     Guarantee:
         delta(upper) <= delta, and delta(lower) > delta unless lower is 0, by `delta_bounds`.
     """
-    if parts.unbounded:
+    if parts.unbounded or _certain(parts) > delta * (1.0 + _CLEARLY):
         return math.inf, math.inf
     if not (parts.sampled or parts.others):
         return gaussian.epsilon_bounds(math.sqrt(parts.mu2), delta, _ROUNDING)
@@ -84,6 +98,9 @@ def behind(epsilon: Array, delta: Array) -> Array:
 def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     """(lower, upper) at epsilon >= 0: the contour, and where that leaves a gap, the others too."""
     if parts.others:
+        match parts:
+            case Parts(mu2=0.0, sampled=(), others=((ApproximateDP() as claim, 1),)):
+                return _one_claim(claim, epsilon)
         return lattice.delta_bounds(parts, direction, epsilon)
     mu2 = np.full_like(epsilon, parts.mu2)
     lower, upper = certified.delta_bounds(parts.sampled, direction, mu2, epsilon)
@@ -100,6 +117,18 @@ def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     if gap.any():
         narrow(gap, lattice.delta_bounds(parts, direction, epsilon[gap]))
     return np.minimum(lower, upper), upper
+
+
+def _one_claim(claim: ApproximateDP, epsilon: Array) -> tuple[Array, Array]:
+    """A claim alone in closed form: delta + (1 - delta) (1 - e^(eps - eps_0)) / (1 + e^-eps_0).
+
+    The pair that stands for it tells all with probability delta, and is else randomised response
+    (Kairouz, Oh & Viswanath 2015, Theorem 3.3); the same in both directions.
+    """
+    high = (1.0 - claim.delta) / (1.0 + math.exp(-claim.epsilon))
+    value = claim.delta - high * np.expm1(np.minimum(epsilon - claim.epsilon, 0.0))
+    slack = 1e-14 * value
+    return np.maximum(value - slack, 0.0), np.minimum(value + slack, 1.0)
 
 
 def _one_step(rate: float, sigma: float, direction: int, epsilon: Array) -> tuple[Array, Array]:

@@ -51,7 +51,8 @@ def tilt_at(steps: Counted, direction: int, epsilon: float) -> float:
     jumps, where the lattice would be too coarse for everything else.
     """
     log_moments, log_window = _log_moments(steps, direction)
-    heights = log_moments - TILTS * epsilon - np.log(TILTS) - np.log1p(TILTS)
+    with np.errstate(over="ignore"):  # where no epsilon is large enough, the search goes to the end
+        heights = log_moments - TILTS * epsilon - np.log(TILTS) - np.log1p(TILTS)
     faded = np.flatnonzero(heights < _FADED)
     if faded.size:
         return float(TILTS[faded[0]])

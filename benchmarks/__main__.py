@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     match wanted.name:
         case "accounting":
             from benchmarks.accounting.benchmark import measure
+        case "after":
+            from benchmarks.after.benchmark import measure
         case "audit":
             from benchmarks.audit.benchmark import measure
         case "engines":
@@ -49,7 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "name",
-        choices=["accounting", "audit", "engines", "examples", "noise", "run", "scale", "utility"],
+        choices=[
+            "accounting",
+            "after",
+            "audit",
+            "engines",
+            "examples",
+            "noise",
+            "run",
+            "scale",
+            "utility",
+        ],  # fmt: skip,
         help="which question to answer",
     )
     parser.add_argument("--smoke", action="store_true", help="a minute: that it works, few figures")

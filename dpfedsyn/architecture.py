@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dpfedsyn.base import Base
 from dpfedsyn.images import Geometry
 from dpfedsyn.network import Network, NoNetwork, ResidualNetwork
 from dpfedsyn.noise import Keystream
+from dpfedsyn.objective import Residuals
 from dpfedsyn.settings import NetworkSettings
 from dpfedsyn.unet import UNet
 
@@ -48,6 +50,10 @@ class Architecture:
         network = self._built()
         network.load_state_dict({name: torch.from_numpy(a) for name, a in arrays.items()})
         return network
+
+    def task(self, base: Base) -> Residuals:
+        """Return what the network is trained for above a base."""
+        return Residuals(base, self.settings)
 
     def _built(self) -> Network:
         if self.settings.kind == "mlp":

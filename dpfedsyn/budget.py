@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from accountants import (
     Adjacency,
+    ApproximateDP,
     Cascade,
     Composed,
     Event,
@@ -24,12 +25,14 @@ from accountants import (
     calibrate,
     gaussian,
 )
+from accountants import epsilon as bound_of
 from dpfedsyn.errors import BudgetExhausted, CalibrationFailed
 from dpfedsyn.marking import NOT_PRIVATE
 from dpfedsyn.settings import Config, SiloSettings
 
 ROUND_DOWN = 1.0 - 1e-12  # of mu: the claim printed for it must not exceed the budget by an ulp
 NOISE_MULTIPLIERS = (0.2, 5000.0)  # what DP-SGD's calibration searches
+CAP_HALVINGS = 20  # of the ratio between a cap that fits and one that does not
 MOVING_SHARE = 0.25  # of the cells' mu^2, for all rounds in which centres move
 
 
@@ -45,6 +48,7 @@ class Budget:
             base. clusters: cells of the base's mixtures, round by round. base_released: the server
             sees all of these (R), else they stay (A). training: DP-SGD, or None (ensemble, or no
             network).
+        claimed: what somebody else promises of a brought model (A), or None.
         answers_mu: cap between any two models. record_mu: cap at record level where the answers
             alone protect a record (ensemble), else None.
         unprotected: why there is no claim at all for a record or a silo, or None.
@@ -62,6 +66,7 @@ class Budget:
     base_released: bool = False
     marginals: Gaussian | None = None
     unprotected: str | None = None
+    claimed: ApproximateDP | None = None
 
     @property
     def noise_multiplier(self) -> float:
@@ -77,7 +82,7 @@ class Budget:
             return Unbounded(self.unprotected)
         if self.record_mu is not None:
             mu2 = self.record_mu**2 if answers_mu2 is None else answers_mu2
-            return _gaussian(mu2)
+            return _composed([*self.releases(), _gaussian(mu2)])
         mu2 = self.answers_mu**2 if answers_mu2 is None else answers_mu2
         return _composed([*self.releases(), Cascade(Composed(self.inside()), _gaussian(mu2))])
 
@@ -114,7 +119,8 @@ class Budget:
         """A: what trains the model and stays in the silo."""
         counts = () if self.counts is None or self.counts_released else (self.counts,)
         training = () if self.training is None else (self.training,)
-        return (*counts, *(() if self.base_released else self._base()), *training)
+        claimed = () if self.claimed is None else (self.claimed,)
+        return (*counts, *(() if self.base_released else self._base()), *training, *claimed)
 
     def _base(self) -> tuple[Event, ...]:
         """What the analytic base is made of, beside the counts."""
@@ -132,13 +138,17 @@ def _composed(events: list[Event]) -> Event:
     return events[0] if len(events) == 1 else Composed(tuple(events))
 
 
-def solve(config: Config, silo: SiloSettings) -> Budget:
+def solve(config: Config, silo: SiloSettings, claimed: ApproximateDP | None = None) -> Budget:
     """Turn (epsilon, delta) into noise, before anything runs.
 
     For DP-SGD: mu^2 of the whole budget (as if it were one Gaussian mechanism) is shared between
     counts and moments as configured; DP-SGD gets the least noise with which the *whole* claim's
     upper bound still meets epsilon. Without a network moments get all that counts leave. For an
-    ensemble the whole budget caps the answers.
+    ensemble the whole budget caps the answers, and behind a brought model what counts leave of it;
+    with a claim of its own, the answers get as much as the whole claim can carry.
+
+    Args:
+        claimed: of a brought model: what its signer promises; None: nothing.
 
     Guarantee:
         The upper bound on epsilon of the whole record-level claim, answers at their cap, is at most
@@ -152,7 +162,9 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
     epsilon, adjacency = config.epsilon(silo), Adjacency(privacy.adjacency)
     mu = gaussian.mu(epsilon, privacy.delta) * ROUND_DOWN
     if train.method == "not-private":
-        return Budget(None, False, None, None, config.answers.mu, None, unprotected=NOT_PRIVATE)
+        return Budget(None, False, None, None, cap_mu(config), None, unprotected=NOT_PRIVATE)
+    if silo.brings and not silo.tunes:
+        return _brought(config, silo, mu, claimed)
     if train.method == "ensemble":
         moved = 2 if adjacency is Adjacency.REPLACE else 1
         return Budget(None, False, None, None, mu * train.parts / moved, mu)
@@ -162,8 +174,8 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
             "and noise for that is not planned here, so there is no budget. Use 'add-or-remove' "
             "or 'zero-out', or train.method = 'ensemble'."
         )
-    without = _statistics(config, mu)
-    if config.network.kind == "none":
+    without = _counts_alone(config, mu) if silo.tunes else _statistics(config, mu)
+    if config.network.kind == "none" and not silo.tunes:
         return without
 
     def with_noise(multiplier: float) -> Budget:
@@ -186,6 +198,58 @@ def solve(config: Config, silo: SiloSettings) -> Budget:
             f"or lower train.steps or train.sampling_rate. ({failure})"
         ) from None
     return with_noise(multiplier)
+
+
+def _brought(
+    config: Config, silo: SiloSettings, mu: float, claimed: ApproximateDP | None
+) -> Budget:
+    """Return the budget of a silo that brings its model: counts, where they are released; answers.
+
+    Without a claim the answers are all that a record is protected by, whatever the model: the bound
+    between any two models holds under every adjacency.
+    """
+    released = config.weights.source == "counts"
+    share = config.privacy.counts_share if released else 0.0
+    counts = _of(mu**2 * share) if released else None
+    alone = mu * math.sqrt(1.0 - share)
+    budget = Budget(counts, released, None, None, alone, alone)
+    if claimed is None:
+        return budget
+
+    def with_answers(cap: float) -> Budget:
+        return replace(budget, answers_mu=cap, record_mu=None, claimed=claimed)
+
+    wanted, epsilon, delta = cap_mu(config), config.epsilon(silo), config.privacy.delta
+
+    def fits(cap: float) -> bool:
+        claim = with_answers(cap).record_claim()
+        return bound_of(claim, delta=delta, adjacency=config.privacy.adjacency).upper <= epsilon
+
+    if fits(wanted):
+        return with_answers(wanted)
+    low, high = alone, wanted
+    if low >= high or not fits(low):
+        return budget  # the claim helps nothing: the answers alone are within epsilon
+    for _ in range(CAP_HALVINGS):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return with_answers(low)
+
+
+def _counts_alone(config: Config, mu: float) -> Budget:
+    """Return the budget of a silo that trains a brought model further, before its DP-SGD."""
+    released = config.weights.source == "counts"
+    counts = _of(mu**2 * config.privacy.counts_share) if released else None
+    return Budget(counts, released, None, None, cap_mu(config), None)
+
+
+def cap_mu(config: Config) -> float:
+    """Return the cap on the mu of all answers between any two models, where no ensemble answers.
+
+    The reserve for rows after the run is in it from the start: a cap that was raised later would
+    open a new budget.
+    """
+    return config.answers.mu * math.sqrt(1.0 + config.answers.reserve)
 
 
 def base_share(config: Config) -> float:
@@ -221,7 +285,7 @@ def _statistics(config: Config, mu: float) -> Budget:
         counts_released=config.weights.source == "counts",
         moments=moments,
         training=None,
-        answers_mu=config.answers.mu,
+        answers_mu=cap_mu(config),
         record_mu=None,
         origin=origin,
         means=means,

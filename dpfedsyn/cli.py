@@ -16,15 +16,26 @@ import typer
 
 from dpfedsyn import (
     __version__,
+    after_cli,
     audit_cli,
     export_cli,
     init_cli,
     ledger_cli,
+    model_cli,
     schema_cli,
     silo_cli,
     statement_cli,
 )
-from dpfedsyn.console import EXAMPLE, INTERRUPTED, Overrides, block, console, one_error
+from dpfedsyn.console import (
+    EXAMPLE,
+    INTERRUPTED,
+    Overrides,
+    Sockets,
+    block,
+    console,
+    named_sockets,
+    one_error,
+)
 
 STOPPED = 6
 RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
@@ -39,10 +50,13 @@ app = typer.Typer(
 app.add_typer(ledger_cli.app, name="ledger")
 app.add_typer(audit_cli.app, name="audit")
 app.add_typer(silo_cli.app, name="silo")
+app.add_typer(model_cli.app, name="model")
 app.add_typer(init_cli.app, name="init")
 app.add_typer(schema_cli.app, name="schema")
 app.add_typer(statement_cli.app, name="statement")
 app.command("export")(export_cli.export)
+app.command("sample")(after_cli.sample)
+app.command("distill")(after_cli.distill)
 
 Source = Annotated[
     str | None,
@@ -52,14 +66,6 @@ Out = Annotated[Path | None, typer.Option("--out", help="Run folder to write.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue the run in --out; asks nothing twice.")
 ]
-Sockets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--silo",
-        metavar="NAME=SOCKET",
-        help="A silo that is a process on this machine; all of them.",
-    ),
-]
 Port = Annotated[
     int | None,
     typer.Option("--metrics", metavar="PORT", help="Serve metrics on this loopback port."),
@@ -67,7 +73,7 @@ Port = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")]
 Epsilon = Annotated[
     float | None,
-    typer.Option("--epsilon", metavar="E", help="Solve for a plan of at most E at record level."),
+    typer.Option("--epsilon", metavar="E", help="Solve for a plan of at most E, of the unit."),
 ]
 AnswersMu = Annotated[
     float | None,
@@ -138,12 +144,7 @@ def _over(silos: list[str]) -> Any:
     from dpfedsyn import remote
     from dpfedsyn.engine import sockets
 
-    found = {}
-    for entry in silos:
-        name, _, path = entry.partition("=")
-        if not path:
-            raise typer.BadParameter(f"--silo {entry}: give NAME=SOCKET.")
-        found[name] = Path(path).absolute()
+    found = named_sockets(silos)
 
     def run_over(config: Any, folder: Path, resume: bool, progress: Any) -> Any:
         with sockets.transport(found) as transport:

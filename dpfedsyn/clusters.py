@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency
 from dpfedsyn import svec
+from dpfedsyn.clipping import clip_rows
 from dpfedsyn.lattice import checked
-from dpfedsyn.moments import NUMBERS_AT_ONCE, clip_rows
+from dpfedsyn.moments import NUMBERS_AT_ONCE
 from dpfedsyn.units import Rows, Units, added, pieces, weighed
 
 Array = NDArray[np.float64]

@@ -6,14 +6,14 @@ It knows of a silo what the silo has released (`Site`) and what its ledger has c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dpfedsyn import stamp, statement, weights
+from dpfedsyn import stamp, statement, topups, weights
 from dpfedsyn.data import Synthetic
 from dpfedsyn.domain import Encoder
 from dpfedsyn.engine import Engine
@@ -21,12 +21,13 @@ from dpfedsyn.envelope import Spent
 from dpfedsyn.folder import COMPLETE, PARTIAL, RunFolder
 from dpfedsyn.marginals import MarginalQuery, corrected
 from dpfedsyn.participants import took_part
-from dpfedsyn.plan import Plan, rounds_that_fit
+from dpfedsyn.plan import PassPlan, Plan, rounds_that_fit
 from dpfedsyn.progress import Progress
 from dpfedsyn.released import Charged, Site
 from dpfedsyn.rounds import sample
 from dpfedsyn.server import PassResult
 from dpfedsyn.statement import Outcome, Release, released
+from dpfedsyn.topups import TopUp
 from dpfedsyn.weights import Mixture
 
 Array = NDArray[np.float64]
@@ -71,18 +72,25 @@ def collaborate(
     """
     mixed = mixture(plan, sites)
     results = sample(plan, engine, spent, mixed, folder, progress)
-    tables = _tables(plan.encoder, results, sites)
+    tables = decoded(plan.encoder, results, sites)
     files: list[Release] = []
     for part in (part for part in plan.passes if part.name in tables):
-        table, taken = tables[part.name], results[part.name].state.round_number
         stem = "synthetic" if part is plan.passes[0] else f"synthetic-{part.name}"
-        contents = dict(table.files)
-        if folder.void is not None:
-            contents = {s: stamp.stamped(s, c, folder.void) for s, c in contents.items()}
-        for suffix, content in contents.items():
-            folder.write_bytes(stem + suffix, content)
-        files += released(part, folder.file(stem).name, contents, len(table.y), taken)
+        files += written(part, stem, tables[part.name], results[part.name], folder)
     return Collaboration(tables, mixed, _outcome(plan, results), tuple(files))
+
+
+def written(
+    part: PassPlan, stem: str, table: Synthetic, result: PassResult, folder: RunFolder
+) -> tuple[Release, ...]:
+    """Write the rows of a pass into files STEM.*, and return those that hold rows."""
+    contents = {
+        suffix: content if folder.void is None else stamp.stamped(suffix, content, folder.void)
+        for suffix, content in table.files.items()
+    }
+    for suffix, content in contents.items():
+        folder.write_bytes(stem + suffix, content)
+    return released(part, folder.file(stem).name, contents, len(table.y), result.state.round_number)
 
 
 def conclude(
@@ -92,17 +100,31 @@ def conclude(
     done: Collaboration,
     folder: RunFolder,
     *,
+    more: Sequence[TopUp],
     evaluated: bool = False,
+    one_process: bool = False,
 ) -> None:
     """Write what is claimed, a registry's record of it, and who took part.
 
     Args:
-        evaluated: whether the rows will be compared with real records, which stays inside.
+        more: the top-ups of the run so far. evaluated: whether the rows will be compared
+            with real records, which stays inside. one_process: whether it is all silos and the
+            server.
     """
-    made = statement.make(plan, charged, done.outcome, done.files, evaluated=evaluated)
+    files = [*done.files, *(Release(**file) for one in more for file in one.files)]
+    made = statement.make(
+        plan,
+        charged,
+        done.outcome,
+        files,
+        top_ups=list(topups.told(plan, more)),
+        evaluated=evaluated,
+        one_process=one_process,
+    )
     statement.keep(folder, made)
     parameters = {name: site.parameters for name, site in sites.items()}
-    folder.write_json("federation.json", took_part(plan, parameters, done.mixed, folder))
+    passes = (*plan.passes, *topups.passes(plan.config, more))
+    folder.write_json("federation.json", took_part(plan, passes, parameters, done.mixed, folder))
 
 
 def mixture(plan: Plan, sites: Mapping[str, Site]) -> Mixture:
@@ -121,7 +143,7 @@ def _counts(site: Site) -> Array:
     return site.counts
 
 
-def _tables(
+def decoded(
     encoder: Encoder, results: Mapping[str, PassResult], sites: Mapping[str, Site]
 ) -> dict[str, Synthetic]:
     """Decode what every pass produced; a pass that was refused its first round produced nothing.

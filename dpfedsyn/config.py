@@ -100,10 +100,18 @@ def enduring(config: Config) -> Config:
     return dataclasses.replace(config, participation=ParticipationSettings(), statement=UNSAID)
 
 
-def with_records(config: Config, silo: str, path: Path) -> Config:
-    """Return the configuration with one silo's records elsewhere: on this silo's machine."""
-    here = str(path.absolute())
-    silos = [dataclasses.replace(s, path=here) if s.name == silo else s for s in config.silos]
+def with_places(
+    config: Config, silo: str, records: Path | None = None, model: Path | None = None
+) -> Config:
+    """Return the configuration with one silo's files elsewhere: on this silo's machine.
+
+    A model is named for a silo that brings one; that it does is agreed between all sides.
+    """
+    named = {"path": records, "model": model}
+    here: dict[str, Any] = {
+        key: str(path.absolute()) for key, path in named.items() if path is not None
+    }
+    silos = [dataclasses.replace(s, **here) if s.name == silo else s for s in config.silos]
     return dataclasses.replace(config, silos=tuple(silos))
 
 
@@ -116,7 +124,7 @@ def agreed(config: Config, schema: str) -> str:
     Args:
         schema: digest of the public schema.
     """
-    silos = tuple(dataclasses.replace(silo, path="") for silo in config.silos)
+    silos = tuple(_alike(config, silo) for silo in config.silos)
     data = dataclasses.replace(config.data, schema=schema, folder="", path="", test="")
     privacy = dataclasses.replace(config.privacy, anchors="")
     alike = dataclasses.replace(
@@ -130,13 +138,26 @@ def agreed(config: Config, schema: str) -> str:
     return hashlib.sha256(dump(alike).encode()).hexdigest()
 
 
+def _alike(config: Config, silo: SiloSettings) -> SiloSettings:
+    """What all sides know of a silo: that it brings a model, and what is claimed of it."""
+    claim = hashlib.sha256(config.path(silo.claim).read_bytes()).hexdigest() if silo.claim else ""
+    model = "brought" if silo.brings else ""
+    return dataclasses.replace(silo, path="", model=model, claim=claim)
+
+
 def absolute(config: Config) -> Config:
     """Return the configuration with absolute paths, so that it can be read from anywhere."""
 
     def full(relative: str) -> str:
         return str(config.records_path(relative)) if relative else ""
 
-    silos = tuple(dataclasses.replace(s, path=full(s.path)) for s in config.silos)
+    def beside(relative: str) -> str:
+        return str(config.path(str(Path(relative).expanduser()))) if relative else ""
+
+    silos = tuple(
+        dataclasses.replace(s, path=full(s.path), model=beside(s.model), claim=beside(s.claim))
+        for s in config.silos
+    )
     data = dataclasses.replace(
         config.data,
         schema=str(config.path(config.data.schema)),
@@ -144,10 +165,7 @@ def absolute(config: Config) -> Config:
         path=full(config.data.path),
         test=full(config.data.test),
     )
-    anchors = config.privacy.anchors
-    if anchors:
-        anchors = str(config.path(str(Path(anchors).expanduser())))
-    privacy = dataclasses.replace(config.privacy, anchors=anchors)
+    privacy = dataclasses.replace(config.privacy, anchors=beside(config.privacy.anchors))
     return dataclasses.replace(config, silos=silos, data=data, privacy=privacy)
 
 

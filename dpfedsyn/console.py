@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,15 @@ EXAMPLE = "hospitals"
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key; may be repeated."),
+]
+
+Sockets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--silo",
+        metavar="NAME=SOCKET",
+        help="A silo that is a process on this machine; all of them.",
+    ),
 ]
 
 
@@ -43,6 +53,17 @@ def block(text: str) -> None:
     from dpfedsyn.report.wording import plain
 
     typer.echo(plain(text), err=True)
+
+
+def named_sockets(entries: list[str]) -> dict[str, Path]:
+    """Return the sockets of NAME=SOCKET options, by silo."""
+    found = {}
+    for entry in entries:
+        name, _, path = entry.partition("=")
+        if not path:
+            raise typer.BadParameter(f"--silo {entry}: give NAME=SOCKET.")
+        found[name] = Path(path).absolute()
+    return found
 
 
 def console() -> Console:

@@ -27,6 +27,9 @@ HEADINGS = {
         "values", "codes", "categories", "levels", "choices", "allowed values", "value labels",
         "choices, calculations, or slider labels",
     ),
+    "missing": (
+        "missing", "missing codes", "missing values", "missing value codes", "missing_codes",
+    ),
     "title": ("title", "label", "field label", "description", "meaning", "variable label"),
     "unit": ("unit", "units", "field note"),
 }  # fmt: skip
@@ -51,7 +54,8 @@ class Described:
 
     Attributes:
         kind: a kind of a schema. low, high: as they are written. values: (code, name) pairs, in
-            the dictionary's order; a code without a name is its own.
+            the dictionary's order; a code without a name is its own. missing: codes of what is
+            not known.
     """
 
     title: str = ""
@@ -60,6 +64,7 @@ class Described:
     low: str = ""
     high: str = ""
     values: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def read(path: Path) -> dict[str, Described]:
@@ -121,6 +126,7 @@ def _described(said: dict[str, str]) -> Described:
     return Described(
         said.get("title", ""), said.get("unit", ""), kind or _by_values(values),
         said.get("low", ""), said.get("high", ""), values,
+        tuple(code for code, _ in pairs(said.get("missing", ""))),
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ MARK = (
 CODES = "if these are codes: binary (values), categorical (categories) or ordinal (levels)"
 ORDER = "if they have an order: ordinal, with `levels` from the lowest to the highest"
 WHOSE = "where people have several rows and it says whose each is; then take it out of `drop`"
+NO_DAYS = "some cells are no days: list what marks a missing one under `missing_codes`"
 VALUES = {"binary": "values", "categorical": "categories", "ordinal": "levels"}
 MARKERS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", ".", "-")
 FEW = 10  # different whole numbers that may be codes
@@ -75,7 +76,9 @@ def draft(
     known = dictionary or {}
     present = [m for m in MARKERS if any((table[c] == m).any() for c in table.columns)]
     guesses = [
-        _as_described(guess(column, table[column], present), known.get(column, NOTHING))
+        _as_described(
+            guess(column, table[column], present), known.get(column, NOTHING), table[column]
+        )
         for column in table.columns
     ]
     dropped = [g.name for g in guesses if g.kind == "text"]
@@ -100,15 +103,35 @@ def draft(
         said = known.get(one.name, NOTHING)
         lines += [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in _about(one, said) if v]
         lines += _filled(one, said) or _to_fill(one)
+        lines += _missing(one, said)
     return "\n".join(lines) + "\n"
 
 
-def _as_described(guessed: Guess, said: Described) -> Guess:
-    """Take the dictionary's kind; a date of it only where the cells are days."""
-    days = said.kind == "date" and not guessed.format
-    if not said.kind or days:
+def _as_described(guessed: Guess, said: Described, cells: pd.Series) -> Guess:
+    """Take the dictionary's kind; a date of it only where most cells are days."""
+    if said.kind == "date" and not guessed.format:
+        return _mostly_days(guessed, cells.unique().tolist())
+    if not said.kind:
         return guessed
     return replace(guessed, kind=said.kind, remark="" if said.kind != "date" else guessed.remark)
+
+
+def _mostly_days(guessed: Guess, cells: Sequence[str]) -> Guess:
+    """A column of days among which stand codes, such as a day that there cannot be."""
+    days = {form: sum(_is_day(cell, form) for cell in cells) for form in FORMATS}
+    form = max(days, key=lambda form: days[form])
+    if 2 * days[form] <= len(cells):
+        return guessed
+    return replace(guessed, kind="date", format=form, remark=NO_DAYS)
+
+
+def _missing(one: Guess, said: Described) -> list[str]:
+    """What the dictionary says stands for "not known"; two values have no room for it."""
+    if not said.missing or one.kind == "binary":
+        return []
+    codes = [str(k) if one.kind != "date" and _is_whole(k) else json.dumps(k, ensure_ascii=False)
+             for k in said.missing]  # fmt: skip
+    return [f"missing_codes = [{', '.join(codes)}]   # not known: the row is kept"]
 
 
 def _labels(said: Described) -> list[str]:
@@ -153,8 +176,12 @@ def _bound(one: Guess, text: str) -> str:
 def _codes(said: Described) -> str:
     """The dictionary's codes: numbers where all of them are whole, else texts."""
     codes = [code for code, _ in said.values]
-    whole = all(code.removeprefix("-").isdecimal() and str(int(code)) == code for code in codes)
-    return f"[{', '.join(codes)}]" if whole else _texts(codes)
+    return f"[{', '.join(codes)}]" if all(map(_is_whole, codes)) else _texts(codes)
+
+
+def _is_whole(code: str) -> bool:
+    """Whether a code is a whole number, written as numbers are."""
+    return code.removeprefix("-").isdecimal() and str(int(code)) == code
 
 
 def guess(name: str, cells: pd.Series, missing: Sequence[str] = ()) -> Guess:

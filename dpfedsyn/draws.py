@@ -6,6 +6,7 @@ on their number, times that deviation, is what delta has to carry.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dpfedsyn.budget import Budget
@@ -41,12 +42,14 @@ def draws(
     pose: int,
     rounds: int,
     histograms: int = 0,
+    network: int | None = None,
 ) -> Draws:
     """Return the caps of one silo's run.
 
     Args:
         pose: coordinates of an image that move its pixels. rounds: of all passes together.
-            histograms: numbers in the histograms of a table's columns.
+            histograms: numbers in the histograms of a table's columns. network: parameters of a
+            brought model that is trained further; None: of the configuration's network.
 
     Guarantee:
         No run draws more: planned mechanisms are charged once, DP-SGD for its planned steps, and
@@ -57,13 +60,22 @@ def draws(
     means += dimension if budget.origin is not None else 0
     moments = query.length if budget.moments is not None else 0
     marginals = histograms if budget.marginals is not None else 0
-    network = parameters(config.network, dimension, classes, pose)
+    if network is None:
+        network = parameters(config.network, dimension, classes, pose)
+    # A signer's claim draws nothing here; but no row of a ledger goes without a draw.
+    claimed = int(budget.claimed is not None)
     return Draws(
         counts=classes if budget.counts is not None else 0,
         moments=means + moments + marginals + _cells(base, budget, dimension, classes),
-        training=network * budget.training.count if budget.training is not None else 0,
-        answers=ASKED_AGAIN * rounds * config.answers.rows * (dimension + 1),
+        training=claimed + (network * budget.training.count if budget.training is not None else 0),
+        answers=math.ceil(_asked(config, rounds)) * (dimension + 1),
     )
+
+
+def _asked(config: Config, rounds: int) -> float:
+    """How many rows a silo may answer for in all rounds, those on the reserve included."""
+    reserve = 0.0 if config.train.method == "ensemble" else config.answers.reserve
+    return ASKED_AGAIN * rounds * config.answers.rows * (1.0 + reserve)
 
 
 def _cells(base: BaseSettings, budget: Budget, dimension: int, classes: int) -> int:

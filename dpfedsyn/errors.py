@@ -9,6 +9,7 @@
     ├─ DataError            (2)  file, row and column that the public schema refuses
     │  └─ NoRecords         (2)  a sound file without a record that is kept
     ├─ MechanismError       (2)  a release that has no finite sensitivity
+    ├─ ModelError           (2)  a brought model that cannot answer as declared
     ├─ AuditError           (2)  an audit that cannot be made as asked
     ├─ RunError             (2)  a run folder that cannot be used as asked
     ├─ StatementCorrupt     (4)  a signed folder that is not what was signed
@@ -48,6 +49,7 @@ __all__ = [
     "LedgerLocked",
     "LedgerMismatch",
     "MechanismError",
+    "ModelError",
     "NewerTables",
     "NoRecords",
     "ProtocolMismatch",
@@ -77,6 +79,12 @@ class NoRecords(DataError):  # noqa: N818
 
 class MechanismError(DPError):
     """A release whose sensitivity would not be finite."""
+
+    exit_code = 2
+
+
+class ModelError(DPError):
+    """A model that a silo brings: files, keys, shapes, schedule or claim that do not fit."""
 
     exit_code = 2
 

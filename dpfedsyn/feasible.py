@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from accountants import Adjacency, gaussian
 from dpfedsyn.budget import moments_share, solve
+from dpfedsyn.counts import counts_sensitivity
 from dpfedsyn.errors import BudgetExhausted
-from dpfedsyn.moments import counts_sensitivity, query_of
+from dpfedsyn.moments import query_of
 from dpfedsyn.settings import Config, PrivacySettings, SiloSettings
 
 # A budget is too small for a silo when its noise drowns what a silo of that public size can say:
@@ -28,6 +29,8 @@ def faults(config: Config, silo: SiloSettings, dimension: int, classes: int) -> 
     """Say why a budget is too small for a silo of this public size, and what would work."""
     if config.train.method == "not-private":
         return []
+    if silo.brings:
+        return []  # no noise but that of its answers
     if config.train.method == "ensemble":
         return _too_many_parts(config, silo)
     wanted = config.epsilon(silo)
@@ -64,7 +67,10 @@ def split(config: Config, dimension: int, classes: int) -> PrivacySettings:
     privacy = config.privacy
     if config.train.method != "dp-sgd" or config.network.kind == "none":
         return privacy
-    found = [_excesses(config, s, config.epsilon(s), dimension, classes) for s in config.silos]
+    training = [silo for silo in config.silos if not silo.brings]
+    if not training:
+        return privacy
+    found = [_excesses(config, s, config.epsilon(s), dimension, classes) for s in training]
     counts, moments = (max(excess) for excess in zip(*found, strict=True))
     counts_share = privacy.counts_share * max(1.0, counts * ROUND_UP) ** 2
     moments_share = privacy.moments_share * max(1.0, moments * ROUND_UP) ** 2

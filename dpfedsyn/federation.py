@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from accountants.anchor import FileAnchor
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import __version__, keys, partition, scarce
+from dpfedsyn import __version__, brought, keys, partition, scarce, signed_claim
 from dpfedsyn import plan as planning
 from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases
+from dpfedsyn.brought import BroughtModel
 from dpfedsyn.budget import Budget
 from dpfedsyn.config import absolute, digest
 from dpfedsyn.data import Records, split
@@ -33,7 +34,7 @@ from dpfedsyn.sections import nearest
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.silo import Public, Silo
 from dpfedsyn.start import kept, pretrained
-from dpfedsyn.train import Trained, prepare
+from dpfedsyn.train import Trained, prepare, require_tunable
 
 WAIT = 2.0  # seconds for another process to leave a ledger: longer than a look into it takes
 
@@ -96,8 +97,7 @@ def read_records(
     for silo in config.silos if silos is None else silos:
         place = config.silos.index(silo)
         if whole is None or owner is None:
-            path = config.records_path(silo.path)
-            records = scarce.read(encoder, path, silo.name, may_be_empty=may_be_empty)
+            records = _own(config, encoder, silo, may_be_empty=may_be_empty)
         else:
             records = whole.take(np.flatnonzero(owner == place), silo.name)
         if silos is None:
@@ -107,6 +107,36 @@ def read_records(
         parts[silo.name] = Parts(train, held_out)
         on_silo(silo.name)
     return Gathered(parts, test, owner)
+
+
+def _own(config: Config, encoder: Encoder, silo: SiloSettings, *, may_be_empty: bool) -> Records:
+    """A silo's own file; no records of one that brings a model and has none here."""
+    if silo.path:
+        path = config.records_path(silo.path)
+        return scarce.read(encoder, path, silo.name, may_be_empty=may_be_empty)
+    nothing = np.zeros((0, encoder.dimension), dtype=np.float32)
+    return Records(nothing, np.zeros(0, dtype=np.int64), (), silo.name)
+
+
+def read_models(
+    plan: Plan, device: torch.device, silos: Sequence[SiloSettings] | None = None
+) -> dict[str, BroughtModel]:
+    """Read the models that silos bring, all silos' by default; before anything is charged.
+
+    Raises:
+        ModelError: a model that cannot answer for records of the schema, or is not the one that
+            was claimed.
+    """
+    config, models = plan.config, {}
+    for silo in config.silos if silos is None else silos:
+        if silo.brings:
+            model = brought.read(config.path(silo.model), plan.encoder, device)
+            if (claim := plan.claims.get(silo.name)) is not None:
+                signed_claim.require_model(claim, config.path(silo.claim), model.digest)
+            if silo.tunes:
+                require_tunable(silo, model)
+            models[silo.name] = model
+    return models
 
 
 def _require_groups(config: Config, records: Records) -> None:
@@ -163,13 +193,21 @@ def federation(
     folder: RunFolder,
     device: torch.device,
     progress: Progress,
+    models: Mapping[str, BroughtModel] | None = None,
 ) -> Iterator[dict[str, Member]]:
-    """Train all silos (or read back what they trained) and hold their ledgers open."""
-    config = plan.config
+    """Train all silos (or read back what they trained) and hold their ledgers open.
+
+    Args:
+        models: that silos bring, by name.
+    """
+    config, models = plan.config, models or {}
     with ExitStack() as stack:
         members = {}
         preparations = [
-            _preparation(plan, encoder, silo, records[silo.name].train, folder, device, stack)
+            replace(
+                _preparation(plan, encoder, silo, records[silo.name].train, folder, device, stack),
+                brought=models.get(silo.name),
+            )
             for silo in config.silos
         ]
         together: Sequence[Base | None] = [None] * len(preparations)
@@ -182,18 +220,29 @@ def federation(
             preparations = _started(preparations, together[0], folder, progress.advance)
         for preparation, base in zip(preparations, together, strict=True):
             name = preparation.silo.name
-            progress.stage(f"train {name}", steps(config))
+            silo = preparation.silo
+            progress.stage(f"{'load' if silo.brings else 'train'} {name}", steps(config, silo))
             members[name] = _member(plan, preparation, base, progress.advance)
         yield members
 
 
 @contextmanager
 def opened(
-    plan: Plan, silo: SiloSettings, records: Records, folder: RunFolder, device: torch.device
+    plan: Plan,
+    silo: SiloSettings,
+    records: Records,
+    folder: RunFolder,
+    device: torch.device,
+    model: BroughtModel | None = None,
 ) -> Iterator[Preparation]:
-    """Hold open the ledger of one silo that has the others elsewhere, before it is trained."""
+    """Hold open the ledger of one silo that has the others elsewhere, before it is trained.
+
+    Args:
+        model: that the silo brings instead.
+    """
     with ExitStack() as stack:
-        yield _preparation(plan, plan.encoder, silo, records, folder, device, stack)
+        made = _preparation(plan, plan.encoder, silo, records, folder, device, stack)
+        yield replace(made, brought=model)
 
 
 def trained(
@@ -320,7 +369,7 @@ def _ledger(
             "version differ), so it does not enforce what this plan claims. Nothing was charged. "
             "Resume with the configuration, schema and version that the run was started with."
         )
-    if path.with_name("model.npz").exists() or (folder.path / "checkpoint").exists():
+    if path.with_name("model.safetensors").exists() or (folder.path / "checkpoint").exists():
         raise LedgerMismatch(
             f"{path}: the ledger is missing although the run has begun; what was spent is unknown, "
             "so the budget counts as exhausted. Nothing was charged. Put the file back, or start a "
@@ -348,6 +397,8 @@ def _planned(budget: Budget) -> tuple[Planned, ...]:
         planned.append(Planned("clusters", group, last, 1))
     if budget.training is not None:
         planned.append(Planned("dp-sgd", "A", budget.training.event, budget.training.count))
+    if budget.claimed is not None:
+        planned.append(Planned("claimed", "A", budget.claimed, 1))
     return tuple(planned)
 
 
@@ -358,11 +409,11 @@ def _public(plan: Plan, encoder: Encoder, silo: SiloSettings) -> Public:
         dimension=plan.dimension,
         classes=plan.classes,
         mechanism=planning.mechanism(plan.config),
-        record_parts=planning.moved_parts(plan.config),
+        record_parts=planning.moved_parts(plan.config, plan.budgets[silo.name]),
         version=f"{encoder.digest}/{__version__}".encode(),
     )
 
 
-def training_steps(config: Config) -> int:
+def training_steps(config: Config, silo: SiloSettings) -> int:
     """Return how many steps of progress `trained` makes, those that pretrain its start included."""
-    return config.pretrain.steps + steps(config)
+    return config.pretrain.steps + steps(config, silo)

@@ -46,7 +46,7 @@ class RunFolder:
 
     def saved(self, name: str) -> Path:
         """The server's checkpoint of one pass."""
-        return self.path / "checkpoint" / f"{name}.npz"
+        return self.path / "checkpoint" / f"{name}.safetensors"
 
     def anchor(self, name: str, ledger_id: str, elsewhere: str = "") -> Path:
         """Where the newest row of a silo's ledger is remembered: apart from the silo's folder."""
@@ -113,6 +113,17 @@ def held(path: Path, config: Config, *, resume: bool) -> Iterator[RunFolder]:
     _require_usable(path, config, resume)
     if not resume:
         _create(path)
+    with locked(path):
+        yield start(path, config, resume=resume)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every other process that would write into a folder out of it.
+
+    Raises:
+        RunError: one is at it now.
+    """
     with (path / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,7 +132,27 @@ def held(path: Path, config: Config, *, resume: bool) -> Iterator[RunFolder]:
                 f"{path}: another process is at this run, so nothing was asked. Wait for it, or "
                 "end it and continue with --resume."
             ) from None
-        yield start(path, config, resume=resume)
+        yield
+
+
+def require_ended(path: Path) -> None:
+    """Refuse a folder whose run has not come to its end.
+
+    Raises:
+        RunError: there is no run, or it goes on.
+    """
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(
+            f"{path}: holds no run, or one whose state.json is damaged; nothing was done. Give the "
+            "folder that `dpfedsyn run --out` wrote."
+        ) from None
+    if state not in (COMPLETE, PARTIAL):
+        raise RunError(
+            f"{path}: this run has not ended, and nothing was done. Let it end first: "
+            f"`dpfedsyn run --out {path} --resume`."
+        )
 
 
 def _require_usable(path: Path, config: Config, resume: bool) -> None:

@@ -65,7 +65,7 @@ class Frontier:
                 "delta": privacy.delta,
                 "unit": privacy.unit,
                 "adjacency": privacy.adjacency,
-                "answers_mu": config.answers.mu,
+                "answers_mu": config.answers.mu if _ensemble(config) else budget.cap_mu(config),
                 "answers_mu_of": "one record" if _ensemble(config) else "any two models",
             },
             "sampler": {
@@ -110,7 +110,7 @@ def solve(
         epsilon: at record level, for every silo, at the configuration's delta; None: as configured.
             A silo's own smaller budget stays.
         answers_mu: of the answers alone, between any two models (of an ensemble: of one record);
-            None: as configured.
+            None: as configured. Given, no reserve for rows after the run is kept of it.
 
     Guarantee:
         At every point of the frontier every silo meets both budgets: its record-level claim,
@@ -181,7 +181,16 @@ def _budgeted(config: Config, epsilon: float | None, answers_mu: float | None) -
     if _ensemble(config):
         caps = (budget.solve(config, silo).record_mu for silo in config.silos)
         mu = min(mu, *(cap for cap in caps if cap is not None))
-    answers_settings = replace(config.answers, mu=mu, best_share=0.0, allow_partial=False)
+    # Who caps the answers wants all of it in the planned rounds.
+    reserve = config.answers.reserve if answers_mu is None else 0.0
+    claims = planning.claims_of(config)
+    for silo in config.bringing:
+        asked = replace(config, answers=replace(config.answers, mu=mu, reserve=reserve))
+        cap = planning.budget_of(asked, silo, claims.get(silo.name)).answers_mu
+        mu = min(mu, cap / math.sqrt(1.0 + reserve))
+    answers_settings = replace(
+        config.answers, mu=mu, reserve=reserve, best_share=0.0, allow_partial=False
+    )
     encoder = domain.encoder_of(config)
     privacy = feasible.split(config, encoder.dimension, len(encoder.labels))
     sampler = replace(config.sampler, order=1, spacing=1.0, eta=1.0)

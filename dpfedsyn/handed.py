@@ -74,7 +74,7 @@ def _content(name: str, given: Given, encoder: Encoder) -> tuple[bytes, str]:
         return table(_frame(name, given), encoder.schema, f"silo {name}"), ".csv"
     assert isinstance(encoder, ImageEncoder)
     images, labels = pairs.arrays(f"silo {name}", given)
-    return _archive(name, images, labels, encoder), ".npz"
+    return _archive(f"silo {name}", images, labels, encoder), ".npz"
 
 
 def _frame(name: str, given: Given) -> pd.DataFrame:
@@ -133,10 +133,27 @@ def _check(cells: pd.DataFrame, schema: Schema, where: str) -> None:
     reading.values(cells[~absent], schema, lambda row: f"{where}, row {places[row] + 1}")
 
 
-def _archive(name: str, images: Any, labels: Any, encoder: ImageEncoder) -> bytes:
-    """An archive of pixel values; images in [0, 1] are scaled to the schema's largest."""
-    shares = images.dtype.kind == "f" and images.size and 0.0 <= images.min() <= images.max() <= 1.0
-    if shares:
+def _archive(where: str, images: Any, labels: Any, encoder: ImageEncoder) -> bytes:
+    """An archive of pixel values; floats are shares of the schema's largest.
+
+    The type of number decides, and never the values: whether all images lie in [0, 1] may depend
+    on one of them, which would then move the others.
+
+    Args:
+        where: of whose images, for messages.
+    """
+    if images.dtype.kind == "f" and images.size:
+        flat = images.reshape(len(images), -1)
+        odd = np.flatnonzero(~((flat >= 0.0) & (flat <= 1.0)).all(axis=1))
+        if odd.size:
+            row = flat[odd[0]]
+            value = row[~((row >= 0.0) & (row <= 1.0))][0]
+            raise DataError(
+                f"{where}, image {odd[0]} (from 0): {images.dtype} pixels such as {value:g}, but "
+                "floats are shares of the largest pixel value, from 0 to 1, so nothing was run; "
+                "give whole pixel values as integers, `images.astype(int)`, or divide every image "
+                "by one public number"
+            )
         images = np.rint(images * encoder.schema.largest)
     if not len(images):
         images = images.reshape(0, encoder.schema.height, encoder.schema.width)

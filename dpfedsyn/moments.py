@@ -1,8 +1,8 @@
-"""Private counts and moments of one silo's records: Gaussian mechanisms over clipped sums.
+"""Private moments of one silo's records: Gaussian mechanisms over clipped sums.
 
-The counts are released to the server (they make the mixing weights); the moments become the
-analytic base of a diffusion model, the silo's own or one of all silos. What is noised is a sum of
-integers: every record's own vector is brought onto a lattice first; `dpfedsyn.sums` adds the noise.
+They become the analytic base of a diffusion model, the silo's own or one of all silos. What is
+noised is a sum of integers: every record's own vector is brought onto a lattice first;
+`dpfedsyn.sums` adds the noise.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency
 from dpfedsyn import svec
+from dpfedsyn.clipping import clip_rows
 from dpfedsyn.lattice import checked
 from dpfedsyn.settings import BaseSettings
 from dpfedsyn.units import Rows, Units, added, pieces, weighed
@@ -25,57 +26,6 @@ Points = NDArray[np.int64]
 Noise = TypeVar("Noise", float, Array)  # of one number, or of each label's (classes,)
 
 NUMBERS_AT_ONCE = 2**22  # of records' vectors: a few dozen megabytes
-
-
-def label_counts(labels: NDArray[np.int64], classes: int, units: Units | None = None) -> Array:
-    """Return how many units carry each label, shape (classes,); a share of one with several."""
-    weights = None if units is None else units.weights
-    return np.bincount(labels, weights, minlength=classes).astype(np.float64)
-
-
-def count_points(
-    labels: NDArray[np.int64], classes: int, spacing: float, units: Units | None = None
-) -> Points:
-    """Return `label_counts` on the lattice, in whole numbers of its spacing.
-
-    Guarantee:
-        One record adds floor(1 / spacing) to one count: times the spacing, 1 at most. One unit of
-        several adds the mean of such vectors: none of its entries is negative, its norm is 1 at
-        most.
-    """
-    (one,) = checked(np.ones((1, 1)), 1.0, spacing).ravel()
-    ones = np.full((len(labels), 1), one)
-    return added(ones, labels, classes, units).ravel()
-
-
-def counts_sensitivity(adjacency: Adjacency) -> float:
-    """L2 sensitivity of the histogram: 1, or sqrt 2 where a record may change its label."""
-    return math.sqrt(2.0) if adjacency is Adjacency.REPLACE else 1.0
-
-
-def clip_rows(rows: Array, radius: float) -> Array:
-    """Scale each row down to L2 norm <= radius; non-finite rows become zeros.
-
-    Guarantee:
-        The norm of every returned row is at most `radius` in exact arithmetic on the returned
-        floats: the scale is shortened by 1e-12, far more than float64 rounding can add back.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.einsum("nd,nd->n", rows, rows)
-        norms = np.sqrt(squares)
-    if not np.isfinite(squares).all():
-        rows, norms = _tamed(rows)
-    scale = (radius / np.maximum(norms, radius)) * (1.0 - 1e-12)
-    clipped: Array = rows * scale[:, None]
-    return clipped
-
-
-def _tamed(rows: Array) -> tuple[Array, Array]:
-    """Return rows without non-finite ones, scaled down where squares overflow, and their norms."""
-    rows = np.where(np.isfinite(rows).all(axis=1, keepdims=True), rows, 0.0)
-    largest = np.abs(rows).max(axis=1, initial=0.0, keepdims=True)
-    rows = np.where(largest > 1e100, rows / np.where(largest > 0.0, largest, 1.0) * 1e100, rows)
-    return rows, np.sqrt(np.einsum("nd,nd->n", rows, rows))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,36 @@ class NoisedBatch:
     residual: Tensor
     labels: Tensor
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """The task of a silo's own network: what the base leaves, in units of its spread."""
+
+    base: Base
+    settings: NetworkSettings
+
+    def pieces(
+        self,
+        x: Rows,
+        labels: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        stream: Keystream,
+        *,
+        at_once: int,
+    ) -> Iterator[tuple[NoisedBatch, bool]]:
+        """Noise the rows of x at these places: see `noised_pieces`."""
+        highest = self.settings.highest_noise
+        return noised_pieces(x, labels, rows, self.base, stream, highest, at_once=at_once)
+
+    def losses(
+        self, network: Callable[[Tensor], Tensor], batch: NoisedBatch, device: torch.device
+    ) -> Tensor:
+        """Return each record's loss: see `record_losses`."""
+        return record_losses(network, batch, self.settings, len(self.base.means), device)
+
 
 def noised(
     x: Rows,

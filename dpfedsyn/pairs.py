@@ -51,6 +51,12 @@ def arrays(where: str, given: Any) -> tuple[Any, Any]:
                 f"{record}: an image of {images[-1].shape}, where the first is {images[0].shape}, "
                 "so nothing was run; bring all images to the schema's size"
             )
+        if (images[-1].dtype.kind == "f") != (images[0].dtype.kind == "f"):
+            raise DataError(
+                f"{record}: an image of {images[-1].dtype}, where the first is of "
+                f"{images[0].dtype}: floats are shares from 0 to 1 and integers pixel values, so "
+                "nothing was run; give all images as one kind of number"
+            )
     return np.array(images), np.array(labels, dtype=np.int64)
 
 

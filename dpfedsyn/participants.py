@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.metrics.traffic import traffic
-from dpfedsyn.plan import Plan
+from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.weights import Mixture
 
 
 def took_part(
-    plan: Plan, parameters: Mapping[str, int], mixed: Mixture, folder: RunFolder
+    plan: Plan,
+    passes: Sequence[PassPlan],
+    parameters: Mapping[str, int],
+    mixed: Mixture,
+    folder: RunFolder,
 ) -> dict[str, Any]:
     """Return the tables of federation.json: shares, rounds asked and answered, bytes sent.
 
     Args:
-        parameters: of each silo's network.
+        passes: the plan's, and those after it. parameters: of each silo's network.
     """
     log, shares = RoundLog(folder.path / "rounds.jsonl"), mixed.weights @ mixed.labels
-    taken = {part: rounds for part in plan.passes if (rounds := log.of(part.name))}
+    taken = {part: rounds for part in passes if (rounds := log.of(part.name))}
     return {
         "shares": dict(zip(parameters, map(float, shares), strict=True)),
         "quorum": plan.config.participation.quorum,
@@ -29,7 +33,7 @@ def took_part(
             part.name: {name: _attendance(name, rounds) for name in parameters}
             for part, rounds in taken.items()
         },
-        "moved": {part.name: _moved(plan, rounds) for part, rounds in taken.items()},
+        "moved": {part.name: _moved(part, rounds) for part, rounds in taken.items()},
         "traffic": {
             part.name: {name: _sent(parameters[name], name, rounds) for name in parameters}
             for part, rounds in taken.items()
@@ -37,10 +41,10 @@ def took_part(
     }
 
 
-def _moved(plan: Plan, rounds: list[dict[str, Any]]) -> dict[str, int]:
+def _moved(part: PassPlan, rounds: list[dict[str, Any]]) -> dict[str, int]:
     """Count the steps that rows took, those without an answer among them, and rows handed over."""
     return {
-        "row_steps": len(rounds) * plan.config.answers.rows,
+        "row_steps": len(rounds) * part.rows,
         "unanswered": sum(record["unanswered"] for record in rounds),
         "handed_over": sum(record["handed_over"] for record in rounds),
     }

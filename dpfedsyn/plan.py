@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from accountants import Adjacency, Bound, Event, Unbounded, epsilon, overlap
-from dpfedsyn import absorption, domain, feasible, schedule
+from dpfedsyn import absorption, domain, feasible, schedule, signed_claim
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.domain import Encoder
@@ -20,6 +21,7 @@ from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.privatise import AnswerMechanism
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.settings import Config, SamplerSettings, SiloSettings
+from dpfedsyn.signed_claim import Claim
 
 _INEXACT = (
     "sampler.absorb with energy = 'l2': the weights depend on the noise that is absorbed, so the "
@@ -34,12 +36,13 @@ _WIDE = (
 
 @dataclass(frozen=True)
 class PassPlan:
-    """One sampling pass and its share of the answers' mu^2."""
+    """One sampling pass: how many rows, and its cost in units of the planned answers' mu^2."""
 
     name: str
     settings: SamplerSettings
     share: float
     first_round: int
+    rows: int
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -57,6 +60,7 @@ class Plan:
     passes: tuple[PassPlan, ...]
     faults: tuple[str, ...]
     notes: tuple[str, ...]
+    claims: Mapping[str, Claim] = field(default_factory=dict)  # signed, of brought models
 
     @property
     def dimension(self) -> int:
@@ -103,6 +107,7 @@ class Plan:
             pose=moving,
             rounds=self.rounds,
             histograms=MarginalQuery(self.encoder.numbers).length,
+            network=_silo(self.config, name).parameters or None,
         )
 
     def delta_with_noise(self, epsilon: float, draws: int) -> float | None:
@@ -121,11 +126,14 @@ class Plan:
     @cached_property
     def round_costs(self) -> tuple[float, ...]:
         """What each round of the run costs a silo that is asked all rows: mu_t^2 of two models."""
-        rows, costs = self.config.answers.rows, mechanism(self.config)
+        return tuple(cost for part in self.passes for cost in self.costs(part))
+
+    def costs(self, part: PassPlan) -> tuple[float, ...]:
+        """Return what each round of a pass costs a silo that is asked all of its rows."""
+        costs = mechanism(self.config)
         return tuple(
-            costs.silo_mu2(rows, noise.score_std, noise.energy_std)
-            for part in self.passes
-            for noise in self.noise(part, rows)
+            costs.silo_mu2(part.rows, noise.score_std, noise.energy_std)
+            for noise in self.noise(part, part.rows)
         )
 
     def noise(self, part: PassPlan, rows: int) -> tuple[AnswerNoise, ...]:
@@ -155,7 +163,7 @@ def make(config: Config) -> Plan:
 
     Reads the configuration and the public schema, no records.
     """
-    encoder = domain.encoder_of(config)
+    encoder, claims = domain.encoder_of(config), claims_of(config)
     dimension, classes = encoder.dimension, len(encoder.labels)
     if config.network.kind == "unet" and encoder.geometry is None:
         raise ConfigError(
@@ -176,17 +184,17 @@ def make(config: Config) -> Plan:
             f"({', '.join(encoder.labels)}); give one share per label, or none."
         )
     faults: list[str] = []
-    notes: list[str] = []
+    notes = [signed_claim.told(silo, claims.get(silo.name)) for silo in config.bringing]
     budgets = {}
     for silo in config.silos:
         faults += feasible.faults(config, silo, dimension, classes)
     if not faults:
         for silo in config.silos:
             try:
-                budgets[silo.name] = solve(config, silo)
+                budgets[silo.name] = budget_of(config, silo, claims.get(silo.name))
             except BudgetExhausted as refusal:
                 faults.append(str(refusal))
-    plan = Plan(config, encoder, budgets, passes(config), (), ())
+    plan = Plan(config, encoder, budgets, passes(config), (), (), claims)
     if any(part.settings.absorb and part.settings.energy == "l2" for part in plan.passes):
         notes.append(_INEXACT)
     notes += _too_wide(plan)
@@ -196,6 +204,21 @@ def make(config: Config) -> Plan:
         if text:
             (notes if config.answers.allow_partial else faults).append(text)
     return replace(plan, faults=tuple(faults), notes=tuple(notes))
+
+
+def claims_of(config: Config) -> dict[str, Claim]:
+    """Return what is claimed of brought models, by silo; each checked against its pinned key.
+
+    Raises:
+        ModelError: a claim that is not signed by that key, or not in the run's terms.
+    """
+    found = {silo.name: signed_claim.of_silo(config, silo) for silo in config.bringing}
+    return {name: claim for name, claim in found.items() if claim is not None}
+
+
+def budget_of(config: Config, silo: SiloSettings, claim: Claim | None) -> Budget:
+    """Return a silo's budget, with what is claimed of a model that it brings."""
+    return solve(config, silo, None if claim is None else claim.event)
 
 
 def _too_wide(plan: Plan) -> list[str]:
@@ -213,10 +236,12 @@ def passes(config: Config) -> tuple[PassPlan, ...]:
     """Return the pass that was asked for and, with a budget share of its own, one by [best]."""
     extra = config.preset != "best" and config.answers.best_share > 0.0
     share = 1.0 - config.answers.best_share if extra else 1.0
-    main = PassPlan(config.preset, config.sampler, share, 0)
+    rows = config.answers.rows
+    main = PassPlan(config.preset, config.sampler, share, 0, rows)
     if not extra:
         return (main,)
-    return (main, PassPlan("best", config.best, config.answers.best_share, len(main.kernels)))
+    best = PassPlan("best", config.best, config.answers.best_share, len(main.kernels), rows)
+    return (main, best)
 
 
 def mechanism(config: Config) -> AnswerMechanism:
@@ -225,8 +250,14 @@ def mechanism(config: Config) -> AnswerMechanism:
     return AnswerMechanism(config.answers.clip, config.answers.energy_bound, parts)
 
 
-def moved_parts(config: Config) -> int | None:
-    """Return how many ensemble parts one record can move; None without an ensemble."""
+def moved_parts(config: Config, budget: Budget | None = None) -> int | None:
+    """Return how many parts of the models one record can move; None where their training protects.
+
+    Args:
+        budget: of a silo; None: as the configuration's training has it.
+    """
+    if budget is not None and budget.record_mu is not None and config.train.method != "ensemble":
+        return 1  # a brought model, which may be another one altogether
     if config.train.method != "ensemble":
         return None
     return 2 if config.privacy.adjacency == "replace" else 1

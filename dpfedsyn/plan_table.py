@@ -7,12 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from accountants import Bound, Composed, Event, gaussian
-from dpfedsyn import latency
+from dpfedsyn import latency, signed_claim
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
+from dpfedsyn.counts import counts_sensitivity
 from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.marking import void_because
-from dpfedsyn.moments import counts_sensitivity, query_of
+from dpfedsyn.moments import query_of
 from dpfedsyn.plan import PassPlan, Plan
 from dpfedsyn.settings import SiloSettings
 
@@ -83,6 +84,18 @@ def readings(plan: Plan, name: str, *, record: Event, silo_mu2: float) -> dict[s
     }
 
 
+def model_of(plan: Plan, silo: SiloSettings) -> dict[str, Any] | None:
+    """Return how a silo's brought model was trained and what is claimed of it; None: it trains."""
+    if not silo.brings:
+        return None
+    claim = plan.claims.get(silo.name)
+    return {
+        "training": silo.training,
+        "words": signed_claim.told(silo, claim),
+        "claim": None if claim is None else {**claim.to_dict(), "public_key": silo.claim_key},
+    }
+
+
 def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
     """Return each mechanism's share of the record-level mu^2.
 
@@ -105,6 +118,8 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
     if budget.training is not None:
         alone = plan.epsilon(budget.training).upper
         squares["dp-sgd"] = gaussian.mu(alone, plan.config.privacy.delta) ** 2
+    if budget.claimed is not None:
+        squares["claimed"] = _as_gaussian(plan, budget.claimed) ** 2
     if budget.record_mu is not None:
         squares["answers"] = budget.record_mu**2
     total = math.fsum(squares.values()) or 1.0
@@ -131,7 +146,7 @@ def _after(plan: Plan, solved: list[SiloSettings], number: int) -> dict[str, Any
 
 
 def _pass(plan: Plan, part: PassPlan) -> dict[str, Any]:
-    rows = plan.config.answers.rows
+    rows = part.rows
     noise = plan.noise(part, rows)
     costs = planning.mechanism(plan.config)
     mu2 = [costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise]
@@ -162,7 +177,13 @@ def _silo(plan: Plan, silo: SiloSettings) -> dict[str, Any]:
         "draws": asdict(plan.draws(silo.name)),
         "readings": readings(plan, silo.name, record=budget.record_claim(), silo_mu2=cap),
         "mechanisms": _mechanisms(plan, budget),
+        "model": model_of(plan, silo),
     }
+
+
+def _as_gaussian(plan: Plan, event: Event) -> float:
+    """Return the mu of a Gaussian mechanism with the same upper bound at the run's delta."""
+    return gaussian.mu(plan.epsilon(event).upper, plan.config.privacy.delta)
 
 
 def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
@@ -221,6 +242,9 @@ def _mechanisms(plan: Plan, budget: Budget) -> list[dict[str, Any]]:
         unit = f"clip norm, {budget.training.count} steps"
         mu = gaussian.mu(plan.epsilon(budget.training).upper, plan.config.privacy.delta)
         add("dp-sgd", "A", budget.training, mu, budget.noise_multiplier, unit)
+    if budget.claimed is not None:
+        mu = _as_gaussian(plan, budget.claimed)
+        add("claimed", "A", budget.claimed, mu, None, "by the model's signer, not here")
     alone = budget.record_mu or budget.answers_mu
     add("answers", "B", budget.answers_claim(alone**2), alone, None, "")
     return rows

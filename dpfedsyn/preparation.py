@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from accountants import Adjacency, Event, Gaussian
 from accountants.ledger import Ledger
 from dpfedsyn.architecture import Architecture, Arrays
+from dpfedsyn.brought import BroughtModel
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records
 from dpfedsyn.domain import Encoder
@@ -51,6 +52,7 @@ class Preparation:
     folder: Path
     device: torch.device
     start: Arrays | None = None  # pretrained weights (public), or None: the silo draws its own
+    brought: BroughtModel | None = None  # instead of one that is trained here
     charging: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -60,7 +62,7 @@ class Preparation:
 
     @property
     def architecture(self) -> Architecture:
-        """The network of this silo, before it has weights."""
+        """The network of this silo, before it has weights; where it brings none."""
         encoder, settings = self.encoder, self.config.network
         return Architecture(settings, encoder.dimension, self.classes, encoder.geometry)
 
@@ -147,8 +149,10 @@ def _digest(preparation: Preparation, kind: str, index: int) -> bytes:
     return hashlib.sha256(b"".join(len(p).to_bytes(8, "big") + p for p in context)).digest()
 
 
-def steps(config: Config) -> int:
+def steps(config: Config, silo: SiloSettings) -> int:
     """Return how many steps of progress a silo's training makes, from the start that it has."""
+    if silo.brings:
+        return config.train.steps if silo.tunes else 1
     match config.train.method:
         case "dp-sgd" if config.network.kind == "none":
             return 1

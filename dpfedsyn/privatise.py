@@ -14,9 +14,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn.clipping import clip_rows
 from dpfedsyn.errors import MechanismError
 from dpfedsyn.lattice import Lattice, checked, coarse_lattice
-from dpfedsyn.moments import clip_rows
 from dpfedsyn.noise import Keystream
 from dpfedsyn.sums import noised
 

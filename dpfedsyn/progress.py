@@ -151,7 +151,7 @@ def round_line(record: dict[str, Any], terms: wording.Terms) -> str:
     silo_terms = "" if silo is None else f" ({wording.terms_of_reading('silo', terms)})"
     return wording.plain(
         f"{record['pass']} ({record.get('sampler', '')}) {record['round']}/{record['of']}: "
-        f"record {_at_most(worst(record, 'record'))}; "
+        f"{terms.unit} {_at_most(worst(record, 'record'))}; "
         f"answers alone {_at_most(worst(record, 'answers'))} ({terms}); "
         f"silo level {_at_most(silo)}{silo_terms}{aside(record)}"
     )

@@ -77,7 +77,8 @@ def parquet(
         if path.is_dir():
             raise IsADirectoryError("a folder")
         with path.open("rb") as file:
-            frame = pd.read_parquet(file)
+            # Otherwise one missing value makes floats of its whole column: of long ids, the same.
+            frame = pd.read_parquet(file, dtype_backend="numpy_nullable")
     except ImportError:
         raise DataError(
             f"{path}: Parquet needs pyarrow, which is not installed, so nothing was read; "

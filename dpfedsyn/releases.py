@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency, Gaussian
 from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.counts import count_points, counts_sensitivity, label_counts
 from dpfedsyn.data import Records
 from dpfedsyn.errors import ProtocolMismatch
 from dpfedsyn.marginals import MarginalQuery
-from dpfedsyn.moments import MomentQuery, count_points, counts_sensitivity, label_counts
+from dpfedsyn.moments import MomentQuery
 from dpfedsyn.preparation import Preparation, committed_sum, noisy_sum
 from dpfedsyn.sums import Points
 from dpfedsyn.units import Units

@@ -7,11 +7,12 @@ rounds, and states what the silos' ledgers say was charged.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
+from dpfedsyn import topups
 from dpfedsyn.collaboration import RunResult, collaborate, conclude, foreseen
 from dpfedsyn.engine import Transport
 from dpfedsyn.engine.asking import Asking
@@ -23,7 +24,7 @@ from dpfedsyn.gathering import Connected, combined, described, introduced, looke
 from dpfedsyn.messages import Packed
 from dpfedsyn.plan import Plan
 from dpfedsyn.progress import Progress, Several
-from dpfedsyn.released import Array, LastHeard, Site
+from dpfedsyn.released import Array, Charged, LastHeard, Site
 from dpfedsyn.roster import Recorded, Roster
 from dpfedsyn.settings import Config
 
@@ -77,25 +78,54 @@ def _run(
     else:
         _require_members(plan, transport)  # until all have said what they released
         roster.keep(_met(plan, reached, progress, sleep))
+    engine, sites = engine_over(plan, roster, reached, sleep), sites_of(roster)
+    done = collaborate(plan, sites, engine, roster.spent, folder, progress)
+    charged = settled(roster, names, reached, progress, sleep)
+    conclude(plan, sites, charged, done, folder, more=topups.read(folder.path))
+    progress.note("Nothing was evaluated: the records are elsewhere.")
+    outcome = done.outcome
+    folder.state(outcome.status, outcome.reason)
+    return RunResult(outcome.status, folder.path, outcome.reason, foreseen(plan, outcome))
+
+
+def engine_over(
+    plan: Plan, roster: Roster, reached: Connected, sleep: Callable[[float], None]
+) -> Recorded:
+    """Return an engine over the silos, whose questions are kept before they are sent."""
     timeout = plan.config.participation.timeout or None
     asking = Asking(
-        reached, timeout, members=names, pause=PAUSE, sleep=sleep, on_spent=roster.heard
+        reached,
+        timeout,
+        members=reached.members(),
+        pause=PAUSE,
+        sleep=sleep,
+        on_spent=roster.heard,
     )
-    sites = {name: _site(silo) for name, silo in roster.described.items()}
-    done = collaborate(plan, sites, Recorded(asking, roster), roster.spent, folder, progress)
+    return Recorded(asking, roster)
+
+
+def sites_of(roster: Roster) -> dict[str, Site]:
+    """Return what every silo has released, as it was described before the first round."""
+    return {name: _site(silo) for name, silo in roster.described.items()}
+
+
+def settled(
+    roster: Roster,
+    names: Sequence[str],
+    reached: Connected,
+    progress: Progress,
+    sleep: Callable[[float], None],
+) -> dict[str, Charged]:
+    """Ask every silo for its ledger's sums, and say of whom they are upper bounds."""
     progress.stage("ask for the ledgers' sums", None)
     last = looked_for(names, reached, sleep)
     for name, silo in last.items():
         roster.met(name, silo)
     charged = {name: roster.charged(name, last.get(name)) for name in names}
-    conclude(plan, sites, charged, done, folder)
     for name in names:
         if (heard := charged[name].last_heard) is not None:
             progress.note(_gone(name, heard))
-    progress.note("Nothing was evaluated: the records are elsewhere.")
-    outcome = done.outcome
-    folder.state(outcome.status, outcome.reason)
-    return RunResult(outcome.status, folder.path, outcome.reason, foreseen(plan, outcome))
+    return charged
 
 
 def _met(

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from dpfedsyn import checkpoint
+from dpfedsyn import checkpoint, topups
 from dpfedsyn.agreement import ROUNDED_UP, require_described, require_one_ledger, require_spent
 from dpfedsyn.engine import Engine
 from dpfedsyn.envelope import Description, Spent
@@ -47,6 +47,7 @@ class Roster:
 
     def __init__(self, plan: Plan, folder: RunFolder) -> None:
         self._plan = plan
+        self._costs = topups.round_costs(plan, topups.read(folder.path))
         self._described, self._questions = folder.path / DESCRIBED, folder.path / QUESTIONS
         self.described: dict[str, Description] = {}
         self._sent: dict[str, set[int]] = {name: set() for name in plan.budgets}
@@ -107,7 +108,7 @@ class Roster:
             return _charged(now, now.spent)
         budget, spent, before = self._plan.budgets[name], self._spent[name], self.described[name]
         unheard = self._sent[name] - self._answered[name]
-        more = ROUNDED_UP * math.fsum(self._plan.round_costs[number - 1] for number in unheard)
+        more = ROUNDED_UP * math.fsum(self._costs[number - 1] for number in unheard)
         # The ledger itself refuses beyond its caps.
         mu2, record = min(budget.answers_mu**2, spent.answers_mu2 + more), spent.record_mu2
         if budget.record_mu is not None and record is not None:

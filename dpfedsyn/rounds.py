@@ -37,27 +37,44 @@ def sample(
     Args:
         spent: what each silo's ledger has spent on answers; asked after every round.
     """
-    log, results = RoundLog(folder.path / "rounds.jsonl"), {}
+    results = {}
     for part in plan.passes:
-        progress.stage(f"sample {part.name} ({part.settings.kernel})", len(part.kernels))
-        state = server.begin(
-            part.settings,
-            mixed,
-            first_round=part.first_round,
-            rows=plan.config.answers.rows,
-            dimension=plan.dimension,
-        )
-        results[part.name] = server.run_pass(
-            _pass(plan, part, state),
-            engine,
-            mixed,
-            state=state,
-            saved=folder.saved(part.name),
-            on_round=_round_writer(plan, part, spent, log, progress),
-        )
+        results[part.name] = take(plan, part, engine, spent, mixed, folder, progress)
         if results[part.name].refusal is not None:
             break
     return results
+
+
+def take(
+    plan: Plan,
+    part: PassPlan,
+    engine: Engine,
+    spent: Callable[[], Mapping[str, Spent]],
+    mixed: Mixture,
+    folder: RunFolder,
+    progress: Progress,
+) -> PassResult:
+    """Take one pass, of the plan or after it, from its checkpoint if there is one.
+
+    Args:
+        spent: what each silo's ledger has spent on answers; asked after every round.
+    """
+    progress.stage(f"sample {part.name} ({part.settings.kernel})", len(part.kernels))
+    state = server.begin(
+        part.settings,
+        mixed,
+        first_round=part.first_round,
+        rows=part.rows,
+        dimension=plan.dimension,
+    )
+    return server.run_pass(
+        _pass(plan, part, state),
+        engine,
+        mixed,
+        state=state,
+        saved=folder.saved(part.name),
+        on_round=_round_writer(plan, part, spent, RoundLog(folder.path / "rounds.jsonl"), progress),
+    )
 
 
 def _pass(plan: Plan, part: PassPlan, state: ChainState) -> server.Pass:

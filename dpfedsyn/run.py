@@ -12,12 +12,14 @@ report      report.write     one HTML file from the run folder (the command line
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from dpfedsyn import checkpoint, evaluation, service
+from dpfedsyn import checkpoint, evaluation, service, topups
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
@@ -29,18 +31,27 @@ from dpfedsyn.collaboration import (
     foreseen,
 )
 from dpfedsyn.comparison import Comparison
+from dpfedsyn.engine import Engine
 from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.evaluation import Federation
 from dpfedsyn.events import EventLog
-from dpfedsyn.federation import Gathered, Member, federation, pick_device, read_records
+from dpfedsyn.federation import (
+    Gathered,
+    Member,
+    federation,
+    pick_device,
+    read_models,
+    read_records,
+)
 from dpfedsyn.folder import RunFolder
-from dpfedsyn.network import base_alone
+from dpfedsyn.network import Denoiser, base_alone
 from dpfedsyn.progress import Progress, Several, Silent
 from dpfedsyn.released import charged
 from dpfedsyn.settings import Config
+from dpfedsyn.silo import Model
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.weights import Mixture
 
@@ -65,14 +76,15 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     encoder = plan.encoder
     progress.stage("read records", len(config.silos))
     records = read_records(config, encoder, progress.advance)
+    brought = read_models(plan, device)
     folder = folders.start(out, config, resume=resume)
     folder.write_json("plan.json", plan.to_dict())
     events = EventLog(folder.path)
     progress = Several(progress, events)
     if records.owner is not None:
         # A simulation's own record of who got what; it is made of records, so it stays inside.
-        checkpoint.save(out / "partition.npz", {"owner": records.owner})
-    with federation(plan, encoder, records.silos, folder, device, progress) as members:
+        checkpoint.save(out / "partition.safetensors", {"owner": records.owner})
+    with federation(plan, encoder, records.silos, folder, device, progress, brought) as members:
         done = _collaborated(plan, members, folder, progress)
         looked_at = _federation(plan, records, members, done.mixed, device)
     tables, outcome = done.tables, done.outcome
@@ -96,18 +108,31 @@ def _collaborated(
 ) -> Collaboration:
     """Let the server sample over the silos of this process."""
     sites = {name: member.site for name, member in members.items()}
+    with engine_over(plan, members) as engine:
+        done = collaborate(plan, sites, engine, partial(spent, members), folder, progress)
+    charges = {name: charged(member.silo.ledger) for name, member in members.items()}
+    more, evaluated = topups.read(folder.path), plan.config.evaluate.enabled
+    conclude(plan, sites, charges, done, folder, more=more, evaluated=evaluated, one_process=True)
+    return done
+
+
+@contextmanager
+def engine_over(plan: planning.Plan, members: Mapping[str, Member]) -> Iterator[Engine]:
+    """Hold an engine over the silos of this process, absent where the settings have it."""
     handlers = {name: service.of(member.silo) for name, member in members.items()}
     settings = plan.config.participation
-
-    def spent() -> Mapping[str, Spent]:
-        return {name: service.spent(member.silo.ledger) for name, member in members.items()}
-
     with LocalTransport(handlers) as transport:
-        engine = WithAbsences(Asking(transport, settings.timeout or None), settings)
-        done = collaborate(plan, sites, engine, spent, folder, progress)
-    charges = {name: charged(member.silo.ledger) for name, member in members.items()}
-    conclude(plan, sites, charges, done, folder, evaluated=plan.config.evaluate.enabled)
-    return done
+        yield WithAbsences(Asking(transport, settings.timeout or None), settings)
+
+
+def spent(members: Mapping[str, Member]) -> dict[str, Spent]:
+    """Return what each silo's ledger has spent on answers."""
+    return {name: service.spent(member.silo.ledger) for name, member in members.items()}
+
+
+def _bases(models: Sequence[Model]) -> list[Denoiser]:
+    """Of the models that were trained here: a brought one has none."""
+    return [base_alone(model) for model in models if isinstance(model, Denoiser)]
 
 
 def _federation(
@@ -133,9 +158,6 @@ def _federation(
         if records.test is None
         else {"public test set": records.test},
         models={name: MeanModel(parts) for name, parts in models.items()},
-        bases={
-            name: MeanModel([base_alone(model) for model in parts])
-            for name, parts in models.items()
-        },
+        bases={name: MeanModel(own) for name, parts in models.items() if (own := _bases(parts))},
         label_shares=mixed.labels,
     )

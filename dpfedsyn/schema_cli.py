@@ -41,8 +41,14 @@ def schema_draft(
         from dpfedsyn import dictionary as dictionaries
         from dpfedsyn import raw
         from dpfedsyn.draft import draft
+        from dpfedsyn.errors import DataError
+        from dpfedsyn.sections import nearest
 
         found = raw.read(file)
+        if target and target not in found.table.columns:
+            near = nearest(target, list(found.table.columns))
+            raise DataError(f"{file}: no column {target!r} for --target, so nothing was drafted; "
+                            f"{near}")  # fmt: skip
         known = dictionaries.read(dictionary) if dictionary else {}
         text = draft(found.table, name or file.stem, found.delimiter, target, known)
         typer.echo(text, nl=False)

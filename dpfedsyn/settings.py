@@ -13,6 +13,8 @@ from typing import Any
 
 from dpfedsyn.publication import UNSAID, StatementSettings
 
+# How a model that a silo brings was trained, or, last, that it is trained further here.
+NOT_PRIVATE, CLAIMED, TUNED = "not private", "claimed", "dp-sgd"
 RECORD, PERSON = "record", "person"  # units of privacy that a run can protect
 DEFAULT_REFERENCE_SIZE = 200.0  # as the reader makes it: a dumped configuration has one digest
 TRAINED_BASELINES = ("fedavg", "pooled", "paper")
@@ -60,12 +62,33 @@ class SiloSettings:
     """One silo: where its records lie and what is publicly known of it."""
 
     name: str
-    path: str  # relative to the configuration file
+    path: str = ""  # relative to the configuration file; empty: no records, but a model
     reference_size: float = _setting(DEFAULT_REFERENCE_SIZE, _POSITIVE)  # public; never the count
     epsilon: float | None = field(  # this silo's own budget instead of privacy.epsilon
         default=None, metadata={"allowed": _in(0, 1e6, open_low=True)}
     )
     weight: float = _setting(1.0, _POSITIVE)  # mixing weight, used where weights.source = "public"
+    model: str = ""  # a folder of diffusers or a JSON file: brought, instead of trained here
+    training: str = _setting(NOT_PRIVATE, _one_of(NOT_PRIVATE, CLAIMED, TUNED))  # of that model
+    claim: str = ""  # signed privacy claim of a brought model, where training = "claimed"
+    claim_key: str = ""  # its signer's public key, hex
+    provenance: str = ""  # training = "dp-sgd": whose public records its first weights are from
+    parameters: int = _setting(0, _in(0, 10**9))  # and how many it has; public
+
+    @property
+    def brings(self) -> bool:
+        """Whether it brings a model instead of training one here."""
+        return bool(self.model)
+
+    @property
+    def tunes(self) -> bool:
+        """Whether it trains a brought model further here, with DP-SGD."""
+        return self.brings and self.training == TUNED
+
+    @property
+    def trains(self) -> bool:
+        """Whether its model is trained here, from whatever start."""
+        return not self.brings or self.tunes
 
 
 @dataclass(frozen=True)
@@ -198,7 +221,9 @@ class AnswersSettings:
     rows: int = _setting(3000, _COUNT)
     clip: float = _setting(6.0, _POSITIVE)  # L2 bound on one predicted noise vector
     energy_bound: float = _setting(18.0, _POSITIVE)  # energies are clipped to [0, this]
-    mu: float = _setting(6000.0, _POSITIVE)  # cap: sqrt of the sum of mu_t^2 over all answers
+    mu: float = _setting(6000.0, _POSITIVE)  # sqrt of the sum of mu_t^2 over all planned answers
+    # Of mu^2, beside it in the cap: for `dpfedsyn sample`. An ensemble's is what mu leaves.
+    reserve: float = _setting(0.2, _in(0, 100))
     energy_share: float = _setting(0.2, _SHARE)  # of mu_t^2, where energies are released
     best_share: float = _setting(0.2, _in(0, 1, open_high=True))  # of mu^2, for the extra pass
     keep_replies: int = _setting(3, _in(2, 1000))  # rounds for which a reply can be redelivered
@@ -297,6 +322,15 @@ class Config:
     best: SamplerSettings = PRESETS["best"]  # of the extra pass, and of preset = "best"
     evaluate: EvaluateSettings = EvaluateSettings()
     statement: StatementSettings = UNSAID
+
+    @property
+    def bringing(self) -> tuple[SiloSettings, ...]:
+        """The silos that bring a model."""
+        return tuple(silo for silo in self.silos if silo.brings)
+
+    def has_records(self, silo: SiloSettings) -> bool:
+        """Whether a silo has records here: one that brings a model need not."""
+        return bool(silo.path) or self.partition is not None
 
     def path(self, relative: str) -> Path:
         """Resolve a path of the configuration against the folder that it lies in."""

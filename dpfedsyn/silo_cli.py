@@ -22,6 +22,10 @@ Records = Annotated[
     Path | None,
     typer.Option("--records", metavar="FILE", help="This silo's records, where they lie here."),
 ]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="PATH", help="The model that it brings, where it lies here."),
+]
 Socket = Annotated[
     Path | None,
     typer.Option("--socket", metavar="PATH", help="Unix socket; default HOME/socket."),
@@ -42,6 +46,7 @@ def silo_serve(
     name: Name,
     home: Home = None,
     records: Records = None,
+    model: Model = None,
     socket: Socket = None,
     group: Group = None,
     allow: Allowed = None,
@@ -57,7 +62,7 @@ def silo_serve(
         from dpfedsyn.daemon import process, users
 
         _log()
-        opened = _open(config, name, home, records, overrides)
+        opened = _open(config, name, home, records, model, overrides)
         where = (socket or opened.folder.path / "socket").absolute()
         allowed, group_id = users.numbers(allow or []), users.group(group)
         process.serve(opened, opened.resident(), where, allowed, group_id)
@@ -69,6 +74,7 @@ def silo_train(
     name: Name,
     home: Home = None,
     records: Records = None,
+    model: Model = None,
     overrides: Overrides = None,
 ) -> None:
     """Train the silo and leave; `serve` reads back what was trained."""
@@ -76,7 +82,7 @@ def silo_train(
         from dpfedsyn.daemon import process
 
         _log()
-        opened = _open(config, name, home, records, overrides)
+        opened = _open(config, name, home, records, model, overrides)
         process.train(opened, opened.resident())
         typer.echo(f"{name}: trained. Key, ledger and model: {opened.folder.path}")
 
@@ -107,14 +113,17 @@ def silo_ledger(home: HomeFolder) -> None:
 
 
 def _open(
-    source: str, name: str, home: Path | None, records: Path | None, overrides: list[str] | None
+    source: str,
+    name: str,
+    home: Path | None,
+    records: Path | None,
+    model: Path | None,
+    overrides: list[str] | None,
 ) -> Any:
-    from dpfedsyn.config import load, with_records
+    from dpfedsyn.config import load, with_places
     from dpfedsyn.daemon import process
 
-    loaded = load(source, overrides or [], records=False)
-    if records is not None:
-        loaded = with_records(loaded, name, records)
+    loaded = with_places(load(source, overrides or [], records=False), name, records, model)
     return process.open_home(loaded, name, home or Path("silos") / f"{loaded.name}-{name}")
 
 

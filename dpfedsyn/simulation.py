@@ -18,7 +18,7 @@ from dpfedsyn import config as configuration
 from dpfedsyn import domain, handed, marking, own_run
 from dpfedsyn import run as runner
 from dpfedsyn.callbacks import Callback, Relay
-from dpfedsyn.errors import ConfigError, DataError, DPError
+from dpfedsyn.errors import ConfigError, DataError, DPError, RunError
 from dpfedsyn.handed import Given
 from dpfedsyn.progress import Progress, Several, Silent
 from dpfedsyn.report import write as write_report
@@ -113,7 +113,8 @@ def fit(
     Args:
         silos: by name, a file (CSV, Parquet, NPZ, folder of pictures), a pandas frame, arrays
             (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face
-            `Dataset`. schema: public, TOML. folder: new; of the run.
+            `Dataset`. schema: public, TOML. folder: new; of the run, whose configuration is written
+            beside it (FOLDER.toml), and so are records that are no files yet (FOLDER-records).
         sizes: by name, about how many records (persons) a silo has, as the public knows it.
         epsilon, delta: of every silo, add-or-remove, per record, or per person where the schema has
             a `person_column`. rows: that are drawn.
@@ -130,10 +131,15 @@ def fit(
             "about how many records each has, as the public knows it; nothing was run."
         )
     place = Path(folder).absolute()
+    source, name = place.with_name(place.name + ".toml"), _name(place.name)
+    if source.exists():
+        raise RunError(
+            f"{source}: is there already, and the run's configuration would take its place, so "
+            "nothing was run. Name another run folder, or move that file away."
+        )
     encoder = domain.encoder(Path(schema))
     kept = place.with_name(place.name + "-records")
     records = handed.written(silos, encoder, kept)
-    source, name = place.with_name(place.name + ".toml"), _name(place.name)
     written = Path(schema).absolute()
     unit = own_run.unit_of(written)
     content = own_run.text(name, written, records, sizes=sizes, unit=unit, preset=preset)

@@ -20,7 +20,7 @@ from dpfedsyn.domain import Encoder
 from dpfedsyn.pretrain import pretrain
 from dpfedsyn.settings import Config
 
-FILE = "pretrained.npz"
+FILE = "pretrained.safetensors"
 SEED = hashlib.sha256(b"dpfedsyn pretraining").digest()  # public, like all that it makes
 
 

@@ -43,8 +43,8 @@ def statement_sign(folder: Folder, key: KeyFile, signer: Signer = "") -> None:
         from dpfedsyn.statement import signing, standing
 
         secret = keys.load(key)
-        name = signer or standing.name_of(folder, secret, key.parent / "ledger.sqlite")
-        signed = signing.sign(folder, secret, name)
+        own = standing.name_of(folder, secret, key.parent / "ledger.sqlite")
+        signed = signing.sign(folder, secret, signer or own)
         typer.echo(signed.public_key)
 
 

@@ -15,9 +15,10 @@ from dpfedsyn.audit.released import summed
 from dpfedsyn.base import Base
 from dpfedsyn.bases import bases
 from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.counts import count_points
 from dpfedsyn.data import Records
 from dpfedsyn.marginals import MarginalQuery
-from dpfedsyn.moments import MomentQuery, count_points, query_of
+from dpfedsyn.moments import MomentQuery, query_of
 from dpfedsyn.releases import Sum
 
 Array = NDArray[np.float64]

@@ -16,7 +16,7 @@ from scipy.special import ndtr
 from accountants import Cascade, Composed, Event, Gaussian, Repeated, Unbounded
 from accountants.rows import Header
 from dpfedsyn.diffusion import Kernel
-from dpfedsyn.settings import BaseSettings, Config, SamplerSettings, SiloSettings
+from dpfedsyn.settings import NOT_PRIVATE, BaseSettings, Config, SamplerSettings, SiloSettings
 
 ROUNDED = 1e-9  # relative: floats of one quantity, derived in two ways
 ROOM = (1.0 - 1e-9) ** 2  # of mu^2: what a schedule may leave unused
@@ -48,8 +48,12 @@ def moved(config: Config) -> int:
 
 def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
     """(cap on the answers' mu^2 of two models, at record level or None)."""
+    if silo.brings and silo.training == NOT_PRIVATE:
+        mu2 = gaussian_mu(config.epsilon(silo), config.privacy.delta) ** 2
+        mu2 *= 1.0 - (config.privacy.counts_share if config.weights.source == "counts" else 0.0)
+        return mu2, mu2
     if config.train.method != "ensemble":
-        return config.answers.mu**2, None
+        return config.answers.mu**2 * (1.0 + config.answers.reserve), None
     mu2 = gaussian_mu(config.epsilon(silo), config.privacy.delta) ** 2
     return mu2 * (config.train.parts / moved(config)) ** 2, mu2
 
@@ -64,6 +68,9 @@ def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
         return {}
     privacy, base = config.privacy, config.base
     mu2 = gaussian_mu(config.epsilon(silo), privacy.delta) ** 2
+    if silo.brings:
+        counted = config.weights.source == "counts"
+        return {"counts": 1.0 / math.sqrt(mu2 * privacy.counts_share)} if counted else {}
     sums = privacy.moments_share
     if config.network.kind == "none":
         sums = 1.0 - privacy.counts_share
@@ -86,8 +93,11 @@ def multipliers(config: Config, silo: SiloSettings) -> dict[str, float]:
     return {kind: 1.0 / math.sqrt(mu2 * share) for kind, share in shares.items()}
 
 
-def uses(config: Config) -> int:
-    """How often everything that makes a model is charged, all kinds together."""
+def uses(config: Config, silo: SiloSettings) -> int:
+    """How often everything that makes a model is charged, all kinds but a signer's claim."""
+    if silo.brings:
+        counted = int(config.weights.source == "counts")
+        return counted + (config.train.steps if silo.tunes else 0)
     if config.train.method != "dp-sgd":
         return 0
     base = config.base
@@ -147,9 +157,9 @@ def claim(header: Header, private: bool) -> Event:
     """The record-level claim at the caps: R composed with the cascade of training and answers."""
     if not private:
         return Unbounded("the run promises nothing")
-    if header.record_cap is not None:
-        return Gaussian(1.0 / math.sqrt(header.record_cap))
     released = [Repeated(p.event, p.uses) for p in header.planned if p.group == "R"]
+    if header.record_cap is not None:
+        return Composed((*released, Gaussian(1.0 / math.sqrt(header.record_cap))))
     inside = [Repeated(p.event, p.uses) for p in header.planned if p.group == "A"]
     if not inside and "moments" not in {p.kind for p in header.planned}:
         return Unbounded("no private training was planned")

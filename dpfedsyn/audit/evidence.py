@@ -11,7 +11,7 @@ from typing import Any
 from accountants import storage, verification
 from accountants.anchor import FileAnchor
 from accountants.rows import ANSWER, Charge, Header
-from dpfedsyn import checkpoint, domain, keys, marking, messages
+from dpfedsyn import checkpoint, domain, keys, marking, messages, topups
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
@@ -101,10 +101,11 @@ def read(path: Path) -> Evidence:
         )
     config = configuration.load(str(path / "config.toml"), records=False)
     encoder = domain.encoder_of(config)
-    passes = planning.passes(config)
+    passes = (*planning.passes(config), *topups.passes(config, topups.read(path)))
     folder = RunFolder(path)
     states = {part.name: checkpoint.load(folder.saved(part.name)) for part in passes}
     log = tuple(_log(path / "rounds.jsonl"))
+    _require_known(path, log, passes)
     silos, chain = {}, []
     for settings in config.silos:
         found, finding = _silo(folder, settings, begun=bool(log))
@@ -124,12 +125,26 @@ def read(path: Path) -> Evidence:
     )
 
 
+def _require_known(
+    path: Path, log: tuple[dict[str, Any], ...], passes: tuple[PassPlan, ...]
+) -> None:
+    """Refuse rounds of a pass of which nothing says what it may cost."""
+    known = {part.name for part in passes}
+    unknown = sorted({str(record["pass"]) for record in log} - known)
+    if unknown:
+        raise RunError(
+            f"{path}: rounds.jsonl holds rounds of {', '.join(unknown)}, which neither the "
+            f"configuration nor {topups.FILE} names, so what they may cost is not known. Nothing "
+            "was audited. Put that file back."
+        )
+
+
 def _silo(
     folder: RunFolder, settings: SiloSettings, *, begun: bool
 ) -> tuple[SiloEvidence | None, Finding]:
     """Verify one ledger against its chain and its anchor; damage is a finding of its own."""
     path = folder.silo(settings.name) / "ledger.sqlite"
-    if not path.exists() and not begun and not path.with_name("model.npz").exists():
+    if not path.exists() and not begun and not path.with_name("model.safetensors").exists():
         fact = "the run ended before this silo had a ledger, so there is nothing to look at."
         return None, Finding(CHAIN, settings.name, INCONCLUSIVE, fact)
     try:

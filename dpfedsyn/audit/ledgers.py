@@ -18,7 +18,7 @@ from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, NEW_RUN, WHOLE_RUN, Finding, one
 from dpfedsyn.audit.terms import terms, training_event
 
-TRAINING = ("counts", "marginals", *costs.BASE, "dp-sgd")
+TRAINING = ("counts", "marginals", *costs.BASE, "dp-sgd", "claimed")
 
 TOO_SMALL = "More was released than the ledger says, so its caps and the claim are too small."
 
@@ -74,7 +74,9 @@ def _answers(evidence: Evidence, silo: SiloEvidence) -> Finding:
 def _rounds(evidence: Evidence, silo: SiloEvidence) -> Finding:
     """Each logged round: the cost that the settings give it, also where the reply is pruned."""
     faults, seen, least = [], 0, math.inf
-    ensemble = evidence.config.train.method == "ensemble"
+    config = evidence.config
+    whole = silo.settings.brings and silo.header.record_cap is not None
+    share = 1.0 if whole else (costs.moved(config) / config.train.parts) ** 2
     charges = _by_round(silo)
     for number, cost in _expected(evidence, silo.name):
         if number in charges:  # asked twice with other content, the log tells the dearer one
@@ -86,8 +88,7 @@ def _rounds(evidence: Evidence, silo: SiloEvidence) -> Finding:
                     f"row {charge.seq} (round {number}) is charged mu^2 = {charge.mu2:.6g}, the "
                     f"settings give this round {cost:.6g}"
                 )
-    for charge in silo.of(ANSWER) if ensemble else ():
-        share = (costs.moved(evidence.config) / evidence.config.train.parts) ** 2
+    for charge in silo.of(ANSWER) if whole or config.train.method == "ensemble" else ():
         if not (charge.record_mu2 or 0.0) >= charge.mu2 * share * (1.0 - ROUNDED):
             faults.append(
                 f"row {charge.seq} is charged {charge.record_mu2} at record level, "
@@ -147,7 +148,7 @@ def _released(evidence: Evidence, silo: SiloEvidence) -> Finding:
     charged = Counter(charge.kind for charge in silo.charges)
     if evidence.states and (lacking := planned - charged.keys()):
         faults.append(f"it was asked although {', '.join(sorted(lacking))} were never charged")
-    model = checkpoint.load(silo.folder / "model.npz")
+    model = checkpoint.load(silo.folder / "model.safetensors")
     steps = sum(charge.uses for charge in silo.of("dp-sgd"))
     if model is not None and (taken := int(model.get("step", 0))) > steps:
         faults.append(f"its model took {taken} DP-SGD steps, {steps} are charged")
@@ -193,7 +194,7 @@ def _draws(evidence: Evidence, silo: SiloEvidence) -> Finding:
     faults = []
     histograms = sum(len(number.values) for number in evidence.encoder.numbers)
     lengths = costs.lengths(evidence.config.base, evidence.dimension, evidence.classes, histograms)
-    model = checkpoint.load(silo.folder / "model.npz") or {}
+    model = checkpoint.load(silo.folder / "model.safetensors") or {}
     weights = sum(v.size for name, v in model.items() if name.startswith("weights/"))
     kept = {c.seq: a.points.size + (a.energy_std is not None) * len(a.points)
             for c, a in silo.answers()}  # fmt: skip

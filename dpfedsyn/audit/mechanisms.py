@@ -54,14 +54,14 @@ def tested(evidence: Evidence, seed: int) -> list[Measured]:
 
 
 def _extremes(evidence: Evidence) -> list[AnswerNoise]:
-    """The least and the most noise of each pass, asked `answers.rows` rows."""
+    """The least and the most noise of each pass, asked all of its rows."""
     config, found = evidence.config, []
     for part in evidence.passes:
         noise = schedule.calibrate(
             part.settings,
             config.answers,
             mu=planning.planned_mu(config) * math.sqrt(part.share),
-            rows=config.answers.rows,
+            rows=part.rows,
         )
         ordered = sorted(noise, key=lambda each: each.score_std)
         found += [ordered[0], ordered[-1]]

@@ -19,12 +19,13 @@ from dpfedsyn.weights import Mixture
 def model(evidence: Evidence, silo: SiloEvidence) -> Denoiser | None:
     """Return the silo's denoiser, or None where its folder does not hold all of it.
 
-    The base follows from the noised sums in the ledger, the network lies in model.npz. An ensemble
-    keeps neither: its models are trained again from the records.
+    The base follows from the noised sums in the ledger, the network lies in model.safetensors. An
+    ensemble keeps neither: its models are trained again from the records. A brought model lies
+    elsewhere.
     """
     config, fitted = evidence.config, base(evidence, silo)
-    arrays = checkpoint.load(silo.folder / "model.npz")
-    if config.train.method != "dp-sgd" or fitted is None:
+    arrays = checkpoint.load(silo.folder / "model.safetensors")
+    if silo.settings.brings or config.train.method != "dp-sgd" or fitted is None:
         return None
     if config.network.kind == "none":
         network = architecture(evidence).with_weights({})

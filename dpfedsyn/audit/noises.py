@@ -265,6 +265,8 @@ def _is_clear(evidence: Evidence, query: Query) -> bool:
 def _why_not(
     evidence: Evidence, silo: SiloEvidence, queries: list[Query], clear: list[Query]
 ) -> str:
+    if silo.settings.brings:
+        return "its model was brought and is not in its folder, so nothing was predicted again."
     if evidence.config.train.method != "dp-sgd":
         return (
             "its models are not in its folder (they are trained again from records), so kept "

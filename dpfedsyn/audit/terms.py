@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from accountants import Event, Gaussian, PoissonSampled, epsilon
-from accountants.rows import ANSWER, Header
+from accountants.rows import ANSWER, Header, Planned
+from dpfedsyn import signed_claim
 from dpfedsyn.audit import costs
 from dpfedsyn.audit.costs import ROUNDED
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import CONSISTENT, NEW_RUN, Finding, one
+from dpfedsyn.errors import ModelError
+from dpfedsyn.settings import Config, SiloSettings
 
 TIGHT = 1e-4  # a calibrated multiplier, lowered by so much, no longer meets the budget
 LEAST_MULTIPLIER = 0.2 * (1.0 + TIGHT)  # of DP-SGD: however large a budget is
@@ -54,10 +57,12 @@ def _wrong_terms(evidence: Evidence, silo: SiloEvidence) -> Iterator[str]:
                 f"{kind} are charged at noise multiplier {event.noise_multiplier:.9g}, the "
                 f"settings buy {multiplier:.9g}"
             )
-    for kind in sorted(set(planned) - set(wanted) - {"dp-sgd"}):
+    for kind in sorted(set(planned) - set(wanted) - {"dp-sgd", "claimed"}):
         yield f"{kind} were planned, for which the settings pay nothing"
+    yield from _claimed(config, silo.settings, planned.get("claimed"))
     if len(planned) != len(header.planned) or (
-        sum(p.uses for p in header.planned) != costs.uses(config)
+        sum(p.uses for p in header.planned if p.kind != "claimed")
+        != costs.uses(config, silo.settings)
     ):
         yield f"the plan of {sorted(planned)} has other uses than the settings"
     released = config.weights.source == "counts"
@@ -70,11 +75,28 @@ def _wrong_terms(evidence: Evidence, silo: SiloEvidence) -> Iterator[str]:
             yield f"{kind} stand in group {planned[kind].group}"
 
 
+def _claimed(config: Config, silo: SiloSettings, planned: Planned | None) -> Iterator[str]:
+    """What a signer claims of a brought model is composed as it was signed, or not at all."""
+    if planned is None:
+        return
+    try:
+        claim = signed_claim.of_silo(config, silo)
+    except ModelError as error:
+        yield f"a claim for its model was planned, and is none: {error}"
+        return
+    if claim is None or planned.event != claim.event or planned.group != "A" or planned.uses != 1:
+        yield f"{planned.event} in group {planned.group} was planned, its model's claim is {claim}"
+
+
 def training_event(evidence: Evidence, silo: SiloEvidence) -> Finding:
     """DP-SGD is charged at the settings' rate, and at no more noise than the budget asks for."""
     config, header = evidence.config, silo.header
     check, train = "training event", config.train
-    if train.method != "dp-sgd" or config.network.kind == "none":
+    if not silo.settings.trains:
+        fact = "its model was brought, so that no training is charged here."
+        return Finding(check, silo.name, CONSISTENT, fact)
+    none = config.network.kind == "none" and not silo.settings.tunes
+    if train.method != "dp-sgd" or none:
         what = f"train.method = {train.method!r}"
         what = what if train.method != "dp-sgd" else "network.kind = 'none'"
         fact = f"{what} charges no training."

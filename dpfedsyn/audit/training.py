@@ -53,15 +53,15 @@ def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
         f"{kind} hold other sums than the records', beneath the noise that was charged"
         for kind in differing(evidence, silo, records)
     ]
-    state, distance = checkpoint.load(silo.folder / "model.npz"), 0.0
-    if state is not None:
+    state, distance = checkpoint.load(silo.folder / "model.safetensors"), 0.0
+    if state is not None and not silo.settings.brings:
         distance = _distance(evidence, silo, records, TrainingState.from_arrays(state))
         if not distance <= SAME:
             faults.append(
-                "DP-SGD at the charged noise leads elsewhere than to model.npz: the difference is "
-                f"{distance:.3g} of the way that its weights went"
+                "DP-SGD at the charged noise leads elsewhere than to model.safetensors: the "
+                f"difference is {distance:.3g} of the way that its weights went"
             )
-    taken = 0 if state is None else int(state["step"])
+    taken = 0 if state is None or silo.settings.brings else int(state["step"])
     return one(
         CHECK,
         silo.name,

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dpfedsyn.clipping import clip_rows
 from dpfedsyn.comparison import learning, spending
 from dpfedsyn.comparison.setting import Comparison
 from dpfedsyn.lattice import checked
-from dpfedsyn.moments import clip_rows
 from dpfedsyn.noise import Keystream
 from dpfedsyn.sums import Points
 from dpfedsyn.units import Units, added, pieces, weighed

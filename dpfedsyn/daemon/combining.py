@@ -17,7 +17,7 @@ from dpfedsyn.preparation import Preparation
 from dpfedsyn.releases import given_by, sums_of
 from dpfedsyn.replayed import Transcript, continued
 
-FILE = "combined.npz"
+FILE = "combined.safetensors"
 WAIT = 0.2  # seconds between two looks whether the process is to end
 
 

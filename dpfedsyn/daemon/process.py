@@ -16,6 +16,7 @@ from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.bases import lengths
+from dpfedsyn.brought import BroughtModel
 from dpfedsyn.daemon.combining import FILE, Combining
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.daemon.resident import Resident, Stopped
@@ -25,6 +26,7 @@ from dpfedsyn.federation import (
     Member,
     opened,
     pick_device,
+    read_models,
     read_records,
     trained,
     training_steps,
@@ -48,6 +50,7 @@ class Home:
     silo: SiloSettings
     folder: RunFolder
     records: Records
+    model: BroughtModel | None = None  # that it brings
 
     @property
     def most(self) -> int:
@@ -64,7 +67,7 @@ class Home:
         """Return who answers here, before it is trained."""
         config = self.plan.config
         agreed = configuration.agreed(config, self.plan.encoder.digest)
-        return Resident(self.silo.name, config.name, agreed, training_steps(config))
+        return Resident(self.silo.name, config.name, agreed, training_steps(config, self.silo))
 
 
 def open_home(config: Config, name: str, path: Path) -> Home:
@@ -73,6 +76,7 @@ def open_home(config: Config, name: str, path: Path) -> Home:
     Raises:
         ConfigError: the configuration has no such silo. BudgetExhausted: the plan does not fit.
         RunError: the folder belongs to another configuration. DataError: the silo's records.
+        ModelError: the model that it brings.
     """
     known = {silo.name: silo for silo in config.silos}
     if name not in known:
@@ -85,8 +89,9 @@ def open_home(config: Config, name: str, path: Path) -> Home:
     # Records first: a folder is bound to where they lie.
     read = read_records(config, plan.encoder, silos=[known[name]], may_be_empty=True)
     records = read.silos[name].train
+    model = read_models(plan, pick_device(config), [known[name]]).get(name)
     folder = folders.start(path, config, resume=(path / "config.toml").is_file())
-    return Home(plan, known[name], folder, records)
+    return Home(plan, known[name], folder, records, model)
 
 
 @contextmanager
@@ -97,7 +102,7 @@ def _made(home: Home, resident: Resident) -> Iterator[Member]:
     """
     config, plan = home.plan.config, home.plan
     device = pick_device(config)
-    with opened(plan, home.silo, home.records, home.folder, device) as preparation:
+    with opened(plan, home.silo, home.records, home.folder, device, home.model) as preparation:
         base = None
         if config.base.combine != "none":
             place, silos = config.silos.index(home.silo), len(config.silos)

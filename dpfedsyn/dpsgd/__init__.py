@@ -8,6 +8,7 @@ from dpfedsyn.dpsgd.optimizer import (
     gradient_lattice,
 )
 from dpfedsyn.dpsgd.training import TrainingState, initial_state, state_before, train_block
+from dpfedsyn.dpsgd.validation import unsupported
 
 __all__ = [
     "DECLARED_SLACK",
@@ -19,4 +20,5 @@ __all__ = [
     "initial_state",
     "state_before",
     "train_block",
+    "unsupported",
 ]

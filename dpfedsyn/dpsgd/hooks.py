@@ -6,6 +6,7 @@ float32 norms that cancelling draws defeat. Its hooks here capture activations a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -81,7 +82,8 @@ def _gradients(
     if isinstance(module, nn.Linear):
         g = backprops.reshape(records, -1, backprops.shape[-1])
         a = activations.reshape(records, -1, activations.shape[-1])
-        return [(module.weight, Factored(g, a)), (module.bias, Whole(g.sum(dim=1)))]
+        own: list[tuple[Any, Gradients]] = [(module.weight, Factored(g, a))]
+        return own if module.bias is None else [*own, (module.bias, Whole(g.sum(dim=1)))]
     if isinstance(module, nn.Conv2d):
         return _convolution(module, activations, backprops, records)
     if isinstance(module, nn.GroupNorm):
@@ -103,7 +105,10 @@ def _convolution(
         a, shape, g, module.stride, module.padding, module.dilation, records
     )
     rows = rows.reshape(records, *module.weight.shape)
-    return [(module.weight, Whole(rows)), (module.bias, Whole(_over_pixels(backprops, records)))]
+    own: list[tuple[Any, Gradients]] = [(module.weight, Whole(rows))]
+    if module.bias is None:
+        return own
+    return [*own, (module.bias, Whole(_over_pixels(backprops, records)))]
 
 
 def _groups(rows: Tensor, records: int) -> Tensor:
@@ -112,6 +117,7 @@ def _groups(rows: Tensor, records: int) -> Tensor:
 
 
 def _over_pixels(values: Tensor, records: int) -> Tensor:
-    """Sum (B M, channels, h, w) over draws and places to (B, channels)."""
-    by_record = values.reshape(records, -1, *values.shape[1:])
-    return by_record.sum(dim=(1, 3, 4), dtype=torch.float64)
+    """Sum (B M, channels, ...) over draws and places to (B, channels)."""
+    channels, places = values.shape[1], math.prod(values.shape[2:])
+    by_record = values.reshape(records, -1, channels, places)
+    return by_record.sum(dim=(1, 3), dtype=torch.float64)

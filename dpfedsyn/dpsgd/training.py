@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,9 +21,21 @@ from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
-from dpfedsyn.objective import drawn_rows, noised_pieces, record_losses
+from dpfedsyn.objective import drawn_rows
 from dpfedsyn.settings import TrainSettings
 from dpfedsyn.units import Rows, Units
+
+
+class Trainable(Protocol):
+    """What DP-SGD takes: a network of ours beside its base, or a model that was brought."""
+
+    def with_weights(self, arrays: Mapping[str, NDArray[np.float32]]) -> Network:
+        """Return the network with the given weights, by parameter name."""
+        ...
+
+    def task(self, base: Any) -> Any:
+        """Return what draws noised batches and says each record's loss on them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,10 +84,10 @@ def train_block(
     *,
     x: Rows,
     labels: NDArray[np.int64],
-    base: Base,
+    base: Base | None,
     noise_multiplier: float,
     expected_batch_size: float,
-    architecture: Architecture,
+    architecture: Trainable,
     settings: TrainSettings,
     key: bytes,
     device: torch.device,
@@ -87,6 +99,7 @@ def train_block(
     Args:
         x: (n, d) encoded records; labels: (n,). expected_batch_size: sampling rate times the
             public reference size, fractional; never the record count. key: the block's noise key.
+            base: beneath the network; None: beneath a brought model there is none.
             units: whose rows they are; None: every record is its own unit.
 
     Guarantee:
@@ -106,20 +119,18 @@ def train_block(
         clip=settings.clip,
         expected_batch_size=expected_batch_size,
     )
-    stream, classes = Keystream(key), len(base.means)
-    highest = architecture.settings.highest_noise
+    stream, task = Keystream(key), architecture.task(base)
     optimizer.use(stream)
     average, count = state.average, len(x) if units is None else units.count
     for step in range(state.step + 1, state.step + steps + 1):
         chosen = stream.bernoulli(count, settings.sampling_rate)
         _set_rate(adam, settings, step)
         rows = drawn_rows(units, chosen, settings.draws, stream)
-        pieces = noised_pieces(x, labels, rows, base, stream, highest, at_once=network.rows_at_once)
+        pieces = task.pieces(x, labels, rows, stream, at_once=network.rows_at_once)
         for piece, last in pieces:
             optimizer.zero_grad(set_to_none=True)  # keeps the sum of the batch's earlier pieces
-            if len(piece.noisy):
-                losses = record_losses(module, piece, architecture.settings, classes, device)
-                module.backward(losses)
+            if len(piece):
+                module.backward(task.losses(module, piece, device))
             else:
                 for parameter in network.parameters():
                     nothing = torch.zeros((0, *parameter.shape), device=device)

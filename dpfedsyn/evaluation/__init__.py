@@ -187,7 +187,8 @@ def denoising(
     """Return the denoising error of base and network on synthetic rows, per silo and level."""
     rows = []
     x, y = synthetic.x.astype(np.float64), synthetic.y
-    for name, model in federation.models.items():
+    for name in federation.bases:
+        model = federation.models[name]
         for t in DENOISING_TIMES:
             signal = signal_shares()[t]
             noise = rng.standard_normal(x.shape)  # the same for both, so that they compare

@@ -16,11 +16,16 @@ OURS, WITHOUT_PRIVACY, PRIVATE = "ours", "baseline without privacy", "private ba
 
 def kind_of_models(comparison: Comparison) -> str:
     """The kind of what the run's models generate without noise on their answers."""
-    return PRIVATE if comparison.config.train.method == "dp-sgd" else WITHOUT_PRIVACY
+    config = comparison.config
+    here = config.train.method == "dp-sgd" and not config.bringing
+    return PRIVATE if here else WITHOUT_PRIVACY
 
 
 def of_models(comparison: Comparison, *, network: bool = True) -> dict[str, Any] | None:
-    """Return the claim of the run's own models (or bases), used freely; None without DP-SGD."""
+    """Return the claim of the run's own models (or bases), used freely.
+
+    None without DP-SGD, and where some model was not trained here.
+    """
     if kind_of_models(comparison) != PRIVATE:
         return None
     charged = spending.own_model if network else spending.own_base

@@ -65,6 +65,7 @@ def possible(federation: Federation, rows: int) -> bool:
 
 def pooled(parts: Mapping[str, Records]) -> Records:
     """Return all silos' records as one set that remembers each record's silo (`groups`)."""
+    parts = {name: p for name, p in parts.items() if len(p)} or dict(parts)
     together = list(parts.values())
     shared = set.intersection(*(set(p.groups) for p in together))
     groups = {c: np.concatenate([p.groups[c] for p in together]) for c in sorted(shared)}

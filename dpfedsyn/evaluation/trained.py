@@ -86,7 +86,7 @@ def table(
     labels = labels[: baseline.most_rows]
     rng = np.random.Generator(np.random.Philox(key=_number(comparison.key("samples", key))))
     sample = comparisons(comparison, lambda _: on_step(name))[baseline.title]
-    path = None if kept is None else kept / f"{key}.npz"
+    path = None if kept is None else kept / f"{key}.safetensors"
     try:
         x = _once(path, _identity(comparison, labels), lambda: sample(labels, rng))
         made = comparison.encoder.decode(x.astype(np.float32), labels)

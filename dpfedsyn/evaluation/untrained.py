@@ -64,6 +64,8 @@ def unions(
         (federation.models, True, "union of local generators"),
         (federation.bases, False, "union of private bases (no network)"),
     ):
+        if len(group) < len(federation.models):
+            continue  # a brought model has no base
         x = baselines.union(group, silos, labels, encoder.dimension, rng)
         made = encoder.decode(x.astype(np.float32), labels)
         claim = claims.of_models(comparison, network=network)

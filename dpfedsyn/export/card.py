@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dpfedsyn.export.files import DataFile
 from dpfedsyn.marking import MARK, caption, named
-from dpfedsyn.report import wording
+from dpfedsyn.report import success, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.settings import Config
 
@@ -58,8 +58,9 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
     ]
     for silo in silos:
         claim = wording.claim(silo["epsilon"], wording.terms(silo), silo.get("reason"))
-        name, odds = wording.plain(silo["name"]), wording.odds(silo["epsilon"])
-        lines.append(f"- **{name}**: {claim}. {odds}")
+        name, risk = wording.plain(silo["name"]), silo.get("risk")
+        odds = f" {success.sentences(risk, wording.terms(silo))[1]}" if risk else ""
+        lines.append(f"- **{name}**: {claim}.{odds}")
     across = statement.get("across_silos")
     if across:
         whole = wording.claim(across, wording.terms(across))

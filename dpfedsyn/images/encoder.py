@@ -2,6 +2,8 @@
 
     vector = scale * (lowest frequencies of (pixel value / largest - grey))
 
+or, with `basis = "pixels"`, scale * (pixel value / largest - grey) itself, which loses nothing.
+
 With `canonical`, the frequencies are those of the upright picture (see
 `dpfedsyn.images.canonical`), and scale * pose * (slant, log width, log height) come after them.
 
@@ -27,7 +29,7 @@ from dpfedsyn.errors import DataError
 from dpfedsyn.images import archive, canonical, dct, pictures
 from dpfedsyn.images.geometry import Geometry
 from dpfedsyn.images.grid import grid
-from dpfedsyn.images.schema import ImageSchema
+from dpfedsyn.images.schema import PIXELS, ImageSchema
 from dpfedsyn.images.warp import warped
 
 Floats = NDArray[np.float32]
@@ -94,6 +96,8 @@ class ImageEncoder:
     def geometry(self) -> Geometry:
         """The picture that each coordinate adds, zeros for slant and size."""
         schema = self.schema
+        if schema.basis == PIXELS:
+            return Geometry(schema.height, schema.width, np.eye(self.dimension), waves=False)
         pictures = np.zeros((self.dimension, schema.height * schema.width))
         pictures[: schema.frequencies] = dct.basis(schema.height, schema.width, schema.frequencies)
         return Geometry(schema.height, schema.width, pictures)
@@ -103,9 +107,11 @@ class ImageEncoder:
         """Public relative variances (d,): 1 / (1 + 8 f) at f half waves per pixel.
 
         Pictures of strokes lose power with frequency about so; only the shape matters, since the
-        level is fitted. The coordinates of the pose get the power of f = 1/2.
+        level is fitted. The coordinates of the pose get the power of f = 1/2. Pixels are all alike.
         """
         schema = self.schema
+        if schema.basis == PIXELS:
+            return np.ones(self.dimension)
         u, v = dct.lowest(schema.height, schema.width, schema.frequencies)
         frequency = np.hypot(u / schema.height, v / schema.width)
         pose = np.full(canonical.PARAMETERS * schema.canonical, 0.5)
@@ -171,6 +177,8 @@ class ImageEncoder:
 
     def _unscaled(self, images: NDArray[np.floating]) -> NDArray[np.float64]:
         schema = self.schema
+        if schema.basis == PIXELS:
+            return _centred(images, schema).reshape(len(images), self.dimension)
         if not schema.canonical:
             return dct.coefficients(_centred(images, schema), schema.frequencies)
         upright, parameters = canonical.normalise(images)

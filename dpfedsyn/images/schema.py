@@ -12,7 +12,8 @@ alone, never from images.
     largest = 16               # pixel values are the whole numbers 0 ... largest
 
     [latent]
-    frequencies = 64           # how many of the lowest frequencies are kept, at most height * width
+    basis = "frequencies"      # or "pixels": a coordinate for each pixel, and nothing is lost
+    frequencies = 64           # how many of the lowest are kept, at most height * width
     grey = 0.3                 # public centre of the pixel values / largest
     scale = 2.0                # of a vector's coordinates
     canonical = false          # true: size and slant of each image become three coordinates
@@ -37,6 +38,7 @@ from dpfedsyn import sections
 from dpfedsyn.sections import Section
 
 KIND = "images"
+FREQUENCIES, PIXELS = "frequencies", "pixels"  # what a vector's coordinates are
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -47,7 +49,10 @@ class ImageSchema:
     Args:
         labels: public names; y = 0 .. len(labels) - 1 counts in this order.
         height, width: of every image, in pixels.
-        frequencies: number of coefficients that are kept, the lowest frequencies first.
+        frequencies: number of coefficients that are kept, the lowest frequencies first; of pixels
+            height * width.
+        basis: FREQUENCIES, or PIXELS: coordinates are scale * (pixel value / largest - grey), row
+            by row.
         largest: pixel values are the whole numbers from 0 to this.
         grey: public centre of pixel value / largest, in [0, 1].
         scale: every coordinate of a vector is multiplied by it.
@@ -75,6 +80,7 @@ class ImageSchema:
     contrast: float = 0.0
     warp: float = 0.0
     pose: float = 1.0
+    basis: str = FREQUENCIES
 
     def __post_init__(self) -> None:
         faults: list[str] = []
@@ -106,6 +112,7 @@ class ImageSchema:
             **{key: getattr(self, key) for key in ("name", "title", "source", "licence")},
             "images": {"height": self.height, "width": self.width, "largest": self.largest},
             "latent": {
+                "basis": self.basis,
                 "frequencies": self.frequencies,
                 "grey": float(self.grey),
                 "scale": float(self.scale),
@@ -138,12 +145,32 @@ def _read(content: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     values |= _release(release)
     release.close()
     top.close()
-    if not faults and values["frequencies"] > (pixels := values["height"] * values["width"]):
+    if not faults:
+        faults += _unfitting(values)
+    return values
+
+
+def _unfitting(values: dict[str, Any]) -> list[str]:
+    """Return what does not go together; the number of pixels is filled in."""
+    pixels, faults = values["height"] * values["width"], []
+    if values["basis"] == FREQUENCIES and values["frequencies"] > pixels:
         faults.append(
             f"latent: `frequencies` = {values['frequencies']}, but an image has {pixels} pixels; "
             f"give 1 to {pixels}"
         )
-    return values
+    if values["basis"] == PIXELS:
+        if values["frequencies"] not in (0, pixels):
+            faults.append(
+                f'latent: `basis` = "{PIXELS}" keeps all {pixels} pixels, but `frequencies` = '
+                f"{values['frequencies']}; leave `frequencies` out"
+            )
+        if values["canonical"]:
+            faults.append(
+                f'latent: `basis` = "{PIXELS}" and `canonical` = true: size and slant are taken '
+                f'out of frequencies only; set `basis` = "{FREQUENCIES}" or `canonical` = false'
+            )
+        values["frequencies"] = pixels
+    return faults
 
 
 def _images(section: Section) -> dict[str, Any]:
@@ -155,8 +182,13 @@ def _images(section: Section) -> dict[str, Any]:
 
 
 def _latent(section: Section) -> dict[str, Any]:
+    basis = section.take("basis", _basis, FREQUENCIES)
+    kept = _whole(1, 128**2)
     return {
-        "frequencies": section.need("frequencies", _whole(1, 128**2), 1),
+        "basis": basis,
+        "frequencies": section.take("frequencies", kept, 0)
+        if basis == PIXELS
+        else section.need("frequencies", kept, 1),
         "grey": section.need("grey", _real(0, 1), 0.0),
         "scale": section.take("scale", _real(1e-3, 1e3), 1.0),
         "canonical": section.take("canonical", sections.flag, False),
@@ -180,6 +212,12 @@ def _kind(value: Any) -> str:
     if value != KIND:
         raise TypeError(f'"{KIND}"')
     return KIND
+
+
+def _basis(value: Any) -> str:
+    if value not in (FREQUENCIES, PIXELS):
+        raise TypeError(f'"{FREQUENCIES}" or "{PIXELS}"')
+    return str(value)
 
 
 def _labels(value: Any) -> tuple[str, ...]:

@@ -110,7 +110,7 @@ def groups(results: Json) -> Table:
 
 def group_name(group: Json) -> str:
     """What divides the rows, and the group's name."""
-    return f"{group['kind'].strip()}: {group['name']}"
+    return f"{group['kind'].strip()}: {group['name'] or 'an empty cell'}"
 
 
 def flag(group: Json) -> str:

@@ -9,9 +9,10 @@ def summary(solved: Json) -> tuple[str, ...]:
     """What was asked, what was chosen, by which rule, and the training split."""
     budget, chosen, split = solved["budget"], solved["chosen"], solved["split"]
     asked = wording.claim({"upper": budget["epsilon"]}, wording.terms(budget))
+    unit = wording.plain(budget["unit"])
     rows = "1 row" if chosen["rows"] == 1 else f"{chosen['rows']} rows"
     lines = [
-        f"Budget per silo: record level {asked}; answers alone mu <= {budget['answers_mu']:g} "
+        f"Budget per silo: {unit} level {asked}; answers alone mu <= {budget['answers_mu']:g} "
         f"({budget['answers_mu_of']}).",
         f"Chosen: {rows} in {chosen['rounds']} rounds ({_levels(solved, chosen)}).",
         f"Rule: {solved['rule']}.",
@@ -20,7 +21,7 @@ def summary(solved: Json) -> tuple[str, ...]:
         shares = (split[name] for name in ("counts", "moments", "dp-sgd"))
         counts, moments, training = (f"{100 * share:.3g} %" for share in shares)
         lines.append(
-            f"Split of the record level's mu^2: counts {counts}, moments {moments}, DP-SGD the "
+            f"Split of the {unit} level's mu^2: counts {counts}, moments {moments}, DP-SGD the "
             f"rest ({training})."
         )
     return tuple(lines)

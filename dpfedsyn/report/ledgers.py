@@ -33,8 +33,11 @@ def of(path: Path, verified: Verification) -> Table:
     if header.record_cap is not None:
         spent = totals.record_mu2 or 0.0
         rows += [
-            ("B: record level, mu^2", f"{spent:.6g} spent of a cap of {header.record_cap:.6g}"),
-            ("B: record level, at the cap", at_cap(header, header.record_cap)),
+            (
+                f"B: {header.unit} level, mu^2",
+                f"{spent:.6g} spent of a cap of {header.record_cap:.6g}",
+            ),
+            (f"B: {header.unit} level, at the cap", at_cap(header, header.record_cap)),
         ]
     note = "What is spent is not a guarantee; the guarantee is the one at the cap."
     cells = tuple((name, wording.plain(value)) for name, value in rows)

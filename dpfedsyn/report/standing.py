@@ -27,8 +27,11 @@ def lines(folder: Path) -> list[str]:
     rounds, plan = _rounds(folder / "rounds.jsonl"), _json(marking.find(folder, "plan.json"))
     reason = f": {state['reason']}" if state.get("reason") else ""
     told = [f"{folder}: {state['status']}{reason}"]
-    planned = plan.get("rounds")
-    told.append(f"rounds: {len(rounds)}" + (f" of {planned}" if planned else ""))
+    planned, passes = plan.get("rounds"), [part["name"] for part in plan.get("passes", ())]
+    after = [record for record in rounds if passes and record["pass"] not in passes]
+    told.append(f"rounds: {len(rounds) - len(after)}" + (f" of {planned}" if planned else ""))
+    if after:
+        told.append(f"rounds of top-ups after it: {len(after)}")
     if rounds:
         told += _last(rounds[-1], running=state["status"] == "running")
     return told + _missed(rounds)

@@ -151,18 +151,6 @@ def infinite_last(value: float | None) -> float:
     return math.inf if value is None else value
 
 
-def odds(bound: Json | None) -> str:
-    """Say what an epsilon lets an attacker learn, in terms of a guess at even odds."""
-    upper = upper_of(bound)
-    if upper is None or upper > 30:
-        return "In this worst case the number rules nothing out in practice."
-    certainty = 100 / (1 + math.exp(-upper))
-    return (
-        f"In the worst case an attacker who thinks it as likely as not that someone's "
-        f"data was used may become up to {certainty:.4g} % sure, up to the slack delta."
-    )
-
-
 def why_line_is_flat(first: Json, last: Json, *, unit: str, private_model: bool) -> str:
     """Explain the line of a pass at the level of its unit, records or persons.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dpfedsyn import signed_claim
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import PERSON, Config
@@ -15,8 +16,8 @@ def unprotected(plan: Plan) -> list[str]:
     sizes = ", ".join(f"{silo.name} {silo.reference_size:g}" for silo in config.silos)
     found = [
         "the schema: columns, bounds, categories, orders, constraints, labels, missing-value codes",
-        f"which silos take part, their public reference sizes ({sizes}) and all settings",
-        _number(config),
+        f"which silos take part, their public reference sizes ({sizes}) and all settings; "
+        f"{_number(config)}",
     ]
     if config.weights.labels:
         found.append("the shares of the labels, which the settings give as public")
@@ -25,7 +26,8 @@ def unprotected(plan: Plan) -> list[str]:
     else:
         found.append(
             "the test part: it is never used for training and enters the internal evaluation "
-            f"unpaid ({config.data.test_fraction:.0%} of each silo's rows, by keyed hash)"
+            f"unpaid ({config.data.test_fraction:.0%} of each silo's "
+            f"{config.privacy.unit}s, by keyed hash)"
         )
     found.append(
         "timing of the replies; with participation.timeout it also decides which answers are used"
@@ -52,6 +54,12 @@ def caveats(plan: Plan) -> list[str]:
         "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
         "folder.",
     ]
+    found += [signed_claim.told(silo, plan.claims.get(silo.name)) for silo in config.bringing]
+    if config.bringing:
+        found.append(
+            "Brought models may have been trained on rows of the test part: what they generate can "
+            "look better in the internal evaluation than it is."
+        )
     if _answers_promise_little(plan):
         found.append(
             "With this many rows and rounds the answers' noise promises next to nothing of its "
@@ -89,8 +97,8 @@ def _number(config: Config) -> str:
     unit = config.privacy.unit
     if config.privacy.adjacency == "add-or-remove":
         return (
-            f"not among them: the number of {unit}s in a silo is private, and a public reference "
-            "size stands in its place"
+            f"the number of {unit}s in a silo is private, and the reference size stands in its "
+            "place"
         )
     return (
         f"the number of {unit}s in a silo: {config.privacy.adjacency} does not hide it, although "

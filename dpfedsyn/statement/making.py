@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,13 +31,16 @@ def make(
     outcome: Outcome,
     files: Iterable[Release] = (),
     *,
+    top_ups: Sequence[Mapping[str, Any]] = (),
     evaluated: bool = False,
+    one_process: bool = False,
 ) -> dict[str, Any]:
     """Return the statement as JSON-ready values.
 
     Args:
-        charges: of every silo. files: of synthetic rows. evaluated: whether rows are compared with
-            real records inside.
+        charges: of every silo. files: of synthetic rows. top_ups: rows that were asked after the
+            run, within its caps. evaluated: whether rows are compared with real records inside.
+            one_process: whether it was all silos and the server.
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what
@@ -56,13 +59,18 @@ def make(
         "status": outcome.status,
         "reason": outcome.reason,
         "rounds": {"taken": outcome.taken, "planned": outcome.planned},
+        "top_ups": [dict(one) for one in top_ups],
         "private": void is None,
         "void": void,
         "silos": [silos.entry(plan, by_name[name], charges[name]) for name in plan.budgets],
         "overlap": config.privacy.overlap,
         "across_silos": silos.claim(plan, plan.across_silos(), void is None),
         "release": described(config, files),
-        "settings": {**mechanisms.public_settings(plan), "evaluated": evaluated},
+        "settings": {
+            **mechanisms.public_settings(plan),
+            "evaluated": evaluated,
+            "one_process": one_process,
+        },
         "implementation": mechanisms.implementation(plan),
         "preprocessing": mechanisms.preprocessing(plan),
         "trust": mechanisms.trust(),

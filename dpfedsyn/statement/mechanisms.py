@@ -76,6 +76,8 @@ def _caps(plan: Plan) -> str:
 
 
 def _sampling(config: Config) -> str:
+    if not any(silo.trains for silo in config.silos):
+        return "none: no model is trained here"
     match config.train.method:
         case "dp-sgd":
             return (
@@ -88,8 +90,19 @@ def _sampling(config: Config) -> str:
 
 
 def _training(plan: Plan) -> str:
+    untrained = [silo for silo in plan.config.silos if not silo.trains]
+    if len(untrained) == len(plan.config.silos):
+        return "none: every silo brings its model"
+    if untrained:
+        names = ", ".join(silo.name for silo in untrained)
+        return f"{_own_training(plan)}; none at {names}, whose models are brought"
+    return _own_training(plan)
+
+
+def _own_training(plan: Plan) -> str:
     if plan.config.train.method == "dp-sgd":
-        if plan.config.network.kind == "none":
+        tuned = any(silo.tunes for silo in plan.config.silos)
+        if plan.config.network.kind == "none" and not tuned:
             return "no network, so no DP-SGD: a base made of noised sums"
         return (
             "DP-SGD through Opacus: public divisor, norms and sums in integers, sensitivity "
@@ -109,7 +122,7 @@ def public_settings(plan: Plan) -> dict[str, Any]:
         "schema": plan.encoder.digest,
         "dimension": plan.dimension,
         "labels": list(plan.encoder.labels),
-        "method": config.train.method,
+        "method": config.train.method if any(s.trains for s in config.silos) else "brought",
         "network": config.network.kind,
         "base": config.base.combine,
         "weights": config.weights.source,

@@ -11,7 +11,7 @@ from dpfedsyn import lattice
 from dpfedsyn.budget import Budget
 from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
-from dpfedsyn.plan_table import across, bound, readings, shares_mu2
+from dpfedsyn.plan_table import across, bound, model_of, readings, shares_mu2
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import SiloSettings
 from dpfedsyn.statement import risk
@@ -55,10 +55,17 @@ def entry(plan: Plan, silo: SiloSettings, charged: Charged) -> dict[str, Any]:
         "guarantees": _parts(plan, budget) if private else None,
         "budget": _budget(budget, spent, None if carried is None else at_cap, found),
         "shares_mu2": shares_mu2(plan, budget),
+        **_brought(plan, silo),
         "model": "a random name inside the ledger's digests; neither it nor a hash is public",
         "ledger_id": charged.ledger_id,
         "ledger_head": charged.head,
     }
+
+
+def _brought(plan: Plan, silo: SiloSettings) -> dict[str, Any]:
+    """How a model that the silo brings was trained, and what is claimed of it by whom."""
+    told = model_of(plan, silo)
+    return {} if told is None else {"brought": told}
 
 
 def claim(plan: Plan, epsilon: Bound, private: bool) -> dict[str, Any] | None:

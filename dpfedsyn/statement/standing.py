@@ -22,11 +22,12 @@ def name_of(folder: Path, key: SiloKey, ledger: Path) -> str:
         ledger: the silo's, if it is at hand: the statement's head has to be a link of its chain.
 
     Guarantee:
-        A silo's key does not sign, under the silo's name, a statement whose head is not in the
-        silo's own ledger.
+        A silo's key, beside its ledger, does not sign a statement whose head is not in that
+        ledger, under whatever name.
 
     Raises:
-        RunError: there is no statement. StatementCorrupt: it speaks of another chain.
+        RunError: there is no statement. StatementCorrupt: it speaks of another chain, or not of
+        this ledger at all.
         LedgerError: the ledger itself is damaged or in use.
     """
     for silo in _silos(folder):
@@ -34,6 +35,12 @@ def name_of(folder: Path, key: SiloKey, ledger: Path) -> str:
             if ledger.is_file():
                 _require_link(ledger, key, silo)
             return str(silo["name"])
+    if ledger.is_file():
+        raise StatementCorrupt(
+            f"{ledger}: no silo of this statement has the ledger beside this key, so nothing was "
+            "signed. Ask for the statement of this ledger's run, or sign with a key made for it "
+            "(`dpfedsyn statement key`)."
+        )
     return OWNER
 
 

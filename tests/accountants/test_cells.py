@@ -10,9 +10,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import erfcx, ndtr
 
-from accountants import ApproximateDP, Laplace
+from accountants import (
+    Adjacency,
+    ApproximateDP,
+    Cascade,
+    Composed,
+    Gaussian,
+    Laplace,
+    epsilon,
+    lattice,
+    plain,
+)
 from accountants.cells import cells
 from accountants.mixture import loss, mixture, position
+from accountants.parts import parts_of
 from accountants.steps import ADD, REMOVE, Binomial, Glued
 
 RATES = st.floats(-6, -0.01).map(lambda x: 10.0**x) | st.just(1.0)
@@ -179,3 +190,33 @@ def test_tails_of_scipy_are_as_good_as_assumed(z):
         x = abs(z)
         mills = mp.exp(mp.mpf(x) ** 2) * mp.erfc(x)
         assert abs(erfcx(x) - mills) <= mills * 8 * 2.0**-52
+
+
+@pytest.mark.parametrize("delta", [5e-7, 1e-12])
+def test_no_epsilon_makes_up_for_a_delta_that_is_claimed_already(delta: float) -> None:
+    """(2, 1e-6)-DP has no epsilon at a smaller delta, alone or with noise beside it; behind noisy
+    answers it has theirs."""
+    claim, answers = ApproximateDP(2.0, 1e-6), Gaussian(0.5)
+    for event in (claim, Composed((claim, Gaussian(3.0)))):
+        found = epsilon(event, delta=delta, adjacency=Adjacency.ADD_OR_REMOVE)
+        assert found.lower == found.upper == math.inf
+    behind = epsilon(
+        Cascade(Composed((claim,)), answers), delta=delta, adjacency=Adjacency.ADD_OR_REMOVE
+    )
+    alone = epsilon(answers, delta=delta, adjacency=Adjacency.ADD_OR_REMOVE)
+    assert behind.upper <= alone.upper
+
+
+@given(st.floats(0.0, 30.0), st.floats(0.0, 0.5), st.floats(0.0, 40.0))
+@settings(max_examples=30)
+def test_one_claim_in_closed_form_is_what_the_lattice_brackets(
+    reach: float, chance: float, at: float
+) -> None:
+    """The lattice knows nothing of the formula; both bracket the same delta."""
+    (part,) = (parts_of(ApproximateDP(reach, chance), Adjacency.ADD_OR_REMOVE),)
+    epsilons = np.array([at])
+    lower, upper = plain.delta_bounds(part, REMOVE, epsilons)
+    below, above = lattice.delta_bounds(part, REMOVE, epsilons)
+    assert upper[0] - lower[0] <= 1e-13 * upper[0]
+    assert below[0] <= upper[0] * (1 + 1e-12) + 1e-300
+    assert lower[0] <= above[0] * (1 + 1e-12) + 1e-300

@@ -21,10 +21,11 @@ from dpfedsyn.base import AnalyticBase, Array, NoisyStatistics
 from dpfedsyn.bases import Asked, bases, held, together
 from dpfedsyn.budget import Budget
 from dpfedsyn.clusters import ClusterQuery
+from dpfedsyn.counts import label_counts
 from dpfedsyn.data import Records
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.mixture import MixtureBase
-from dpfedsyn.moments import MomentQuery, label_counts, query_of
+from dpfedsyn.moments import MomentQuery, query_of
 from dpfedsyn.pooling import pool
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.releases import Sum, sums_of

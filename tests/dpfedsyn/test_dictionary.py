@@ -155,3 +155,40 @@ def test_a_filled_draft_is_a_schema(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text("\n".join(looked_at))
     checked = call("schema", "check", tmp_path / "s.toml")
     assert checked.exit_code == 0, checked.output
+
+
+def test_codes_of_what_is_not_known_are_the_dictionary_s(tmp_path: Path) -> None:
+    """Clipped to the bounds, -9 years would be the youngest there are; and a day that there cannot
+    be does not make a text of a column of days, nor drop it."""
+    clinic = """seen;age;stage;again
+03.02.2024;40;I;no
+99.99.9999;-9;II;yes
+31.03.2024;52;?;no
+01.05.2024;37;III;no
+"""
+    book = """variable;type;min;max;values;missing codes
+seen;date;01.01.2024;31.12.2024;;99.99.9999
+age;integer;18;110;;-9, not asked | -8, refused
+stage;ordinal;;;I|II|III;?
+again;binary;;;no|yes;
+"""
+    text = drafted(tmp_path, clinic, book).stdout
+    assert "seen" not in tomllib.loads(text)["file"]["drop"]
+    looked_at = [line for line in text.splitlines() if not line.startswith("draft")]
+    (tmp_path / "s.toml").write_text("\n".join(looked_at))
+    checked = call("schema", "check", tmp_path / "s.toml")
+    assert checked.exit_code == 0, checked.output
+    columns = tomllib.loads(text)["columns"]
+    assert columns["seen"]["missing_codes"] == ["99.99.9999"]
+    assert columns["seen"]["format"] == "%d.%m.%Y"
+    assert columns["age"]["missing_codes"] == [-9, -8]
+    assert columns["stage"]["missing_codes"] == ["?"]
+
+
+def test_a_target_that_is_no_column_is_said(tmp_path: Path) -> None:
+    """Before a draft is made of it."""
+    (tmp_path / "a.csv").write_text(CLINIC)
+    done = call("schema", "draft", tmp_path / "a.csv", "--target", "agian")
+    assert done.exit_code == 2
+    assert not done.stdout
+    assert "did you mean `again`?" in done.stderr

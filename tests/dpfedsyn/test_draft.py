@@ -240,3 +240,14 @@ def test_draft_and_check_from_the_command_line(tmp_path: Path) -> None:
     assert refused.exit_code == 2
     assert "a draft" in refused.output
     assert call("schema", "check", tmp_path / "none.toml").exit_code == 2
+
+
+def test_a_missing_value_changes_no_other_row_of_parquet(tmp_path: Path) -> None:
+    """Not the long names of two people, which as floats would be one person's."""
+    pids = pd.array([2**53, 2**53 + 1, None], dtype="Int64")
+    frame = pd.DataFrame({"pid": pids, "n": pd.array([1, 2, None], dtype="Int64")})
+    frame.to_parquet(tmp_path / "all.parquet")
+    frame[:2].to_parquet(tmp_path / "known.parquet")
+    with_it, without = (raw.parquet(tmp_path / f"{name}.parquet") for name in ("all", "known"))
+    assert with_it["pid"].tolist() == [str(2**53), str(2**53 + 1), ""]
+    pd.testing.assert_frame_equal(with_it[:2], without)

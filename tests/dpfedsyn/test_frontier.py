@@ -76,9 +76,17 @@ def test_every_point_meets_both_budgets(
         budget = found.plan.budgets[silo.name]
         cap = budget.answers_mu if budget.record_mu is None else budget.record_mu
         assert cap <= mu
+        assert budget.record_mu is not None or cap == mu  # no reserve is kept of it
         claim = found.plan.epsilon(budget.record_claim())
         assert claim.upper <= at_most
         assert claim.upper >= 0.97 * at_most or budget.record_mu is not None
+
+
+def test_without_a_cap_on_answers_the_reserve_is_in_what_is_shown() -> None:
+    """The budget that is printed is the ledgers' cap, not what the planned rounds cost."""
+    found = frontier.solve(loaded("hospitals", "answers.reserve=3"), epsilon=3.0)
+    shown = found.to_dict()["budget"]["answers_mu"]
+    assert shown == 2.0 * found.plan.config.answers.mu == found.plan.budgets["va"].answers_mu
 
 
 def test_a_budget_that_is_passed_would_be_seen() -> None:

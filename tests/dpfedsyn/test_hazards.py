@@ -25,11 +25,13 @@ from dpfedsyn import config as configuration
 from dpfedsyn import dpsgd, fitting, privatise, rounds, run, sampler, silo, statement, train
 from dpfedsyn import plan as planning
 from dpfedsyn import preparation as mechanisms
+from dpfedsyn.clipping import clip_rows
+from dpfedsyn.counts import label_counts
 from dpfedsyn.errors import DPError
 from dpfedsyn.keys import load as load_key
 from dpfedsyn.marking import find
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.moments import MomentQuery, clip_rows, label_counts
+from dpfedsyn.moments import MomentQuery
 from dpfedsyn.plan import Plan
 from dpfedsyn.settings import Config
 from dpfedsyn.sums import sums_lattice

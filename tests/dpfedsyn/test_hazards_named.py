@@ -247,8 +247,8 @@ def test_a_model_of_an_earlier_run_is_not_where_training_starts(tmp_path: Path) 
         (tmp_path / name).mkdir()
     with preparation(tmp_path / "first") as one:
         prepare(one)
-    model = (tmp_path / "first" / "model.npz").read_bytes()
-    (tmp_path / "second" / "model.npz").write_bytes(model)
+    model = (tmp_path / "first" / "model.safetensors").read_bytes()
+    (tmp_path / "second" / "model.safetensors").write_bytes(model)
     with preparation(tmp_path / "second", records(seed=4)) as one:
         with pytest.raises(LedgerMismatch, match="not of one moment"):
             prepare(one)

@@ -27,17 +27,19 @@ def encoders(draw: st.DrawFn) -> ImageEncoder:
     """Any schema of small images."""
     height, width = draw(st.integers(2, 9)), draw(st.integers(2, 9))
     labels = tuple(f"label {k}" for k in range(draw(st.integers(2, 4))))
+    pixels = draw(st.booleans())
     return ImageEncoder(
         ImageSchema(
             "made-up",
             labels,
             height,
             width,
-            frequencies=draw(st.integers(1, height * width)),
+            frequencies=height * width if pixels else draw(st.integers(1, height * width)),
             grey=draw(st.floats(0, 1)),
             largest=draw(st.sampled_from([1, 16, 255, 65_535])),
             scale=draw(st.sampled_from([0.001, 0.5, 1.0, 3.0, 1000.0])),
-            canonical=draw(st.booleans()),
+            canonical=not pixels and draw(st.booleans()),
+            basis="pixels" if pixels else "frequencies",
         )
     )
 
@@ -332,3 +334,30 @@ def test_pose_is_weighed_and_put_back() -> None:
     assert heavy.digest != plain.digest
     wrong = plain.decode(thrice, label).plain
     assert np.abs(wrong - images.reshape(1, -1)).mean() > 0.05
+
+
+def test_pixels_are_their_own_coordinates_to_the_last_bit() -> None:
+    """With scale 2 and grey 1/2 a vector is the picture in -1 ... 1, row by row; and back."""
+    schema = replace(SHIPPED, basis="pixels", frequencies=64, scale=2.0, grey=0.5)
+    encoder = ImageEncoder(schema)
+    images = (load_digits().images[:50] / 16).astype(np.float32)
+    x = encoder.encode(images)
+    assert np.array_equal(x, 2.0 * images.reshape(50, 64) - 1.0)
+    assert np.array_equal(encoder.decode(x, np.zeros(50, dtype=np.int64)).plain, encoder_plain(x))
+    assert np.array_equal(encoder.geometry.basis, np.eye(64))
+    assert encoder.geometry.smallest().waves is False
+
+
+def encoder_plain(x: np.ndarray) -> np.ndarray:
+    return (x + 1.0) / 2.0
+
+
+def test_pixels_on_odd_sides_become_a_picture_of_even_ones() -> None:
+    """The U-Net halves its sides: the grid is padded, the pixels stay where they are."""
+    schema = ImageSchema("odd", ("a", "b"), 3, 5, 15, 0.5, basis="pixels")
+    geometry = ImageEncoder(schema).geometry
+    even = geometry.smallest()
+    assert (even.height, even.width) == (4, 6)
+    picture = np.arange(1.0, 16.0)
+    assert np.array_equal((picture @ even.basis).reshape(4, 6)[:3, :5], picture.reshape(3, 5))
+    assert np.array_equal(even.basis @ even.basis.T, np.eye(15))

@@ -150,3 +150,17 @@ def test_schema_made_in_code_is_checked_too() -> None:
         replace(schema, frequencies=25)
     with pytest.raises(ConfigError, match=r"`scale` = -1\.0 is not a number from"):
         replace(schema, scale=-1)
+
+
+def test_pixels_need_no_frequencies_and_go_without_canonical(tmp_path: Path) -> None:
+    """All pixels are kept, so their number is known; what does not go with that is refused."""
+    pixels = STAMPS.replace("[latent]", '[latent]\nbasis = "pixels"')
+    table = tomllib.loads(pixels)
+    del table["latent"]["frequencies"]
+    assert ImageSchema.from_dict(table).frequencies == 24
+    assert "keeps all 24 pixels" in faults_of(pixels, tmp_path)
+    table["latent"]["canonical"] = True
+    with pytest.raises(ConfigError, match="taken out of frequencies only"):
+        ImageSchema.from_dict(table)
+    wrong = STAMPS.replace("[latent]", '[latent]\nbasis = "wavelets"')
+    assert '"frequencies" or "pixels"' in faults_of(wrong, tmp_path)

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from accountants import Adjacency
 from dpfedsyn import moments
+from dpfedsyn.clipping import clip_rows
+from dpfedsyn.counts import count_points, counts_sensitivity, label_counts
 from dpfedsyn.errors import MechanismError
 from dpfedsyn.lattice import Lattice
-from dpfedsyn.moments import MomentQuery, clip_rows, count_points, counts_sensitivity, label_counts
+from dpfedsyn.moments import MomentQuery
 from dpfedsyn.noise import Keystream
 from dpfedsyn.sums import noised, privatise, sums_lattice
 from tests.dpfedsyn.test_privatise import is_noise, reals
@@ -58,7 +60,7 @@ def neighbour(data: Data, adjacency: Adjacency, other: Data) -> Data:
 def test_a_clipped_row_never_exceeds_the_radius_in_exact_arithmetic(
     rows: Array, radius: float
 ) -> None:
-    """Guarantee of dpfedsyn.moments.clip_rows: The norm of every returned row is at most `radius`
+    """Guarantee of dpfedsyn.clipping.clip_rows: The norm of every returned row is at most `radius`
     in exact arithmetic on the returned floats; rows within it hardly move."""
     clipped = clip_rows(rows, radius)
     assert np.isfinite(clipped).all()
@@ -239,7 +241,7 @@ def test_one_record_adds_integers_of_norm_at_most_one(
     times the spacing, is at most 1; and
     Guarantee of dpfedsyn.moments.MomentQuery.origin_points: One record adds a vector whose norm,
     times the spacing, is at most 1; and
-    Guarantee of dpfedsyn.moments.count_points: One record adds floor(1 / spacing) to one count."""
+    Guarantee of dpfedsyn.counts.count_points: One record adds floor(1 / spacing) to one count."""
     spacing, labels = sums_lattice(std).spacing, np.array([label])
     assert spacing <= 2.0**-20
     limit = 1 / Fraction(spacing) ** 2

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpfedsyn import participation, sampler, server
+from dpfedsyn import checkpoint, participation, sampler, server
 from dpfedsyn.absences import aways
 from dpfedsyn.diffusion import Kernel, reverse_kernels
 from dpfedsyn.engine.absence import WithAbsences
@@ -286,7 +286,7 @@ def passed(
         engine or WithAbsences(federation, rule),
         fake.MIXTURE,
         state=fake.begin(settings),
-        saved=folder / "state.npz",
+        saved=folder / "state.safetensors",
         on_round=lambda number, info: told.append(info),
     )
     return result, told, federation
@@ -346,7 +346,7 @@ def test_a_silo_that_returns_is_asked_about_rows_that_nobody_else_could_take(
         WithAbsences(federation, rule),
         mixture,
         state=state,
-        saved=tmp_path / "state.npz",
+        saved=tmp_path / "state.safetensors",
         on_round=lambda number, info: told.append(info),
     )
     own = int((state.labels == 1).sum())
@@ -377,14 +377,14 @@ def test_late_answers_are_charged_and_dropped(tmp_path: Path) -> None:
         LateB(federation, rule),
         fake.MIXTURE,
         state=fake.begin(settings),
-        saved=tmp_path / "state.npz",
+        saved=tmp_path / "state.safetensors",
         on_round=lambda number, info: told.append(info),
     )
     assert all(info.answered == ("a", "c") for info in told)
     assert sum(who == "b" for who, _ in federation.seen) == fake.ROUNDS
     absent, _, _ = passed("default", tmp_path / "absent", ParticipationSettings(away=("b 11-",)))
-    with np.load(tmp_path / "state.npz") as saved:
-        assert saved["x"].tobytes() == absent.state.x.tobytes()
+    saved = checkpoint.load(tmp_path / "state.safetensors") or {}
+    assert saved["x"].tobytes() == absent.state.x.tobytes()
 
 
 def test_a_round_below_its_quorum_is_asked_again_and_keeps_what_it_has(tmp_path: Path) -> None:
@@ -426,8 +426,8 @@ def test_a_quorum_that_is_never_met_stops_the_pass_where_it_is(
     """Two rounds are saved; with the silos back, the pass ends as if nothing had been."""
     with pytest.raises(SiloUnavailable, match=words):
         passed("default", tmp_path, rule)
-    with np.load(tmp_path / "state.npz") as saved:
-        assert int(saved["round_number"]) == 2
+    saved = checkpoint.load(tmp_path / "state.safetensors") or {}
+    assert int(saved["round_number"]) == 2
     resumed, _, _ = passed("default", tmp_path, ParticipationSettings())
     straight = fake.take(SETTINGS["default"], Federation(), tmp_path / "straight")
     assert fake.same(resumed.state, straight.state)
@@ -451,7 +451,7 @@ def test_a_round_that_nobody_answers_is_not_taken_whatever_the_quorum(tmp_path: 
             WithAbsences(Federation(), rule),
             mixture,
             state=state,
-            saved=tmp_path / "state.npz",
+            saved=tmp_path / "state.safetensors",
         )
 
 
@@ -473,7 +473,7 @@ def test_a_pass_that_missed_silos_resumes_byte_for_byte(tmp_path: Path) -> None:
             WithAbsences(Federation(), rule),
             fake.MIXTURE,
             state=fake.begin(SETTINGS["mix"]),
-            saved=tmp_path / "broken" / "state.npz",
+            saved=tmp_path / "broken" / "state.safetensors",
             on_round=fake.killed_after(3),
         )
     resumed, _, _ = passed("mix", tmp_path / "broken", rule)

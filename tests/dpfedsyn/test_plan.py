@@ -231,7 +231,7 @@ def test_the_extra_pass_is_what_the_section_best_says() -> None:
 
 
 def test_all_passes_together_cost_what_the_answers_may() -> None:
-    """The extra pass has a share of its own: both sum to answers.mu^2, and never pass the cap."""
+    """The extra pass has a share of its own: both sum to answers.mu^2, and leave the reserve."""
     for plan in (
         plan_of(),
         plan_of("hospitals", "preset=paper"),
@@ -244,8 +244,9 @@ def test_all_passes_together_cost_what_the_answers_may() -> None:
                 for part in plan.passes
                 for n in plan.noise(part, asked)
             )
-            cap = plan.budgets["va"].answers_mu ** 2
-            assert (1.0 - 1e-6) * cap <= spent <= cap
+            planned, cap = plan.config.answers.mu**2, plan.budgets["va"].answers_mu ** 2
+            assert (1.0 - 1e-6) * planned <= spent <= planned
+            assert cap == pytest.approx(planned * (1.0 + plan.config.answers.reserve))
         numbers = [part.first_round for part in plan.passes]
         assert numbers == [0, len(plan.passes[0].kernels)][: len(numbers)]
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from dpfedsyn import base, pooling
 from dpfedsyn.base import AnalyticBase, Array, NoisyStatistics
+from dpfedsyn.counts import label_counts
 from dpfedsyn.effects import predicted_means
-from dpfedsyn.moments import MomentQuery, label_counts
+from dpfedsyn.moments import MomentQuery
 from dpfedsyn.pooling import ORIGIN_SPREAD, pool, pooled_means, pooled_origin
 from dpfedsyn.settings import BaseSettings
 

@@ -249,8 +249,8 @@ def test_the_servers_folder_holds_nothing_of_a_silo(
         "NON-PRIVATE-synthetic.csv",
         "NON-PRIVATE-synthetic-best.csv",
         "checkpoint",
-        "checkpoint/default.npz",
-        "checkpoint/best.npz",
+        "checkpoint/default.safetensors",
+        "checkpoint/best.safetensors",
     }
 
 

@@ -89,13 +89,6 @@ def test_worst_silo_decides_and_a_silo_without_bound_voids_the_number() -> None:
     assert tables.worst(record, "record") is None
 
 
-def test_odds_of_epsilon_zero_stay_even() -> None:
-    """At epsilon 0 an attacker learns nothing; at ln 3 even odds become three to one."""
-    assert "up to 50 % sure" in wording.odds(run_folders.bound(0.0))
-    assert "up to 75 % sure" in wording.odds(run_folders.bound(math.log(3)))
-    assert "rules nothing out" in wording.odds(run_folders.bound(1e6))
-
-
 def test_every_table_of_a_plan_with_an_epsilon_states_its_terms() -> None:
     """Either a column each for delta, unit and adjacency, or a note with all three."""
     for table in plan_tables.of(run_folders.plan()):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dpfedsyn import envelope, messages, schedule, server, service
+from dpfedsyn import checkpoint, envelope, messages, schedule, server, service
+from dpfedsyn.clipping import clip_rows
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Answered, Refused, Spent
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.moments import clip_rows
 from dpfedsyn.noise import Keystream
 from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.sampler import ChainState
@@ -124,7 +124,7 @@ def take(
     """Run a pass, from the checkpoint in the folder if there is one."""
     state = begin(settings)
     return server.run_pass(
-        plan(settings, **noise), engine, MIXTURE, state=state, saved=folder / "state.npz"
+        plan(settings, **noise), engine, MIXTURE, state=state, saved=folder / "state.safetensors"
     )
 
 
@@ -192,7 +192,7 @@ def test_resumed_pass_ends_byte_for_byte_like_an_uninterrupted_one(
     """Killed after k saved rounds: the next, not saved yet, is asked again, bit for bit."""
     settings, straight, broken = SETTINGS[name], Federation(), Federation()
     whole = take(settings, straight, tmp_path / "whole")
-    state, saved = begin(settings), tmp_path / "broken" / "state.npz"
+    state, saved = begin(settings), tmp_path / "broken" / "state.safetensors"
     with pytest.raises(KilledError):
         server.run_pass(
             plan(settings), broken, MIXTURE, state=state, saved=saved, on_round=killed_after(rounds)
@@ -220,13 +220,13 @@ def test_round_that_was_not_saved_is_asked_again_bit_for_bit(name: str, tmp_path
             engine,
             MIXTURE,
             state=begin(settings),
-            saved=tmp_path / "state.npz",
+            saved=tmp_path / "state.safetensors",
             on_round=killed_after(2),
         )
-    (tmp_path / "kept.npz").write_bytes((tmp_path / "state.npz").read_bytes())
+    (tmp_path / "kept.safetensors").write_bytes((tmp_path / "state.safetensors").read_bytes())
     before = len(engine.seen)
     first = take(settings, engine, tmp_path)
-    (tmp_path / "kept.npz").replace(tmp_path / "state.npz")
+    (tmp_path / "kept.safetensors").replace(tmp_path / "state.safetensors")
     middle = len(engine.seen)
     second = take(settings, engine, tmp_path)
     assert same(first.state, second.state)
@@ -324,7 +324,7 @@ def test_silo_without_rows_is_not_asked(tmp_path: Path) -> None:
     mixture = Mixture(np.array([[0.5, 0.5], [0.0, 0.0], [0.5, 0.5]]), np.array([0.5, 0.5]))
     settings, engine = SETTINGS["anchored"], Federation()
     state = server.begin(settings, mixture, first_round=10, rows=ROWS, dimension=D)
-    saved = tmp_path / "state.npz"
+    saved = tmp_path / "state.safetensors"
     server.run_pass(plan(settings), engine, mixture, state=state, saved=saved)
     assert {name for name, _ in engine.seen} == {"a", "c"}
 
@@ -343,10 +343,10 @@ def test_refusal_ends_the_pass_with_the_last_whole_round(name: str, tmp_path: Pa
             Federation(),
             MIXTURE,
             state=begin(settings),
-            saved=tmp_path / "three.npz",
+            saved=tmp_path / "three.safetensors",
             on_round=killed_after(3),
         )
-    saved = np.load(tmp_path / "three.npz")
+    saved = checkpoint.load(tmp_path / "three.safetensors") or {}
     assert ended.refusal is not None
     assert ended.refusal.startswith("round 4 of pass ")
     assert ended.refusal.endswith("b: the cap is reached")
@@ -362,7 +362,7 @@ def test_refusal_in_the_first_round_leaves_the_starting_state(tmp_path: Path) ->
     assert ended.state.round_number == 0
     assert ended.refusal is not None
     assert ended.refusal.startswith("round 1 of pass ")
-    assert not (tmp_path / "state.npz").exists()
+    assert not (tmp_path / "state.safetensors").exists()
 
 
 def test_missing_answer_names_the_silo_and_keeps_the_samples(tmp_path: Path) -> None:
@@ -415,7 +415,7 @@ def test_answer_to_another_question_is_refused(change: dict[str, Any], tmp_path:
 
     with pytest.raises(ProtocolMismatch, match=r"^b: its answer in round 11 does not fit"):
         take(DEFAULT, Federation(change=of_b), tmp_path)
-    assert not (tmp_path / "state.npz").exists()
+    assert not (tmp_path / "state.safetensors").exists()
 
 
 def test_an_answer_under_another_silos_name_is_that_of_the_silo_asked(tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_why_a_silo_is_missing_is_told_with_the_round(tmp_path: Path) -> None:
             Asking(transport),
             MIXTURE,
             state=begin(DEFAULT),
-            saved=tmp_path / "state.npz",
+            saved=tmp_path / "state.safetensors",
             on_round=lambda number, info: told.append(info),
         )
     for info in told:
@@ -534,7 +534,7 @@ def test_each_row_is_mixed_at_the_prior_weights_of_its_label(
         Federation(),
         MIXTURE,
         state=begin(settings),
-        saved=tmp_path / "state.npz",
+        saved=tmp_path / "state.safetensors",
         on_round=lambda number, info: seen.append(info.step.responsibilities),
     )
     assert seen == [pytest.approx(expected)] * ROUNDS
@@ -550,7 +550,7 @@ def test_rows_of_a_label_move_at_the_weights_of_that_label(tmp_path: Path) -> No
             moved = round(shift / answer.spacing) if answer.silo == name else 0
             return replace(answer, points=answer.points + moved)
 
-        saved = tmp_path / f"{name}{shift}.npz"
+        saved = tmp_path / f"{name}{shift}.safetensors"
         one_round = replace(plan(DEFAULT), kernels=plan(DEFAULT).kernels[:1])
         engine = Federation(change=change)
         return server.run_pass(one_round, engine, mixture, state=state, saved=saved).samples
@@ -574,7 +574,7 @@ def test_declared_noise_is_absorbed(tmp_path: Path) -> None:
             Federation(),
             MIXTURE,
             state=begin(DEFAULT),
-            saved=tmp_path / f"{std}.npz",
+            saved=tmp_path / f"{std}.safetensors",
             on_round=lambda number, info, injected=injected: injected.append(info.step.injected),
         )
     assert shares[NONE] == pytest.approx([1.0] * ROUNDS)

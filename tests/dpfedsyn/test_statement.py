@@ -192,7 +192,7 @@ def test_what_nobody_pays_for_is_named(made: dict[str, Any]) -> None:
     """The held-out test part, the schema, participation and timing lie outside the claim."""
     text = " ".join(made["unprotected"])
     assert "the test part: it is never used for training" in text
-    assert "unpaid (33% of each silo's rows" in text
+    assert "unpaid (33% of each silo's records" in text
     for words in ("schema", "which silos take part", "timing"):
         assert words in text
     assert any("publishing them is not covered" in caveat for caveat in made["caveats"])

@@ -244,11 +244,13 @@ def renamed(folder: Path, ledger_id: str, head: str) -> None:
 
 
 def test_a_silo_signs_only_what_speaks_of_its_ledger(tmp_path: Path) -> None:
-    """Guarantee of dpfedsyn.statement.standing.name_of: A silo's key does not sign, under the
-    silo's name, a statement whose head is not in the silo's own ledger."""
+    """Guarantee of dpfedsyn.statement.standing.name_of: A silo's key, beside its ledger, does not
+    sign a statement whose head is not in that ledger, under whatever name."""
     folder = statements.folder(tmp_path / "run")
     head = kept(tmp_path, OWNER, tmp_path / "ledger.sqlite")
-    assert standing.name_of(folder, OWNER, tmp_path / "ledger.sqlite") == "owner"
+    assert standing.name_of(folder, OWNER, tmp_path / "elsewhere") == "owner"
+    with pytest.raises(StatementCorrupt, match="no silo of this statement has the ledger beside"):
+        standing.name_of(folder, OWNER, tmp_path / "ledger.sqlite")
     renamed(folder, OWNER.ledger_id, head)
     assert standing.name_of(folder, OWNER, tmp_path / "ledger.sqlite") == "va"
     assert standing.name_of(folder, OWNER, tmp_path / "elsewhere") == "va"

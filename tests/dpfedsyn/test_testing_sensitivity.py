@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from dpfedsyn.moments import clip_rows
+from dpfedsyn.clipping import clip_rows
 from dpfedsyn.testing import assert_sensitivity, measured_distance
 from dpfedsyn.testing import strategies as dps
 

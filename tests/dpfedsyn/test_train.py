@@ -20,10 +20,10 @@ from dpfedsyn import train as training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import NoisyStatistics
 from dpfedsyn.budget import Budget
+from dpfedsyn.counts import label_counts
 from dpfedsyn.data import Records
 from dpfedsyn.errors import DPError, LedgerError
 from dpfedsyn.keys import SiloKey
-from dpfedsyn.moments import label_counts
 from dpfedsyn.pooling import pool
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.settings import (
@@ -221,7 +221,7 @@ def test_a_lost_model_is_not_trained_again_under_noise_that_was_used(tmp_path: P
     both away, so the silo refuses instead."""
     with preparation(tmp_path) as one:
         prepare(one)
-    (tmp_path / "model.npz").unlink()
+    (tmp_path / "model.safetensors").unlink()
     with preparation(tmp_path, records(seed=9)) as one, pytest.raises(DPError):
         prepare(one)
 

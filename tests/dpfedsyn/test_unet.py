@@ -310,8 +310,8 @@ def test_a_checkpoint_brings_back_network_and_training_bit_for_bit(tmp_path: Pat
     """State, file, state: the next block gives equal bits, the denoiser equal answers."""
     data = records(9)
     state = train(dpsgd.initial_state(ARCHITECTURE, KEY), 2, data)
-    checkpoint.save(tmp_path / "model.npz", state.to_arrays())
-    arrays = checkpoint.load(tmp_path / "model.npz")
+    checkpoint.save(tmp_path / "model.safetensors", state.to_arrays())
+    arrays = checkpoint.load(tmp_path / "model.safetensors")
     assert arrays is not None
     again = TrainingState.from_arrays(arrays)
     assert equal(train(state, 2, data, key=b"w" * 32), train(again, 2, data, key=b"w" * 32))

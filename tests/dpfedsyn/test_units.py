@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from accountants import Adjacency
-from dpfedsyn import domain, dpsgd, plain_training
+from dpfedsyn import domain, dpsgd, objective, plain_training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.audit.noises import _whole as counts_are_whole
 from dpfedsyn.clusters import Array
 from dpfedsyn.comparison.embedding import Features
 from dpfedsyn.config import load
+from dpfedsyn.counts import count_points, counts_sensitivity, label_counts
 from dpfedsyn.data import Records, parts, split
 from dpfedsyn.dpsgd import training
 from dpfedsyn.errors import ConfigError, DataError
 from dpfedsyn.federation import read_records
-from dpfedsyn.moments import count_points, counts_sensitivity, label_counts
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import drawn_rows, noised, noised_draws
 from dpfedsyn.settings import NetworkSettings, TrainSettings
@@ -209,13 +209,13 @@ def block(units: Units | None, rate: float, **changes: Any) -> dpsgd.TrainingSta
 def test_a_step_samples_persons_and_each_has_one_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of fifty rows of five persons a full batch has five gradients, of draws of their own rows."""
     seen: list[tuple[int, int]] = []
-    whole = training.record_losses
+    whole = objective.record_losses
 
     def watched(module: Any, batch: Any, *rest: Any) -> Any:
         seen.append(tuple(batch.labels.shape))
         return whole(module, batch, *rest)
 
-    monkeypatch.setattr(training, "record_losses", watched)
+    monkeypatch.setattr(objective, "record_losses", watched)
     block(MANY, 1.0)
     assert seen == [(5, 4)] * 3
     block(None, 1.0)

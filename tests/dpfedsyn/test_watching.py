@@ -213,6 +213,6 @@ def test_sides_agree_on_all_but_what_is_their_own() -> None:
         assert agreed(override) != agreed(), override
     loaded = config.load("hospitals", records=False)
     assert config.agreed(loaded, "another schema") != config.agreed(loaded, "schema")
-    moved = config.with_records(loaded, "va", Path("/here/va.data"))
+    moved = config.with_places(loaded, "va", Path("/here/va.data"))
     assert {silo.name: silo.path for silo in moved.silos}["va"] == "/here/va.data"
     assert config.agreed(moved, "schema") == agreed()

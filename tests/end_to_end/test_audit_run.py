@@ -632,7 +632,7 @@ def test_a_mechanism_that_is_still_at_fault_is_found_by_itself(run: Path) -> Non
 
 def test_a_lost_model_is_said_to_be_lost(run: Path) -> None:
     """Nothing is skipped in silence."""
-    (run / "silos" / "va" / "model.npz").unlink()
+    (run / "silos" / "va" / "model.safetensors").unlink()
     (finding,) = [
         f for f in runs.audit(run).findings if (f.check, f.silo) == ("model behind answers", "va")
     ]

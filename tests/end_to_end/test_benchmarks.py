@@ -36,12 +36,13 @@ def test_the_record_says_where_it_was_measured(benchmark: Any, tmp_path: Path) -
     assert (stored["smoke"], stored["tables"]) == (True, {"t": [{"a": 1}]})
 
 
-@pytest.mark.parametrize("file", ["examples", "run", "utility"])
+@pytest.mark.parametrize("file", ["after", "examples", "run", "utility"])
 def test_the_stored_record_is_a_full_one(file: str) -> None:
     """A target of whole runs has a value, one of cells a value or a reason; missed ones stay."""
     stored = json.loads((ROOT / "benchmarks" / "results" / f"{file}.json").read_text())
     assert (stored["benchmark"], stored["smoke"]) == (file, False)
     wanted = {
+        "after": {"distilled_behind", "distilled_per_minute"},
         "run": {"auc_default", "auc_best", "process_seconds", "overhead_share"},
         "utility": {
             "mnist_6000_epsilon_1_cnn", "digits_epsilon_1_cnn", "hospitals_epsilon_1_logistic",

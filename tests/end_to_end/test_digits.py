@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dpfedsyn import checkpoint
 from dpfedsyn.marking import find
 from tests.end_to_end.small import call, read, sets
 
@@ -49,8 +50,7 @@ def test_the_images_are_written_as_an_archive_and_shown_as_a_grid(run: Path) -> 
 
 def test_the_partition_is_recorded_and_gives_every_image_to_one_silo(run: Path) -> None:
     """1,797 owners among four silos, the same in the next run."""
-    with np.load(run / "partition.npz", allow_pickle=False) as archive:
-        owner = archive["owner"]
+    owner = (checkpoint.load(run / "partition.safetensors") or {})["owner"]
     assert owner.shape == (1797,)
     assert set(owner.tolist()) == {0, 1, 2, 3}
 
@@ -254,8 +254,7 @@ def test_silos_by_column_hold_what_their_value_says(tmp_path: Path) -> None:
     )  # fmt: skip
     result = call("run", "digits", "--out", tmp_path / "run", *sets(settings))
     assert result.exit_code == 0, result.output
-    with np.load(tmp_path / "run" / "partition.npz") as archive:
-        owner = archive["owner"]
+    owner = (checkpoint.load(tmp_path / "run" / "partition.safetensors") or {})["owner"]
     with np.load(str(files("dpfedsyn") / "examples" / "digits" / "digits.npz")) as archive:
         labels = archive["labels"]
     assert np.array_equal(owner == 0, labels == 3)
@@ -347,11 +346,11 @@ def test_a_run_with_the_unet_trains_and_answers(tmp_path: Path) -> None:
     result = call("run", "digits", "--out", folder, *sets((*BLIND, *unet)))
     assert result.exit_code == 0, result.output
     for silo in range(4):
-        path = folder / "silos" / f"silo-{silo}" / "model.npz"
-        with np.load(path, allow_pickle=False) as saved:
-            assert saved["average/coarse.second.weight"].shape == (16, 16, 3, 3)
-            assert saved["average/output.weight"].any()
-            numbers = sum(saved[name].size for name in saved.files if name.startswith("average/"))
+        path = folder / "silos" / f"silo-{silo}" / "model.safetensors"
+        saved = checkpoint.load(path) or {}
+        assert saved["average/coarse.second.weight"].shape == (16, 16, 3, 3)
+        assert saved["average/output.weight"].any()
+        numbers = sum(a.size for name, a in saved.items() if name.startswith("average/"))
     with np.load(find(folder, "synthetic.npz"), allow_pickle=False) as archive:
         assert archive["images"].shape == (60, 8, 8)
     traffic = read(find(folder, "federation.json"))["traffic"]["default"]["silo-0"]
@@ -381,4 +380,4 @@ def test_every_silo_may_have_an_archive_of_its_own(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     results = read(find(tmp_path / "run", "results.json"))
     assert (results["train_rows"], results["test_rows"]) == (1500, 297)
-    assert not (tmp_path / "run" / "partition.npz").exists()
+    assert not (tmp_path / "run" / "partition.safetensors").exists()

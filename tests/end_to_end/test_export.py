@@ -12,6 +12,7 @@ from dpfedsyn import run as runner
 from dpfedsyn.errors import RunError
 from dpfedsyn.export import write
 from dpfedsyn.marking import find
+from dpfedsyn.report.success import percent
 from tests.end_to_end.small import SMALL, call, read, small
 
 
@@ -57,6 +58,14 @@ def test_the_card_states_the_claim_as_everywhere(exported: Path) -> None:
     assert card.count("epsilon <= 8.00 (delta 1e-05, unit record, add-or-remove") == 4 + 1
     assert 'pretty_name: "Four \\"hospitals\\""' in card
     assert "license: cc-by-4.0" in card
+
+
+def test_the_card_says_of_an_attacker_what_the_statement_says(exported: Path) -> None:
+    """How sure somebody may become is the statement's posterior, which holds but for delta; that
+    of epsilon itself is smaller and does not."""
+    card, told = (exported / "README.md").read_text(), read(exported / "statement.json")
+    for silo in told["silos"]:
+        assert f"is {percent(silo['risk']['posterior_from_even_odds'])} sure about one" in card
 
 
 def test_the_metadata_name_every_column_and_digest(exported: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_run_folder_is_complete(run: Path) -> None:
     anchors = {path.rpartition("-")[0] for path in here if path.startswith("anchors/")}
     assert anchors == {f"anchors/{s}" for s in SILOS}
     here = {path for path in here if not path.startswith("anchors/")}
-    silos = {f"silos/{s}/{f}" for s in SILOS for f in ("ledger.sqlite", "key", "model.npz")}
+    silos = {f"silos/{s}/{f}" for s in SILOS for f in ("ledger.sqlite", "key", "model.safetensors")}
     assert here == silos | {
         "config.toml",
         "plan.json",
@@ -76,8 +76,8 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "synthetic.csv",
         "synthetic-best.csv",
         "report.html",
-        "checkpoint/default.npz",
-        "checkpoint/best.npz",
+        "checkpoint/default.safetensors",
+        "checkpoint/best.safetensors",
         "state.json",
     }
     assert read(run / "state.json") == {"status": "complete", "reason": None}

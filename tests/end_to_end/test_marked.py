@@ -17,7 +17,14 @@ from tests.end_to_end.small import SMALL, call, ledger, sets
 SMALL_DIGITS = ("answers.rows=150", "train.steps=4", "train.block=2", "train.draws=2",
                 "network.hidden=16", "sampler.levels=3", "sampler.steps_per_level=1")  # fmt: skip
 SEED, PLAIN = "privacy.unsafe_noise_seed=7", "train.method=not-private"
-INSIDE = {"config.toml", "state.json", "rounds.jsonl", "events.jsonl", "partition.npz", "lock"}
+INSIDE = {
+    "config.toml",
+    "state.json",
+    "rounds.jsonl",
+    "events.jsonl",
+    "partition.safetensors",
+    "lock",
+}
 """State of the program, which no page tells anybody to hand on."""
 
 Made = tuple[Path, str]

@@ -102,3 +102,5 @@ def test_no_reading_of_it_is_called_one_of_records(fitted: Federation) -> None:
         assert "a: person" in text
         assert "a: record" not in text
         assert "record-level" not in text
+    solved = call("plan", fitted.folder / "config.toml", "--epsilon", "3", "--answers-mu", "500")
+    assert "person level epsilon <= 3.00" in " ".join(solved.output.split())

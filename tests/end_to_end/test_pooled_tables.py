@@ -11,12 +11,13 @@ from dpfedsyn import config as configuration
 from dpfedsyn import plan as planning
 from dpfedsyn import weights
 from dpfedsyn.base import NoisyStatistics
+from dpfedsyn.counts import count_points
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.federation import read_records
 from dpfedsyn.marginals import MarginalQuery, corrected
 from dpfedsyn.metrics.similarity import similarity
 from dpfedsyn.metrics.utility import train_on_synthetic
-from dpfedsyn.moments import MomentQuery, count_points
+from dpfedsyn.moments import MomentQuery
 from dpfedsyn.pooling import pool
 from dpfedsyn.sums import privatise, sums_lattice
 

@@ -80,7 +80,8 @@ def test_a_silo_of_its_own_has_as_many_steps_as_it_says(finished: Path, counted:
     told = counted.steps
     assert told["pretrain on released samples"] == [6, 6]
     assert told["train silo-0"] == [4, 4]
-    assert training_steps(configuration.load("digits", SMALL)) == 6 + 4
+    config = configuration.load("digits", SMALL)
+    assert training_steps(config, config.silos[0]) == 6 + 4
 
 
 def read(path: Path) -> Any:
@@ -141,7 +142,7 @@ def test_a_run_without_a_network_spends_all_on_its_base(tmp_path: Path) -> None:
     for silo in read(find(tmp_path / "run", "statement.json"))["silos"]:
         assert 9.9999 <= silo["epsilon"]["upper"] <= 10.0
     assert audit(tmp_path / "run", retrain=True).verdict == "CONSISTENT"
-    assert not list((tmp_path / "run").rglob("model.npz"))
+    assert not list((tmp_path / "run").rglob("model.safetensors"))
 
 
 def test_pictures_come_out_in_their_range(finished: Path) -> None:

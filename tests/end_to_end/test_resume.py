@@ -152,7 +152,7 @@ def test_the_last_round_is_asked_again_at_no_cost(
     folder, save = tmp_path / "run", checkpoint.save
 
     def lost(path: Path, arrays: Any, **options: Any) -> None:
-        if path.name == "default.npz" and int(arrays["round_number"]) == 3:
+        if path.name == "default.safetensors" and int(arrays["round_number"]) == 3:
             raise KeyboardInterrupt
         save(path, arrays, **options)
 

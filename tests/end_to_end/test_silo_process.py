@@ -165,6 +165,34 @@ def killed_in_round(silos: Served, name: str, run: Path, number: int) -> threadi
     return thread
 
 
+def test_processes_answer_for_further_rows_after_their_run(tmp_path: Path) -> None:
+    """Started again, with their models read back; a ledger pays for what it paid before, and more
+    than its reserve holds is refused with 3 before anything is asked."""
+    run = tmp_path / "run"
+    with served(tmp_path) as silos:
+        for name in NAMES:
+            silos.wait(name, "ready")
+        assert silos.run(run)[0] == 0
+        silos.end("hungarian")
+        before = answered(silos.homes, "hungarian")
+        silos.start("hungarian")
+        silos.wait("hungarian", "ready")
+        refused = call("sample", run, "--rows", 60, *silos.sockets)
+        assert refused.exit_code == 3, refused.output
+        assert "15 rows fit" in " ".join(refused.output.split())
+        done = call("sample", run, "--rows", 12, *silos.sockets)
+        assert done.exit_code == 0, done.output
+        silos.end("hungarian")
+        after = answered(silos.homes, "hungarian")
+        assert after[: len(before)] == before
+        new = [number for number, _ in after[len(before) :]]
+        assert new == list(range(ROUNDS + 1, ROUNDS + LEVELS + 1))
+        assert len(find(run, "synthetic-more-1.csv").read_text().splitlines()) == 13
+        told = read(find(run, "statement.json"))
+        assert [one["status"] for one in told["top_ups"]] == ["complete"]
+        assert call("sample", run, "--rows", 12).exit_code == 2  # the silos are not in the folder
+
+
 def test_a_run_over_processes_survives_kill_9_of_one_of_them(tmp_path: Path) -> None:
     """Two silos train and answer; one is killed in the middle of a run, started again, and the run
     is resumed: no answer is charged twice. Then both are told to end, and do."""
@@ -239,7 +267,7 @@ def test_a_process_that_trains_says_so_and_ends_when_it_is_told(tmp_path: Path) 
             text=True,
         )
         silos.wait(NAMES[0], "training")
-        model = silos.homes / NAMES[0] / "silos" / NAMES[0] / "model.npz"
+        model = silos.homes / NAMES[0] / "silos" / NAMES[0] / "model.safetensors"
         end = time.monotonic() + SOON
         while not model.exists():
             assert time.monotonic() < end
@@ -334,7 +362,7 @@ def test_records_may_lie_elsewhere_and_the_others_need_not_be_here(tmp_path: Pat
     done = call(*arguments)
     assert done.exit_code == 0, done.output
     assert f"{NAMES[0]}: trained." in done.output
-    assert (tmp_path / "home" / "silos" / NAMES[0] / "model.npz").exists()
+    assert (tmp_path / "home" / "silos" / NAMES[0] / "model.safetensors").exists()
 
 
 def test_a_silo_with_its_own_records_alone_can_be_started_again(tmp_path: Path) -> None:
@@ -343,7 +371,7 @@ def test_a_silo_with_its_own_records_alone_can_be_started_again(tmp_path: Path) 
     own = EXAMPLE / "data" / "processed.cleveland.data"
     for _ in range(2):
         loaded = configuration.load(str(source), list(SMALL), records=False)
-        loaded = configuration.with_records(loaded, NAMES[0], own)
+        loaded = configuration.with_places(loaded, NAMES[0], own)
         process.open_home(loaded, NAMES[0], tmp_path / "home")
 
 

@@ -108,13 +108,31 @@ def test_arrays_and_torch_data_sets_become_archives(tmp_path: Path) -> None:
         handed.written({"a": [1, 2, 3]}, encoder, tmp_path / "s")
 
 
-def test_pixels_that_are_no_whole_numbers_reach_the_reader(tmp_path: Path) -> None:
-    """It names them; rounding them on the way would hide a fault of the data."""
+def test_no_image_decides_what_another_is_read_as(tmp_path: Path) -> None:
+    """Floats are shares whatever they are: one image beyond 1 is refused, and moves no other."""
     encoder = domain.encoder(Path(str(files("dpfedsyn") / "examples" / "digits" / "schema.toml")))
-    images = np.full((3, 8, 8), 2.5)
-    made = handed.written({"a": (images, np.zeros(3, dtype=int))}, encoder, tmp_path / "r")["a"]
-    with pytest.raises(DataError, match=r"pixels such as 2\.5"):
-        encoder.read(made)
+    images = np.zeros((3, 8, 8))
+    images[:, 2:5, 3] = 1.0
+    images[2] *= 16.0
+    labels = np.zeros(3, dtype=int)
+    with pytest.raises(DataError, match=r"image 2 \(from 0\): float64 pixels such as 16"):
+        handed.written({"a": (images, labels)}, encoder, tmp_path / "r")
+    shares = handed.written({"a": (images[:2], labels[:2])}, encoder, tmp_path / "s")["a"]
+    whole = handed.written({"a": (images.astype(int), labels)}, encoder, tmp_path / "w")["a"]
+    assert encoder.read(shares).plain.max() == 1.0
+    assert encoder.read(whole).plain[:2].max() == 1.0 / 16.0
+    kinds = [(images[0], 0), (images[1].astype(int), 0)]
+    with pytest.raises(DataError, match=r"record 1 \(from 0\): an image of int64"):
+        handed.written({"a": kinds}, encoder, tmp_path / "k")
+
+
+def test_a_configuration_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    """Somebody's own.toml is no place for what `fit` makes for folder `own`, nor is it removed."""
+    (tmp_path / "own.toml").write_text("mine")
+    with pytest.raises(RunError, match=r"own\.toml: is there already"):
+        fit({"a": frame("cleveland")}, SCHEMA, folder=tmp_path / "own", sizes={"a": 200})
+    assert [path.name for path in tmp_path.iterdir()] == ["own.toml"]
+    assert (tmp_path / "own.toml").read_text() == "mine"
 
 
 def test_bad_arguments_are_said_before_anything_runs(fitted: Federation, tmp_path: Path) -> None:

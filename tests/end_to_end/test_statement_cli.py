@@ -1,5 +1,6 @@
 """`dpfedsyn statement`: from a run to a signed export that a board can check."""
 
+import json
 from pathlib import Path
 
 import jsonschema
@@ -73,6 +74,21 @@ def test_a_silo_signs_with_the_key_of_its_ledger(run: Path, public: str) -> None
     done = call("statement", "verify", run, "--key", signed.output.strip())
     assert done.exit_code == 0, done.output
     assert "Signed by va" in done.output
+
+
+def test_a_name_of_its_own_lets_no_silo_sign_another_run(run: Path, tmp_path: Path) -> None:
+    """--as says who signs, not that the ledger need not be looked at."""
+    copied = tmp_path / "copy"
+    copied.mkdir()
+    told = read(run / "statement.json")
+    for silo in told["silos"]:
+        silo["ledger_head"] = "f" * 64
+    (copied / "statement.json").write_text(json.dumps(told), encoding="utf-8")
+    key = run / "silos" / "va" / "key"
+    done = call("statement", "sign", copied, "--key", key, "--as", "va")
+    assert done.exit_code == 4
+    assert "va did not sign" in done.output.replace("\n", " ")
+    assert not (copied / "statement.sig.json").exists()
 
 
 def test_a_signed_run_that_changed_is_not_exported(run: Path, public: str, tmp_path: Path) -> None:

@@ -364,8 +364,8 @@ def test_a_run_over_flower_survives_a_killed_silo_and_repeats_its_steps_for_free
             flower.federation(processes, sockets)
             flower_app.write(folder / "app", str(path), out)
             flower.submit(processes, folder / "app", "run-1")
-            until((out / "checkpoint" / "default.npz").is_file, "the first round")
-            shutil.copy(out / "checkpoint" / "default.npz", folder / "first.npz")
+            until((out / "checkpoint" / "default.safetensors").is_file, "the first round")
+            shutil.copy(out / "checkpoint" / "default.safetensors", folder / "first.safetensors")
             processes.kill("hungarian")
             processes.silo("hungarian", path)
             until(lambda: state(out) == "complete", "the run's end", 240.0)
@@ -373,7 +373,7 @@ def test_a_run_over_flower_survives_a_killed_silo_and_repeats_its_steps_for_free
             assert rounds(out) == 3
             assert all(3 <= count <= 4 for count in charged)  # at most a wasted step per kill
 
-            shutil.copy(folder / "first.npz", out / "checkpoint" / "default.npz")
+            shutil.copy(folder / "first.safetensors", out / "checkpoint" / "default.safetensors")
             find(out, "synthetic.csv").unlink()
             flower.submit(processes, folder / "app", "run-2")
             until(lambda: find(out, "synthetic.csv").is_file(), "the repeated steps", 240.0)

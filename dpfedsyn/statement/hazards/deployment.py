@@ -33,9 +33,16 @@ def _trust(told: Told) -> Answer:
         "Silos trust themselves alone: each claim holds against a malicious server that colludes "
         "with all other silos, and against whoever reads the rows."
     )
-    evidence = ("trust", "implementation.adversary", "settings.simulated_partition")
-    if told["settings"]["simulated_partition"]:
+    settings = told["settings"]
+    evidence = ("trust", "implementation.adversary", "settings.one_process")
+    if settings["simulated_partition"]:
         more = " Here the silos were simulated from one file: whoever held it saw all of them."
+        return Answer(PARTLY, text + more, (*evidence, "settings.simulated_partition"))
+    if settings["one_process"]:
+        more = (
+            " Here one process was all silos and the server: whoever ran it could read every "
+            "silo's records, and among the owners nothing protects them from that."
+        )
         return Answer(PARTLY, text + more, evidence)
     return Answer(ANSWERED, text, evidence)
 

@@ -27,6 +27,10 @@ def _tuning(told: Told) -> Answer:
 
 def _pretraining(told: Told) -> Answer:
     evidence = ("settings.pretrain_steps", "settings.base")
+    brought = [silo["brought"]["words"] for silo in told["silos"] if "brought" in silo]
+    if brought:
+        # Where a model was trained on what is not public, its records paid for nothing here.
+        return Answer(PARTLY, " ".join(brought), ("silos[].brought.words", *evidence))
     if told["settings"]["pretrain_steps"]:
         text = (
             "Networks were pretrained on synthetic records, drawn from released noised sums that "
@@ -53,14 +57,21 @@ def _assumed(told: Told) -> Answer:
 
 
 def _uncertainty(told: Told) -> Answer:
-    trained = ", ".join(told["settings"]["baselines"])
-    beside = f", with {trained} trained for it" if trained else ""
+    evidence = ("settings.baselines", "settings.evaluated", "settings.rows", "rounds")
     text = (
         "Noise and sampling add uncertainty that the rows do not show, so intervals computed from "
-        "them as if they were real are too narrow. Plainer baselines stand beside them in the "
-        f"silos' report{beside}, also where they win: on small tables they may."
+        "them as if they were real are too narrow."
     )
-    return Answer(PARTLY, text, ("settings.baselines", "settings.rows", "rounds"))
+    if not told["settings"]["evaluated"]:
+        more = " No plainer baseline was compared with them: on small tables one may well win."
+        return Answer(OPEN, text + more, evidence)
+    trained = ", ".join(told["settings"]["baselines"])
+    beside = f", with {trained} trained for it" if trained else ""
+    more = (
+        f" Plainer baselines stand beside them in the silos' report{beside}, also where they win: "
+        "on small tables they may."
+    )
+    return Answer(PARTLY, text + more, evidence)
 
 
 def _unstructured(told: Told) -> Answer:

@@ -1,0 +1,104 @@
+"""`dpfedsyn model`: look at a model before it is brought, and sign what is claimed of it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dpfedsyn.console import one_error
+
+app = typer.Typer(help="Models that silos bring instead of training one.", no_args_is_help=True)
+
+Place = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="A folder of diffusers, or a JSON declaration.")
+]
+SchemaFile = Annotated[Path, typer.Option("--schema", metavar="FILE", help="The public schema.")]
+
+
+@app.command("check")
+def model_check(
+    model: Place,
+    schema: SchemaFile,
+    labels: Annotated[
+        bool, typer.Option(help="Records have labels, as with data.conditional = true.")
+    ] = True,
+    dp_sgd: Annotated[
+        bool, typer.Option("--dp-sgd", help="Also: exit 2 where DP-SGD cannot take a layer.")
+    ] = False,
+) -> None:
+    """Load a model as a run would, and name the layers that DP-SGD could not take."""
+    with one_error():
+        import torch
+
+        from dpfedsyn import brought, dpsgd
+        from dpfedsyn.domain import encoder
+        from dpfedsyn.errors import ModelError
+
+        found = brought.read(model, encoder(schema, conditional=labels), torch.device("cpu"))
+        steps, shares = len(found.levels.shares), found.levels.shares
+        typer.echo(
+            f"{model}: {type(found.module).__name__} of {found.parameters:,} parameters for "
+            f"samples {found.coordinates.shape}, predicts {found.levels.prediction} at {steps} "
+            f"levels, abar {float(shares[0]):.6g} to {float(shares[-1]):.3g}. It can be brought."
+        )
+        found.module.requires_grad_(True)
+        faults = dpsgd.unsupported(found.module)
+        shown = "".join(f"\n  {fault}" for fault in faults)
+        if faults and dp_sgd:
+            raise ModelError(
+                f"{model}: DP-SGD cannot take {len(faults)} of its layers, so it could not be "
+                f"trained with privacy:{shown}"
+            )
+        typer.echo(f"DP-SGD could not take:{shown}" if faults else "DP-SGD could take every layer.")
+
+
+@app.command("key")
+def model_key(
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="Where the secret is written.")],
+) -> None:
+    """Write a new secret that signs claims, and print its public key for configurations."""
+    with one_error():
+        from dpfedsyn import keys
+        from dpfedsyn.errors import RunError
+
+        if out.exists():
+            raise RunError(f"{out}: is there already, and stays. Name another file.")
+        secret = keys.fresh()
+        keys.store(secret, out)
+        typer.echo(f'claim_key = "{secret.public.hex()}"')
+
+
+@app.command("claim")
+def model_claim(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="The model's safetensors.")],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The signer's secret.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The claim to be written.")],
+    epsilon: Annotated[float, typer.Option(help="Upper bound, at --delta.")],
+    delta: Annotated[float, typer.Option(help="The slack of the claim; below the run's own.")],
+    data: Annotated[str, typer.Option(help="What the model was trained on, in words.")],
+    signer: Annotated[str, typer.Option(help="Who answers for it.")],
+    unit: Annotated[str, typer.Option(help="record or person.")] = "record",
+    adjacency: Annotated[
+        str, typer.Option(help="add-or-remove, replace or zero-out.")
+    ] = "add-or-remove",
+) -> None:
+    """Sign a privacy claim for a model; whoever signs answers for it, nothing here checks it."""
+    with one_error():
+        import os
+
+        from dpfedsyn import keys, signed_claim
+        from dpfedsyn.brought import weights as files
+        from dpfedsyn.errors import RunError
+
+        for path in (out, signed_claim.opening_of(out)):
+            if path.exists():
+                raise RunError(f"{path}: is there already, and stays. Name another --out.")
+        secret, (_, digest) = keys.load(key), files.read(weights)
+        opening = os.urandom(signed_claim.OPENING_BYTES)
+        commitment = signed_claim.committed(opening, digest)
+        made = signed_claim.Claim(epsilon, delta, unit, adjacency, data, signer, commitment)
+        signed_claim.write(signed_claim.signed(made.checked(), secret), out, opening)
+        typer.echo(
+            f"{out}: signed; everybody may have it. {signed_claim.opening_of(out)}: stays in the "
+            f'silo.\nclaim_key = "{secret.public.hex()}"'
+        )
