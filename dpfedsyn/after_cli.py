@@ -92,13 +92,10 @@ def _progress(folder: Path, screen: Any) -> Any:
     """Progress with the run's terms, without which no epsilon is printed."""
     from dpfedsyn import config
     from dpfedsyn.folder import require_ended
-    from dpfedsyn.progress import RichProgress
-    from dpfedsyn.report import wording
+    from dpfedsyn.progress import shown
 
     require_ended(folder)
-    privacy = config.load(str(folder / "config.toml"), records=False).privacy
-    terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    return RichProgress(terms, screen)
+    return shown(config.load(str(folder / "config.toml"), records=False), screen)
 
 
 def _left(folder: Path) -> list[str]:

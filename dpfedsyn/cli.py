@@ -241,14 +241,12 @@ def _run(
     run_it: Any, config: Any, folder: Path, resume: bool, port: int | None, silos: list[str]
 ) -> None:
     """Run, write the report, print the tables; Ctrl-C leaves a resumable run."""
-    from dpfedsyn.progress import Progress, RichProgress, Several
-    from dpfedsyn.report import terminal, wording, write
+    from dpfedsyn.progress import Progress, Several, shown
+    from dpfedsyn.report import terminal, write
     from dpfedsyn.report.finished import read
 
-    privacy = config.privacy
     screen = console()
-    terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    told: list[Progress] = [RichProgress(terms, screen)]
+    told: list[Progress] = [shown(config, screen)]
     if port is not None:
         from dpfedsyn.prometheus import Metrics
 

@@ -209,7 +209,7 @@ def guess(name: str, cells: pd.Series, missing: Sequence[str] = ()) -> Guess:
 
 
 def _to_fill(one: Guess) -> list[str]:
-    outside = 'outside = "clip"   # or "error": refuse a file with values beyond the bounds'
+    outside = 'outside = "error"   # or "clip": values beyond the bounds are moved to the nearest'
     if one.kind in ("numeric", "integer"):
         lines = ["bounds = []   # lowest and highest value that the public knows of"]
         lines += [f"decimals = {one.decimals}"] if one.decimals else []

@@ -18,6 +18,7 @@ import pandas as pd
 from dpfedsyn import headers, pairs, reading
 from dpfedsyn.coherence import is_name
 from dpfedsyn.columns import listing
+from dpfedsyn.columns.cells import LARGEST
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError, RunError
@@ -108,6 +109,7 @@ def table(frame: pd.DataFrame, schema: Schema, where: str = "the frame") -> byte
         DataError: a column is missing, or a cell is not valid; names row (from 1) and column.
     """
     cells = texts(frame, where, schema.formats, schema.blanks)
+    _check_names(frame, schema.file.naming, where)
     if schema.file.header:
         headers.check(where, list(cells.columns), schema, typed=True)
     else:
@@ -121,6 +123,19 @@ def table(frame: pd.DataFrame, schema: Schema, where: str = "the frame") -> byte
     _check(cells, schema, where)
     text: str = cells.to_csv(index=False, header=schema.file.header, sep=schema.file.delimiter)
     return text.encode()
+
+
+def _check_names(frame: pd.DataFrame, naming: str, where: str) -> None:
+    """Refuse long names that are floats, as a missing one makes all others: two may be the same."""
+    if naming not in frame.columns:
+        return
+    for row, cell in enumerate(frame[naming], start=1):
+        if isinstance(cell, float) and abs(cell) >= LARGEST:
+            raise DataError(
+                f"{where}, row {row}, column {naming}: {cell:.0f} is a float, which no longer "
+                "tells such long names apart, so nothing was run; read the column as text "
+                "(pandas: dtype=str), or give the file itself"
+            )
 
 
 def _check(cells: pd.DataFrame, schema: Schema, where: str) -> None:

@@ -16,7 +16,8 @@ NOT_PRIVATE = (
     "train.method = 'not-private': label counts, moments and models were made without any noise"
 )
 STATE = frozenset({"config.toml", "state.json"})
-"""What a run folder keeps for the program itself; everything else in it may be handed on."""
+"""What `named` leaves alone. Nor have logs of rounds and the folders that only programs read a
+mark in their names."""
 
 
 def void_because(config: Config) -> str | None:

@@ -1,5 +1,7 @@
 """What a run tells while it runs: a protocol, a live bar or plain lines, and a silent twin."""
 
+from __future__ import annotations
+
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -15,8 +17,10 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
 
+from dpfedsyn.marking import MARK, void_because
 from dpfedsyn.report import wording
 from dpfedsyn.report.tables import worst
+from dpfedsyn.settings import Config
 
 LEAST_LEFT = 20.0  # seconds to come that are worth a word
 
@@ -91,16 +95,26 @@ class Several:
             one.finish()
 
 
+def shown(config: Config, console: Console | None = None) -> RichProgress:
+    """Return what a terminal shows of this run: marked, and without epsilons, where it is void."""
+    privacy = config.privacy
+    terms = wording.Terms(privacy.delta, privacy.unit, privacy.adjacency)
+    return RichProgress(terms, console, private=void_because(config) is None)
+
+
 class RichProgress:
     """A live bar on a terminal; one line per stage and per round anywhere else.
 
     Args:
         terms: delta, unit and adjacency, without which no epsilon is printed.
         console: where to print; standard output if None.
+        private: whether the run promises anything; False: no epsilon is printed, but the mark.
     """
 
-    def __init__(self, terms: wording.Terms, console: Console | None = None) -> None:
-        self._terms = terms
+    def __init__(
+        self, terms: wording.Terms, console: Console | None = None, *, private: bool = True
+    ) -> None:
+        self._terms, self._private = terms, private
         self._console = console or Console(highlight=False)
         self._bar = _bar(self._console) if self._console.is_terminal else None
         self._task: TaskID | None = None
@@ -123,7 +137,7 @@ class RichProgress:
 
     def round(self, record: dict[str, Any]) -> None:
         """Move the bar to this round, and show the epsilon that holds after it."""
-        self._line("  " + round_line(record, self._terms))
+        self._line("  " + round_line(record, self._terms, private=self._private))
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=record["round"], total=record["of"], text="")
 
@@ -145,16 +159,22 @@ class RichProgress:
         self._console.print(Text(text), soft_wrap=True)
 
 
-def round_line(record: dict[str, Any], terms: wording.Terms) -> str:
-    """Write one round as a line: the worst silo's epsilon in all three readings."""
+def round_line(record: dict[str, Any], terms: wording.Terms, *, private: bool = True) -> str:
+    """Write one round as a line: the worst silo's epsilon in all three readings, if it has any."""
+    if not private:
+        return wording.plain(f"{MARK}: {_place(record)}: nothing is promised{aside(record)}")
     silo = worst(record, "silo")
     silo_terms = "" if silo is None else f" ({wording.terms_of_reading('silo', terms)})"
     return wording.plain(
-        f"{record['pass']} ({record.get('sampler', '')}) {record['round']}/{record['of']}: "
+        f"{_place(record)}: "
         f"{terms.unit} {_at_most(worst(record, 'record'))}; "
         f"answers alone {_at_most(worst(record, 'answers'))} ({terms}); "
         f"silo level {_at_most(silo)}{silo_terms}{aside(record)}"
     )
+
+
+def _place(record: dict[str, Any]) -> str:
+    return f"{record['pass']} ({record.get('sampler', '')}) {record['round']}/{record['of']}"
 
 
 def aside(record: dict[str, Any]) -> str:

@@ -13,10 +13,9 @@ from dpfedsyn import remote
 from dpfedsyn.flower import security
 from dpfedsyn.flower.transport import FlowerTransport
 from dpfedsyn.folder import next_free
-from dpfedsyn.progress import RichProgress
+from dpfedsyn.progress import shown
 from dpfedsyn.prometheus import beside
 from dpfedsyn.report import write
-from dpfedsyn.report.wording import Terms
 
 app = ServerApp()
 
@@ -40,9 +39,7 @@ def main(grid: Grid, context: Context) -> None:
     keys = security.pinned(Path(pins), names) if pins else None
     transport = FlowerTransport(grid, names, keys)
     transport.wait(float(settings["wait"]))
-    privacy = config.privacy
-    terms = Terms(privacy.delta, privacy.unit, privacy.adjacency)
-    progress = beside(RichProgress(terms), int(settings["metrics"]))
+    progress = beside(shown(config), int(settings["metrics"]))
     resume = (out / "config.toml").is_file()
     result = remote.run(config, transport, out, resume=resume, progress=progress)
     progress.finish()

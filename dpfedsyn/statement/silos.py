@@ -41,7 +41,9 @@ def entry(plan: Plan, silo: SiloSettings, charged: Charged) -> dict[str, Any]:
         "without_amplification": _unsampled(plan, budget, drawn) if carried is not None else None,
         "risk": None if carried is None else _risk(plan, budget, drawn),
         "reference_size": silo.reference_size,
-        "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps",
+        "readings_are": "what was spent, not a guarantee; the guarantee is epsilon, at the caps"
+        if private
+        else "NON-PRIVATE: nothing is promised; what the same run with secret noise would cost",
         "readings": found,
         "charged": {
             "R": list(charged.released),

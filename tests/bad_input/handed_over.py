@@ -93,6 +93,10 @@ CASES = {
         "row 1, column comment", "half a character", mend="one number or text a row",
         comment=pd.Series(["\ud800", "x"], dtype=object),
     ),
+    "long ids as floats": frame(
+        "row 1, column patient", "9007199254740992 is a float", mend="read the column as text",
+        patient=[2.0**53, 2.0**53 + 2],
+    ),
     "a column twice in a frame": table(
         pd.concat([FRAME, FRAME[["age"]]], axis=1), "column age", "2 columns have this name",
         mend="keep one of them",

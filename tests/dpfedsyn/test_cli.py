@@ -22,7 +22,10 @@ from dpfedsyn import cli, errors, keys
 from dpfedsyn.marking import find
 from tests.dpfedsyn import run_folders
 
-PRIVACY = SimpleNamespace(delta=1e-5, unit="record", adjacency="add-or-remove")
+PRIVACY = SimpleNamespace(
+    delta=1e-5, unit="record", adjacency="add-or-remove", unsafe_noise_seed=None
+)
+TRAIN = SimpleNamespace(method="dp-sgd")
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Fakes:
 
     def load(self, name: str, overrides: list[str], *, records: bool = True) -> SimpleNamespace:
         self.loads.append((name, overrides))
-        return SimpleNamespace(name=name, privacy=PRIVACY)
+        return SimpleNamespace(name=name, privacy=PRIVACY, train=TRAIN)
 
     def make(self, _: object) -> SimpleNamespace:
         faults = self.plan["faults"]

@@ -134,7 +134,7 @@ def test_days_are_told_by_their_format(cells: list[str], format: str, remark: st
         "kind": "date",
         "bounds": [],
         "format": format,
-        "outside": "clip",
+        "outside": "error",
     }
     assert not any(cell in text for cell in cells)
 

@@ -22,7 +22,7 @@ import dpfedsyn
 from accountants import Adjacency, Composed, epsilon
 from accountants.ledger import Ledger
 from dpfedsyn import config as configuration
-from dpfedsyn import dpsgd, fitting, privatise, rounds, run, sampler, silo, statement, train
+from dpfedsyn import dpsgd, fitting, privatise, rounds, run, sampler, silo, train
 from dpfedsyn import plan as planning
 from dpfedsyn import preparation as mechanisms
 from dpfedsyn.clipping import clip_rows
@@ -34,6 +34,7 @@ from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.moments import MomentQuery
 from dpfedsyn.plan import Plan
 from dpfedsyn.settings import Config
+from dpfedsyn.statement.limits import caveats
 from dpfedsyn.sums import sums_lattice
 from tests.dpfedsyn.test_privatise import is_noise
 
@@ -539,7 +540,8 @@ PRIVATE_PATH = ("silo.py", "preparation.py", "releases.py", "clusters.py", "base
                 "dpsgd/gradients.py", "lattice.py", "truncation.py",
                 "rounded_gaussian.py")  # fmt: skip
 FLOAT_NOISE = (  # on which no promise rests: of training, of an audit's inputs, of replays
-    "objective.py", "network.py", "unet.py", "audit/mechanisms.py", "comparison/embedding.py",
+    "objective.py", "network.py", "unet.py", "audit/mechanisms.py", "brought/tuning.py",
+    "comparison/embedding.py",
     "testing/replaying/numpy_noise.py",
 )  # fmt: skip
 
@@ -598,5 +600,5 @@ def test_answers_of_this_many_rows_promise_nothing_by_themselves() -> None:
     assert plan.epsilon(budget.record_claim()).upper == pytest.approx(
         plan.epsilon(training).upper, rel=1e-9
     )
-    (caveat,) = [c for c in statement._caveats(plan) if "next to nothing" in c]
+    (caveat,) = [c for c in caveats(plan) if "next to nothing" in c]
     assert "rests on the DP training" in caveat

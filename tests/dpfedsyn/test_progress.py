@@ -77,3 +77,10 @@ def test_silent_twin_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """A program that calls the library sees no output."""
     play(Silent())
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_that_promises_nothing_shows_no_epsilon() -> None:
+    """But the mark, in every line of a round."""
+    line = round_line(run_folders.rounds("default", "ula", 1)[0], TERMS, private=False)
+    assert line.startswith("NON-PRIVATE: default (ula) 1/1: nothing is promised")
+    assert "epsilon" not in line

@@ -157,6 +157,7 @@ def test_a_noise_seed_voids_the_statement(tmp_path: Path) -> None:
     void = make(plan_of("answers-only", "privacy.unsafe_noise_seed=0"), tmp_path / "a")
     assert void["private"] is False
     assert "unsafe_noise_seed is set" in void["void"]
+    assert all("nothing is promised" in silo["readings_are"] for silo in void["silos"])
     assert "NOT private" in void["void"]
     assert void["across_silos"] is None
     assert all(silo["epsilon"] is None for silo in void["silos"])

@@ -128,7 +128,7 @@ DECIDED: tuple[tuple[int, Change, str, str], ...] = (
     (14, _settings(evaluated=True), "partly", "must not be published"),
     (14, _settings(evaluated=False), "answered", "No utility was measured"),
     (15, _said(tuning="not stated"), "open", "every try counts"),
-    (15, _said(tuning="on public data."), "answered", "The owners say: on public data."),
+    (15, _said(tuning="on public data."), "partly", "nothing here can check: on public data."),
     (16, _settings(pretrain_steps=0), "answered", "No pretrained model"),
     (16, _settings(pretrain_steps=10), "answered", "released noised sums"),
     (18, _settings(baselines=["fedavg"], evaluated=True), "partly", "with fedavg trained for it"),
@@ -147,7 +147,7 @@ DECIDED: tuple[tuple[int, Change, str, str], ...] = (
     (25, _settings(timeout=0.0), "partly", "outside the claim."),
     (25, _settings(timeout=9.0), "partly", "which answers are used"),
     (28, _said(retention="not stated"), "open", "no reason to collect"),
-    (28, _said(retention="ten years"), "answered", "ten years."),
+    (28, _said(retention="ten years"), "partly", "ten years."),
 )
 
 

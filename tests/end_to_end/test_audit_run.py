@@ -585,7 +585,7 @@ def test_noise_that_is_used_in_every_round_is_found(tmp_path: Path) -> None:
         patch.setattr(SiloKey, "noise", lambda self, digest, charge: bytes(32))
 
     for name, fault in (("silo", of_silo), ("all", of_all)):
-        run = faulty(tmp_path / name, fault, *NOISY)
+        run = faulty(tmp_path / name, fault, *NOISY, *MORE)
         found = violated(run)
         assert found["model behind answers"] == list(SILOS)
         assert found["noise in replies"] == list(SILOS)

@@ -112,7 +112,9 @@ def _collection(told: Told) -> Answer:
             "reason to collect: say it in statement.retention."
         )
         return Answer(OPEN, text, evidence)
-    return Answer(ANSWERED, f"The owners say: {stated.rstrip('.')}.", evidence)
+    return Answer(
+        PARTLY, f"The owners say, and nothing here can check: {stated.rstrip('.')}.", evidence
+    )
 
 
 HAZARDS = (

@@ -22,7 +22,9 @@ def _tuning(told: Told) -> Answer:
             "counts: say in statement.tuning what was done, and compose what it cost."
         )
         return Answer(OPEN, text, evidence)
-    return Answer(ANSWERED, f"The owners say: {stated.rstrip('.')}.", evidence)
+    return Answer(
+        PARTLY, f"The owners say, and nothing here can check: {stated.rstrip('.')}.", evidence
+    )
 
 
 def _pretraining(told: Told) -> Answer:

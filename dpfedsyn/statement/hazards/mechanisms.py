@@ -41,8 +41,8 @@ def _groups(told: Told) -> Answer:
         )
         return Answer(OPEN, text, evidence)
     text = (
-        f"Utility by {groups} was measured inside, and small groups are flagged in the silos' "
-        "report. That they lose more is seen there, not repaired."
+        f"The settings ask for utility by {groups}, measured inside, and small groups are flagged "
+        "in the silos' report. That they lose more is seen there, not repaired."
     )
     return Answer(PARTLY, text, evidence)
 
@@ -66,8 +66,8 @@ def _utility(told: Told) -> Answer:
         text = "No utility was measured on real records."
         return Answer(ANSWERED, text, evidence)
     text = (
-        "Utility was measured on real records without noise. It is marked internal, stands in no "
-        "file of the release and must not be published."
+        "The settings ask for utility on real records, measured without noise. It is marked "
+        "internal, stands in no file of the release and must not be published."
     )
     return Answer(PARTLY, text, evidence)
 
