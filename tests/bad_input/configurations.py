@@ -120,7 +120,9 @@ CASES = {
     "a silo's name that is a path": change(
         'name = "va"', 'name = "../va"', "'../va'", mend="letters, digits, - and _"
     ),
-    "a silo without a path": change(VA, "", "silos.va", "`path` is missing", mend="give it records"),
+    "a silo without a path": change(
+        VA, "", "silos.va", "`path` is missing", mend="give it records"
+    ),
     "an empty path": change(VA, 'path = ""', "silos.va", mend="give it records"),
     "a silo's count in the configuration": change(
         'name = "va"', 'name = "va"\nrecords = 130', "silos[3].records", mend="Known: name, path"
