@@ -138,3 +138,11 @@ OurLedgerMachine.TestCase.settings = settings(
     max_examples=25, stateful_step_count=25, deadline=None
 )
 TestLedgerMachine = OurLedgerMachine.TestCase
+
+
+def test_a_sum_that_was_rounded_up_is_no_forgotten_charge():
+    """.1 + .25 is rounded up, so the next .1 adds less than a tenth; the sum is still above all."""
+    machine = OurLedgerMachine()
+    for cost in (0.1, 0.25, 0.1):
+        machine.ask(cost=cost)
+    machine.teardown()

@@ -8,8 +8,10 @@ import pytest
 
 from tests.end_to_end.small import ROOT
 
-FOLDERS = ("accountants", "benchmarks", "dpfedsyn", "tests", ".ci")
-FILES = ("README.md", "CHANGELOG.md", "pyproject.toml")
+FOLDERS = ("accountants", "benchmarks", "docs", "dpfedsyn", "tests", ".ci")
+FILES = (
+    "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "mkdocs.yml", "pyproject.toml",
+)  # fmt: skip
 TEXT = {".py", ".md", ".toml", ".j2", ".json", ""}
 FORBIDDEN = {
     # A promise that no epsilon makes.
