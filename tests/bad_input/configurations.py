@@ -120,8 +120,10 @@ CASES = {
     "a silo's name that is a path": change(
         'name = "va"', 'name = "../va"', "'../va'", mend="letters, digits, - and _"
     ),
-    "a silo without a path": change(VA, "", "silos[3]", "`path` is missing", mend="no default"),
-    "an empty path": change(VA, 'path = ""', "silos.va", mend="give it a path"),
+    "a silo without a path": change(
+        VA, "", "silos.va", "`path` is missing", mend="give it records"
+    ),
+    "an empty path": change(VA, 'path = ""', "silos.va", mend="give it records"),
     "a silo's count in the configuration": change(
         'name = "va"', 'name = "va"\nrecords = 130', "silos[3].records", mend="Known: name, path"
     ),
