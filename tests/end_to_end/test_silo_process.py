@@ -165,6 +165,7 @@ def killed_in_round(silos: Served, name: str, run: Path, number: int) -> threadi
     return thread
 
 
+@pytest.mark.slow
 def test_processes_answer_for_further_rows_after_their_run(tmp_path: Path) -> None:
     """Started again, with their models read back; a ledger pays for what it paid before, and more
     than its reserve holds is refused with 3 before anything is asked."""
