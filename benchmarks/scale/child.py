@@ -24,7 +24,7 @@ PARTS = (
     Part(BASE, train, "_own_base"),
     Part(STEPS, train, "_train_network"),
     Part(ROUNDS, collaboration, "sample"),
-    Part(WRITE, collaboration, "_tables"),
+    Part(WRITE, collaboration, "decoded"),
     Part(REPORT, report, "write"),
 )
 
