@@ -10,6 +10,7 @@ absorption need; `clean` is the clean sample that the round before predicted.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -43,6 +44,24 @@ def levels(count: int, spacing: float = 1.0) -> tuple[int, ...]:
     for t in wanted[::-1]:  # from the cleanest: where they crowd, each is at least the next step
         times.append(max(int(t), times[-1] + 1) if times else int(t))
     return tuple(times[::-1])
+
+
+def drawn_levels(
+    rows: NDArray[np.int64], words: NDArray[np.uint64], levels: int, at_once: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], bool]]:
+    """Draw a level evenly for every draw (B, M); yield (rows, levels, whether they are the last).
+
+    Whole units at a time, about `at_once` draws; without units one piece without units.
+
+    Args:
+        rows: (B, M), the row that each draw is of. words: B M random words of 64 bits.
+    """
+    count, draws = rows.shape
+    t = (words % np.uint64(levels)).astype(np.int64).reshape(count, draws)
+    size = max(1, at_once // max(draws, 1))
+    for start in range(0, max(count, 1), size):
+        piece = slice(start, start + size)
+        yield rows[piece], t[piece], piece.stop >= count
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpfedsyn.base import Base
-from dpfedsyn.diffusion import signal_shares
+from dpfedsyn.diffusion import drawn_levels, signal_shares
 from dpfedsyn.network import Network, features, residual_scale
 from dpfedsyn.noise import Keystream
 from dpfedsyn.settings import NetworkSettings
@@ -122,14 +122,10 @@ def noised_pieces(
     piece, however large the batch. All draw the same words of the stream, whatever the pieces. A
     batch without units is one piece without units.
     """
-    count, draws = rows.shape
     signals = np.asarray(signal_shares())
-    steps = np.count_nonzero(1.0 - signals <= highest_noise**2 * signals)
-    t = (stream.words(count * draws) % np.uint64(steps)).astype(np.int64).reshape(count, draws)
-    size = max(1, at_once // max(draws, 1))
-    for start in range(0, max(count, 1), size):
-        piece = slice(start, start + size)
-        yield _noised(x, labels, rows[piece], signals[t[piece]], base, stream), piece.stop >= count
+    levels = int(np.count_nonzero(1.0 - signals <= highest_noise**2 * signals))
+    for own, t, last in drawn_levels(rows, stream.words(rows.size), levels, at_once):
+        yield _noised(x, labels, own, signals[t], base, stream), last
 
 
 def _noised(

@@ -20,6 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from dpfedsyn.brought.levels import Levels
 from dpfedsyn.brought.model import BroughtModel
+from dpfedsyn.diffusion import drawn_levels
 from dpfedsyn.network import Network
 from dpfedsyn.noise import Keystream
 from dpfedsyn.units import Rows
@@ -109,12 +110,9 @@ class Tuning:
 
         Yields (piece, whether it is the last) as `dpfedsyn.objective.noised_pieces` does.
         """
-        count, draws = rows.shape
-        steps = stream.words(count * draws) % np.uint64(len(self.model.levels.shares))
-        t, size = steps.astype(np.int64).reshape(count, draws), max(1, at_once // max(draws, 1))
-        for start in range(0, max(count, 1), size):
-            piece = slice(start, start + size)
-            yield self._noised(x, rows[piece], t[piece], stream), piece.stop >= count
+        levels = len(self.model.levels.shares)
+        for own, t, last in drawn_levels(rows, stream.words(rows.size), levels, at_once):
+            yield self._noised(x, own, t, stream), last
 
     def _noised(
         self, x: Rows, rows: NDArray[np.int64], steps: NDArray[np.int64], stream: Keystream

@@ -54,6 +54,19 @@ def unit(told: Told) -> str:
     return str(told["silos"][0]["unit"])
 
 
+def owners_word(told: Told, key: str, silence: str, evidence: tuple[str, ...]) -> Answer:
+    """Answer with what the owners say, which nothing here can check; open where they say nothing.
+
+    Args:
+        silence: what is wrong with saying nothing, and the mend.
+    """
+    stated = said(told, key)
+    if stated is None:
+        return Answer(OPEN, silence, evidence)
+    text = f"The owners say, and nothing here can check: {stated.rstrip('.')}."
+    return Answer(PARTLY, text, evidence)
+
+
 def said(told: Told, key: str) -> str | None:
     """What the owners say of something, or None where they say nothing."""
     text = str(told["publication"][key])

@@ -9,7 +9,7 @@ from dpfedsyn.statement.hazards.answer import (
     Answer,
     Hazard,
     Told,
-    said,
+    owners_word,
     unit,
 )
 
@@ -105,16 +105,12 @@ def _access(told: Told) -> Answer:
 
 
 def _collection(told: Told) -> Answer:
-    stated, evidence = said(told, "retention"), ("publication.retention", "publication.contact")
-    if stated is None:
-        text = (
-            "Nobody has said why these data are kept, and for how long. Privacy of a release is no "
-            "reason to collect: say it in statement.retention."
-        )
-        return Answer(OPEN, text, evidence)
-    return Answer(
-        PARTLY, f"The owners say, and nothing here can check: {stated.rstrip('.')}.", evidence
+    silence = (
+        "Nobody has said why these data are kept, and for how long. Privacy of a release is no "
+        "reason to collect: say it in statement.retention."
     )
+    evidence = ("publication.retention", "publication.contact")
+    return owners_word(told, "retention", silence, evidence)
 
 
 HAZARDS = (

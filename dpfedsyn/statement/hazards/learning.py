@@ -10,21 +10,17 @@ from dpfedsyn.statement.hazards.answer import (
     Hazard,
     Told,
     claimed,
-    said,
+    owners_word,
 )
 
 
 def _tuning(told: Told) -> Answer:
-    stated, evidence = said(told, "tuning"), ("publication.tuning", "preprocessing.tuning_charged")
-    if stated is None:
-        text = (
-            "Nobody has said how the settings were chosen. Tried out on these records, every try "
-            "counts: say in statement.tuning what was done, and compose what it cost."
-        )
-        return Answer(OPEN, text, evidence)
-    return Answer(
-        PARTLY, f"The owners say, and nothing here can check: {stated.rstrip('.')}.", evidence
+    silence = (
+        "Nobody has said how the settings were chosen. Tried out on these records, every try "
+        "counts: say in statement.tuning what was done, and compose what it cost."
     )
+    evidence = ("publication.tuning", "preprocessing.tuning_charged")
+    return owners_word(told, "tuning", silence, evidence)
 
 
 def _pretraining(told: Told) -> Answer:
