@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn.cells import distinct
+
 Positions = NDArray[np.int64]
 Points = NDArray[np.int64]
 Rows = NDArray[np.floating[Any]]
@@ -36,11 +38,10 @@ class Units:
     @classmethod
     def named(cls, names: Sequence[str]) -> Units | None:
         """Return the units whose rows carry one name; None where no name occurs twice."""
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        if len(numbers) == len(names):
+        of_row, different = distinct(names)
+        if len(different) == len(names):
             return None
-        of_row = np.fromiter((numbers[name] for name in names), np.int64, len(names))
-        return cls(of_row, np.bincount(of_row, minlength=len(numbers)))
+        return cls(of_row.astype(np.int64), np.bincount(of_row, minlength=len(different)))
 
     @property
     def count(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,27 +11,8 @@ from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError, DPError
 from dpfedsyn.images import ImageEncoder, ImageSchema
 from dpfedsyn.schema import Schema
+from tests.dpfedsyn.test_data import CLINIC, HEADER
 
-CLINIC = Schema.from_dict(
-    tomllib.loads("""
-name = "clinic"
-[file]
-drop = ["comment"]
-missing = ["", "n/a"]
-id = "patient"
-[target]
-column = "outcome"
-values = ["well", "ill"]
-labels = ["recovered", "relapsed"]
-[columns.age]
-kind = "numeric"
-bounds = [18, 100]
-[columns.ward]
-kind = "categorical"
-categories = ["north", "south", "east"]
-""")
-)
-HEADER = "patient,age,comment,ward,outcome"
 ROW = "p1,40,,north,well"
 GOOD = f"{HEADER}\n{ROW}\np2,41,,south,ill\n"
 STAMPS = ImageSchema("stamps", ("plain", "crossed"), 3, 4, 12, 0.5, 16)
