@@ -26,6 +26,7 @@ from accountants.errors import (
     ReplyPruned,
     UnsupportedEvent,
 )
+from accountants.event_json import from_json, to_json
 from accountants.events import (
     Adjacency,
     ApproximateDP,
@@ -41,8 +42,6 @@ from accountants.events import (
     Shuffled,
     Unbounded,
     Unit,
-    from_json,
-    to_json,
 )
 from accountants.filter import GaussianFilter, total_mu2
 from accountants.group import group

@@ -25,7 +25,8 @@ from accountants.errors import (
     LedgerMismatch,
     ReplyPruned,
 )
-from accountants.events import Event, to_json
+from accountants.event_json import to_json
+from accountants.events import Event
 from accountants.rows import (
     ANSWER,
     Charge,

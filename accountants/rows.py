@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from accountants.errors import AccountingError, LedgerCorrupt
-from accountants.events import Adjacency, Event, Unit, from_json, to_json
+from accountants.event_json import from_json, to_json
+from accountants.events import Adjacency, Event, Unit
 from accountants.filter import GaussianFilter
 
 ANSWER = "answer"

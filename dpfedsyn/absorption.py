@@ -13,8 +13,9 @@ import numpy as np
 
 from dpfedsyn import schedule
 from dpfedsyn.diffusion import response
+from dpfedsyn.round_settings import AnswersSettings, SamplerSettings
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.settings import AnswersSettings, Config, SamplerSettings
+from dpfedsyn.settings import Config
 
 MOST_SPREAD = 1.25  # and its inverse: a sampler with fewer rounds than that does not hold
 

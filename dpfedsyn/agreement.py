@@ -9,8 +9,7 @@ import math
 
 import numpy as np
 
-from dpfedsyn import __version__
-from dpfedsyn import config as configuration
+from dpfedsyn import __version__, resolved
 from dpfedsyn.envelope import Description, Healthy, Spent, Summed
 from dpfedsyn.errors import ProtocolMismatch
 from dpfedsyn.marginals import MarginalQuery
@@ -22,7 +21,7 @@ ROUNDED_UP = 1.0 + 1e-9  # ledgers round their sums up
 
 def require_same(plan: Plan, name: str, silo: Healthy | Description) -> None:
     """Refuse a silo that means another run: another name, version, configuration or schema."""
-    agreed = configuration.agreed(plan.config, plan.encoder.digest)
+    agreed = resolved.agreed(plan.config, plan.encoder.digest)
     mine = {"silo": name, "run": plan.config.name, "version": __version__, "agreed": agreed}
     other = [key for key, value in mine.items() if getattr(silo, key) != value]
     if other:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn import sampler, schedule
-from dpfedsyn.settings import PRESETS
+from dpfedsyn.round_settings import PRESETS
 from dpfedsyn.silo import Model
 
 Array = NDArray[np.float64]

@@ -29,11 +29,11 @@ from accountants import epsilon as bound_of
 from dpfedsyn.errors import BudgetExhausted, CalibrationFailed
 from dpfedsyn.marking import NOT_PRIVATE
 from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.shares import base_share, bought, cap_mu, cell_rounds, moments_share
 
 ROUND_DOWN = 1.0 - 1e-12  # of mu: the claim printed for it must not exceed the budget by an ulp
 NOISE_MULTIPLIERS = (0.2, 5000.0)  # what DP-SGD's calibration searches
 CAP_HALVINGS = 20  # of the ratio between a cap that fits and one that does not
-MOVING_SHARE = 0.25  # of the cells' mu^2, for all rounds in which centres move
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _brought(
     """
     released = config.weights.source == "counts"
     share = config.privacy.counts_share if released else 0.0
-    counts = _of(mu**2 * share) if released else None
+    counts = bought(mu**2 * share) if released else None
     alone = mu * math.sqrt(1.0 - share)
     budget = Budget(counts, released, None, None, alone, alone)
     if claimed is None:
@@ -239,30 +239,8 @@ def _brought(
 def _counts_alone(config: Config, mu: float) -> Budget:
     """Return the budget of a silo that trains a brought model further, before its DP-SGD."""
     released = config.weights.source == "counts"
-    counts = _of(mu**2 * config.privacy.counts_share) if released else None
+    counts = bought(mu**2 * config.privacy.counts_share) if released else None
     return Budget(counts, released, None, None, cap_mu(config), None)
-
-
-def cap_mu(config: Config) -> float:
-    """Return the cap on the mu of all answers between any two models, where no ensemble answers.
-
-    The reserve for rows after the run is in it from the start: a cap that was raised later would
-    open a new budget.
-    """
-    return config.answers.mu * math.sqrt(1.0 + config.answers.reserve)
-
-
-def base_share(config: Config) -> float:
-    """Return the share of mu^2 that all sums but the counts have; without a network, the rest."""
-    privacy = config.privacy
-    return 1.0 - privacy.counts_share if config.network.kind == "none" else privacy.moments_share
-
-
-def moments_share(config: Config) -> float:
-    """Return the share of mu^2 that origin, means and second moments have."""
-    base = config.base
-    left = (1.0 - base.marginals_share) * base_share(config)
-    return left * (1.0 - base.clusters_share) if base.clusters > 1 else left
 
 
 def _statistics(config: Config, mu: float) -> Budget:
@@ -271,17 +249,17 @@ def _statistics(config: Config, mu: float) -> Budget:
     marginals: Gaussian | None = None
     clusters: tuple[Gaussian, ...] = ()
     if base.marginals_share > 0.0:
-        marginals = _of(sums * base.marginals_share)
+        marginals = bought(sums * base.marginals_share)
     if base.clusters > 1:
         left = sums * (1.0 - base.marginals_share)
-        clusters = _rounds(left * base.clusters_share, base.cluster_rounds)
-    origin, means, moments = None, None, _of(mu2)
+        clusters = cell_rounds(left * base.clusters_share, base.cluster_rounds)
+    origin, means, moments = None, None, bought(mu2)
     if base.residual_radius:
-        origin = _of(mu2 * base.origin_share) if base.origin_share else None
-        means = _of(mu2 * base.means_share)
-        moments = _of(mu2 * (1.0 - base.means_share - base.origin_share))
+        origin = bought(mu2 * base.origin_share) if base.origin_share else None
+        means = bought(mu2 * base.means_share)
+        moments = bought(mu2 * (1.0 - base.means_share - base.origin_share))
     return Budget(
-        counts=_of(mu**2 * config.privacy.counts_share),
+        counts=bought(mu**2 * config.privacy.counts_share),
         counts_released=config.weights.source == "counts",
         moments=moments,
         training=None,
@@ -293,14 +271,3 @@ def _statistics(config: Config, mu: float) -> Budget:
         base_released=base.combine != "none",
         marginals=marginals,
     )
-
-
-def _rounds(mu2: float, moving: int) -> tuple[Gaussian, ...]:
-    """Share mu^2 between the rounds that move centres and the last one, which counts for most."""
-    if moving == 0:
-        return (_of(mu2),)
-    return (*(_of(mu2 * MOVING_SHARE / moving),) * moving, _of(mu2 * (1.0 - MOVING_SHARE)))
-
-
-def _of(mu2: float) -> Gaussian:
-    return Gaussian(1.0 / math.sqrt(mu2))

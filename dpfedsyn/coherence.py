@@ -8,7 +8,8 @@ from pathlib import Path
 from dpfedsyn import publication
 from dpfedsyn.absences import aways
 from dpfedsyn.errors import ConfigError
-from dpfedsyn.settings import CLAIMED, NOT_PRIVATE, TUNED, Config, SamplerSettings, SiloSettings
+from dpfedsyn.round_settings import SamplerSettings
+from dpfedsyn.settings import CLAIMED, NOT_PRIVATE, TUNED, Config, SiloSettings
 
 
 def faults_of(config: Config, records: bool) -> list[str]:

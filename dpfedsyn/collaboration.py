@@ -21,7 +21,8 @@ from dpfedsyn.envelope import Spent
 from dpfedsyn.folder import COMPLETE, PARTIAL, RunFolder
 from dpfedsyn.marginals import MarginalQuery, corrected
 from dpfedsyn.participants import took_part
-from dpfedsyn.plan import PassPlan, Plan, rounds_that_fit
+from dpfedsyn.passes import PassPlan
+from dpfedsyn.plan import Plan, rounds_that_fit
 from dpfedsyn.progress import Progress
 from dpfedsyn.released import Charged, Site
 from dpfedsyn.rounds import sample

@@ -8,7 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
-from dpfedsyn.settings import Allowed, SamplerSettings
+from dpfedsyn.allowed_values import Allowed
+from dpfedsyn.round_settings import SamplerSettings
 
 
 def section_of(

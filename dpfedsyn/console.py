@@ -11,6 +11,10 @@ from rich.console import Console
 INTERRUPTED = 130
 EXAMPLE = "hospitals"
 
+Source = Annotated[
+    str | None,
+    typer.Argument(metavar="[CONFIG|EXAMPLE]", help=f"TOML file or example; default {EXAMPLE}."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key; may be repeated."),

@@ -10,11 +10,12 @@ import math
 from dataclasses import replace
 
 from accountants import Adjacency, gaussian
-from dpfedsyn.budget import moments_share, solve
+from dpfedsyn.budget import solve
 from dpfedsyn.counts import counts_sensitivity
 from dpfedsyn.errors import BudgetExhausted
 from dpfedsyn.moments import query_of
 from dpfedsyn.settings import Config, PrivacySettings, SiloSettings
+from dpfedsyn.shares import moments_share
 
 # A budget is too small for a silo when its noise drowns what a silo of that public size can say:
 # a label count lost in its own noise, or a mean that is noise four times over.

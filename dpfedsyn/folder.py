@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn import checkpoint, marking
+from dpfedsyn import checkpoint, marking, resolved
 from dpfedsyn import config as configuration
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.settings import Config
@@ -82,7 +82,7 @@ def start(path: Path, config: Config, *, resume: bool) -> RunFolder:
         RunError: the folder holds a run already, or another one, or none to resume.
     """
     folder = RunFolder(path, marking.void_because(config))
-    text = configuration.dump(configuration.absolute(config))
+    text = resolved.dump(resolved.absolute(config))
     _require_usable(path, config, resume)
     if not resume:
         _create(path)
@@ -181,7 +181,7 @@ def _same_run(stored: Path, config: Config) -> bool:
         before = configuration.load(str(stored), records=False)  # others' may lie elsewhere
     except ConfigError:
         return False
-    return configuration.digest(before) == configuration.digest(config)
+    return resolved.digest(before) == resolved.digest(config)
 
 
 def unused(path: Path) -> bool:

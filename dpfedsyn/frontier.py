@@ -15,14 +15,15 @@ from typing import Any
 
 from accountants import Composed, Event, Gaussian
 from accountants import epsilon as epsilon_of
-from dpfedsyn import budget, domain, feasible
+from dpfedsyn import budget, domain, feasible, shares
 from dpfedsyn import plan as planning
 from dpfedsyn.absorption import MOST_SPREAD
-from dpfedsyn.budget import base_share
 from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.plan import Plan
 from dpfedsyn.point import Point, measured, most_rows
-from dpfedsyn.settings import Config, SamplerSettings
+from dpfedsyn.round_settings import SamplerSettings
+from dpfedsyn.settings import Config
+from dpfedsyn.shares import base_share
 
 MOST_EXCESS = 100.0  # times the noise that is absorbed; beyond it there is no row left to find
 
@@ -65,7 +66,7 @@ class Frontier:
                 "delta": privacy.delta,
                 "unit": privacy.unit,
                 "adjacency": privacy.adjacency,
-                "answers_mu": config.answers.mu if _ensemble(config) else budget.cap_mu(config),
+                "answers_mu": config.answers.mu if _ensemble(config) else shares.cap_mu(config),
                 "answers_mu_of": "one record" if _ensemble(config) else "any two models",
             },
             "sampler": {

@@ -12,8 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from dpfedsyn import config as configuration
-from dpfedsyn import envelope
+from dpfedsyn import envelope, resolved
 from dpfedsyn.agreement import require_described, require_same, require_sums
 from dpfedsyn.bases import lengths
 from dpfedsyn.engine import Failure, Transport
@@ -96,7 +95,7 @@ def combined(
     Raises:
         SiloUnavailable: a silo did not reply. ProtocolMismatch: it does not fit this run.
     """
-    agreed, base = configuration.agreed(plan.config, plan.encoder.digest), plan.config.base
+    agreed, base = resolved.agreed(plan.config, plan.encoder.digest), plan.config.base
     transcript: tuple[Released, ...] = ()
     for number, length in enumerate(lengths(query_of(plan.dimension, plan.classes, base), base)):
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.metrics.traffic import traffic
-from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.passes import PassPlan
+from dpfedsyn.plan import Plan
 from dpfedsyn.weights import Mixture
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dpfedsyn.round_settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.sampler import ChainState, keeps_shares, softmax
-from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import draw_silos
 
 Array = NDArray[np.float64]

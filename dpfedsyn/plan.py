@@ -12,15 +12,14 @@ from typing import Any
 from accountants import Adjacency, Bound, Event, Unbounded, epsilon, overlap
 from dpfedsyn import absorption, domain, feasible, schedule, signed_claim
 from dpfedsyn.budget import Budget, solve
-from dpfedsyn.diffusion import Kernel
 from dpfedsyn.domain import Encoder
 from dpfedsyn.draws import Draws, draws
 from dpfedsyn.errors import BudgetExhausted, ConfigError, MechanismError
 from dpfedsyn.lattice import delta_with_noise
 from dpfedsyn.marginals import MarginalQuery
-from dpfedsyn.privatise import AnswerMechanism
+from dpfedsyn.passes import PassPlan, mechanism, planned_mu, planned_passes
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.settings import Config, SamplerSettings, SiloSettings
+from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.signed_claim import Claim
 
 _INEXACT = (
@@ -32,22 +31,6 @@ _WIDE = (
     "Pass {}: its steps of second order leave rows {:.3g} times as wide as they should be. Raise "
     "its levels or its spacing (to 3), or set order = 1."
 )
-
-
-@dataclass(frozen=True)
-class PassPlan:
-    """One sampling pass: how many rows, and its cost in units of the planned answers' mu^2."""
-
-    name: str
-    settings: SamplerSettings
-    share: float
-    first_round: int
-    rows: int
-
-    @property
-    def kernels(self) -> tuple[Kernel, ...]:
-        """The pass's steps, one query round each."""
-        return schedule.kernels(self.settings)
 
 
 @dataclass(frozen=True)
@@ -194,7 +177,7 @@ def make(config: Config) -> Plan:
                 budgets[silo.name] = budget_of(config, silo, claims.get(silo.name))
             except BudgetExhausted as refusal:
                 faults.append(str(refusal))
-    plan = Plan(config, encoder, budgets, passes(config), (), (), claims)
+    plan = Plan(config, encoder, budgets, planned_passes(config), (), (), claims)
     if any(part.settings.absorb and part.settings.energy == "l2" for part in plan.passes):
         notes.append(_INEXACT)
     notes += _too_wide(plan)
@@ -230,47 +213,6 @@ def _too_wide(plan: Plan) -> list[str]:
             if wide > absorption.MOST_SPREAD:
                 found.append(_WIDE.format(part.name, wide))
     return found
-
-
-def passes(config: Config) -> tuple[PassPlan, ...]:
-    """Return the pass that was asked for and, with a budget share of its own, one by [best]."""
-    extra = config.preset != "best" and config.answers.best_share > 0.0
-    share = 1.0 - config.answers.best_share if extra else 1.0
-    rows = config.answers.rows
-    main = PassPlan(config.preset, config.sampler, share, 0, rows)
-    if not extra:
-        return (main,)
-    best = PassPlan("best", config.best, config.answers.best_share, len(main.kernels), rows)
-    return (main, best)
-
-
-def mechanism(config: Config) -> AnswerMechanism:
-    """Return the answer mechanism that every silo uses."""
-    parts = config.train.parts if config.train.method == "ensemble" else 1
-    return AnswerMechanism(config.answers.clip, config.answers.energy_bound, parts)
-
-
-def moved_parts(config: Config, budget: Budget | None = None) -> int | None:
-    """Return how many parts of the models one record can move; None where their training protects.
-
-    Args:
-        budget: of a silo; None: as the configuration's training has it.
-    """
-    if budget is not None and budget.record_mu is not None and config.train.method != "ensemble":
-        return 1  # a brought model, which may be another one altogether
-    if config.train.method != "ensemble":
-        return None
-    return 2 if config.privacy.adjacency == "replace" else 1
-
-
-def planned_mu(config: Config) -> float:
-    """Return the mu, between any two models, that all planned rounds cost together.
-
-    `answers.mu` speaks of what the answers alone promise: two models for DP-SGD, one record for an
-    ensemble, where moving one of M parts is 1/M of that.
-    """
-    moved = moved_parts(config)
-    return config.answers.mu * (config.train.parts / moved if moved else 1.0)
 
 
 def _round_down(value: float) -> str:

@@ -7,14 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from accountants import Bound, Composed, Event, gaussian
-from dpfedsyn import latency, signed_claim
+from dpfedsyn import latency, passes, signed_claim
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.counts import counts_sensitivity
 from dpfedsyn.marginals import MarginalQuery
 from dpfedsyn.marking import void_because
 from dpfedsyn.moments import query_of
-from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.passes import PassPlan
+from dpfedsyn.plan import Plan
 from dpfedsyn.settings import SiloSettings
 
 
@@ -148,7 +149,7 @@ def _after(plan: Plan, solved: list[SiloSettings], number: int) -> dict[str, Any
 def _pass(plan: Plan, part: PassPlan) -> dict[str, Any]:
     rows = part.rows
     noise = plan.noise(part, rows)
-    costs = planning.mechanism(plan.config)
+    costs = passes.mechanism(plan.config)
     mu2 = [costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise]
     energies = [n.energy_std for n in noise if n.energy_std is not None]
     scores = [n.score_std for n in noise]

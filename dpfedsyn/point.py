@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from dpfedsyn import absorption, schedule
-from dpfedsyn import plan as planning
+from dpfedsyn import absorption, passes, schedule
 from dpfedsyn.absorption import MOST_SPREAD
 from dpfedsyn.settings import Config
 
@@ -41,7 +40,7 @@ class Point:
 
 def most_rows(config: Config, levels: int) -> Point:
     """Return the most rows whose noise is absorbed at so many levels (or one row)."""
-    settings, mu = replace(config.sampler, levels=levels), planning.planned_mu(config)
+    settings, mu = replace(config.sampler, levels=levels), passes.planned_mu(config)
     concentrated = absorption.concentration(config)
     one = absorption.excess(settings, config.answers, mu=1.0, rows=1, concentration=concentrated)
     rows = min(MOST_ROWS, math.floor((mu / one) ** 2 * (1.0 - 1e-12)))
@@ -66,7 +65,7 @@ def most_rows(config: Config, levels: int) -> Point:
 
 def measured(config: Config, point: Point) -> Point:
     """Return the point with what its rows' noise does."""
-    settings, mu = replace(config.sampler, levels=point.levels), planning.planned_mu(config)
+    settings, mu = replace(config.sampler, levels=point.levels), passes.planned_mu(config)
     concentrated = absorption.concentration(config)
     noise = schedule.calibrate(settings, config.answers, mu=mu, rows=point.rows)
     scores = [n.score_std for n in noise]

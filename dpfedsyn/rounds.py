@@ -14,7 +14,8 @@ from dpfedsyn import server
 from dpfedsyn.engine import Engine
 from dpfedsyn.envelope import Spent
 from dpfedsyn.folder import RoundLog, RunFolder
-from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.passes import PassPlan
+from dpfedsyn.plan import Plan
 from dpfedsyn.plan_table import readings
 from dpfedsyn.progress import Progress
 from dpfedsyn.sampler import ChainState

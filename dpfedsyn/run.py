@@ -31,6 +31,7 @@ from dpfedsyn.collaboration import (
     foreseen,
 )
 from dpfedsyn.comparison import Comparison
+from dpfedsyn.device import pick_device
 from dpfedsyn.engine import Engine
 from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.engine.asking import Asking
@@ -38,17 +39,11 @@ from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.evaluation import Federation
 from dpfedsyn.events import EventLog
-from dpfedsyn.federation import (
-    Gathered,
-    Member,
-    federation,
-    pick_device,
-    read_models,
-    read_records,
-)
+from dpfedsyn.federation import Member, federation, read_models
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.network import Denoiser, base_alone
 from dpfedsyn.progress import Progress, Several, Silent
+from dpfedsyn.records import Gathered, read_records
 from dpfedsyn.released import charged
 from dpfedsyn.settings import Config
 from dpfedsyn.silo import Model

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.diffusion import Kernel
-from dpfedsyn.settings import SamplerSettings
+from dpfedsyn.round_settings import SamplerSettings
 
 Array = NDArray[np.float64]
 

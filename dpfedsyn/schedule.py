@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dpfedsyn.diffusion import Kernel, reverse_kernels, ula_kernels
-from dpfedsyn.settings import AnswersSettings, SamplerSettings
+from dpfedsyn.round_settings import AnswersSettings, SamplerSettings
 
 # The last ancestral steps have little variance of their own and absorb next to nothing; there the
 # clean sample may carry this much noise per coordinate (encoded units: two values lie 2 apart).

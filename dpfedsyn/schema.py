@@ -41,57 +41,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dpfedsyn import column_sections, constraints, sections
+from dpfedsyn import column_sections, constraints, file_format, sections
 from dpfedsyn.columns import Binary, Code, Column, Date, Target, token
 from dpfedsyn.errors import ConfigError
+from dpfedsyn.file_format import FileFormat
 from dpfedsyn.sections import Section, nearest
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """How a silo's file is written.
-
-    Args:
-        delimiter: one character between cells.
-        header: the first line holds the column names.
-        columns: the names in file order, for files without a header line.
-        drop: columns of the file that are not read.
-        missing: cells that mark a missing value; its row is left out if the column is kept.
-        id: column whose cells name the rows, each its own; empty: the line number names a row.
-        person_column: column whose cells say whose row it is; empty: every row is its own unit.
-    """
-
-    delimiter: str = ","
-    header: bool = True
-    columns: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    id: str = ""
-    person_column: str = ""
-
-    @property
-    def naming(self) -> str:
-        """The column that names rows or persons, or nothing."""
-        return self.person_column or self.id
-
-    def faults(self) -> list[str]:
-        """Return what is wrong with the declaration, one sentence each."""
-        faults = []
-        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
-            faults.append(f"`delimiter` = {self.delimiter!r}; give one character")
-        if self.header and self.columns:
-            faults.append("`columns` is for files with header = false; remove one of the two")
-        if not self.header and not self.columns:
-            faults.append("`columns` is missing: with header = false it names the file's columns")
-        if self.id and self.person_column:
-            faults.append(
-                f"`id` = {self.id!r} names rows and `person_column` = {self.person_column!r} "
-                "persons: the claim is about one of them; keep one, and drop the other column"
-            )
-        for name in sorted({n for n in self.columns if self.columns.count(n) > 1}):
-            faults.append(f"`columns` names {name!r} twice; names must differ")
-        return faults
-
 
 Part: TypeAlias = FileFormat | Column | Target
 _NOTHING: Mapping[str, Any] = {}
@@ -151,7 +105,7 @@ class Schema:
         top = Section(content, "", faults)
         name = top.need("name", sections.text, "")
         about = {key: top.take(key, sections.text, "") for key in ("title", "source", "licence")}
-        file = _read_file(Section(top.take("file", sections.table, _NOTHING), "file", faults))
+        file = file_format.read(Section(top.take("file", sections.table, _NOTHING), "file", faults))
         tables = top.need("columns", sections.table, _NOTHING)
         columns = [column_sections.read(key, tables[key], faults) for key in tables]
         target_table = top.need("target", sections.table, _NOTHING)
@@ -295,20 +249,6 @@ def _name_faults(file: FileFormat, names: Sequence[str], target: str) -> list[st
                 "add one, or list it in file.drop"
             )
     return faults
-
-
-def _read_file(section: Section) -> FileFormat | None:
-    file = FileFormat(
-        delimiter=section.take("delimiter", sections.text, ","),
-        header=section.take("header", sections.flag, True),
-        columns=section.take("columns", sections.texts, ()),
-        drop=section.take("drop", sections.texts, ()),
-        missing=section.take("missing", sections.texts, ()),
-        id=section.take("id", sections.text, ""),
-        person_column=section.take("person_column", sections.text, ""),
-    )
-    section.close()
-    return None if section.broken else file
 
 
 def _read_target(section: Section) -> Target | None:

@@ -21,9 +21,9 @@ from dpfedsyn.engine import Engine
 from dpfedsyn.errors import BudgetExhausted, SiloUnavailable
 from dpfedsyn.fitting import require_fit
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
+from dpfedsyn.round_settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.sampler import ChainState, RoundAnswers, StepInfo
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
 
 EVERYBODY = ParticipationSettings(quorum=1.0)

@@ -120,8 +120,9 @@ def _open(
     model: Path | None,
     overrides: list[str] | None,
 ) -> Any:
-    from dpfedsyn.config import load, with_places
+    from dpfedsyn.config import load
     from dpfedsyn.daemon import process
+    from dpfedsyn.resolved import with_places
 
     loaded = with_places(load(source, overrides or [], records=False), name, records, model)
     return process.open_home(loaded, name, home or Path("silos") / f"{loaded.name}-{name}")

@@ -25,15 +25,18 @@ from dpfedsyn import keys, marking, remote, statement, topups
 from dpfedsyn import plan as planning
 from dpfedsyn import run as running
 from dpfedsyn.collaboration import Collaboration, conclude, decoded, mixture, written
+from dpfedsyn.device import pick_device
 from dpfedsyn.engine import Engine, Transport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.events import EventLog
-from dpfedsyn.federation import federation, pick_device, read_models, read_records
+from dpfedsyn.federation import federation, read_models
 from dpfedsyn.folder import COMPLETE, PARTIAL, RUNNING, RunFolder
 from dpfedsyn.gathering import Connected, looked_for
-from dpfedsyn.plan import PassPlan, Plan
+from dpfedsyn.passes import PassPlan
+from dpfedsyn.plan import Plan
 from dpfedsyn.progress import Progress, Several, Silent
+from dpfedsyn.records import read_records
 from dpfedsyn.released import Charged, Site, charged
 from dpfedsyn.roster import DESCRIBED, Roster
 from dpfedsyn.rounds import take

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from dpfedsyn import marking
-from dpfedsyn import plan as planning
 from dpfedsyn.errors import BudgetExhausted, ConfigError, RunError
 from dpfedsyn.folder import RUNNING, RunFolder
-from dpfedsyn.plan import PassPlan, Plan
-from dpfedsyn.settings import PRESETS, Config, SamplerSettings
+from dpfedsyn.passes import PassPlan, planned_passes
+from dpfedsyn.plan import Plan
+from dpfedsyn.round_settings import PRESETS, SamplerSettings
+from dpfedsyn.settings import Config
 
 FILE = "top-ups.json"
 LEAST_NOISE, MOST_NOISE = 0.01, 1000.0  # times the run's own
@@ -98,7 +99,7 @@ def new(
 
 def passes(config: Config, found: Sequence[TopUp]) -> tuple[PassPlan, ...]:
     """Return each top-up as a pass; rounds count on from the planned ones."""
-    planned = planning.passes(config)
+    planned = planned_passes(config)
     first = sum(len(part.kernels) for part in planned)
     made: list[PassPlan] = []
     for one in found:

@@ -25,8 +25,8 @@ from dpfedsyn.distill import distil
 from dpfedsyn.distill.released import read
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.evaluation.setting import pooled
-from dpfedsyn.federation import read_records
 from dpfedsyn.metrics.utility import Utility, predictions
+from dpfedsyn.records import read_records
 
 SPLITS = {"hospitals": ("after-1", "after-2", "after-3", "after-4"), "digits": ("after-1",)}
 SEEDS = (1, 2, 3)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from dpfedsyn import config, envelope, reach
+from dpfedsyn import config, envelope, reach, resolved
 from dpfedsyn.envelope import Health, Healthy
 
 SILOS = ("cleveland", "hungarian")
@@ -44,7 +44,7 @@ def two_hospitals(folder: Path, settings: tuple[str, ...] = SMALL) -> Path:
     path = folder / "config.toml"
     loaded = config.load(str(path), list(settings))
     kept = tuple(silo for silo in loaded.silos if silo.name in SILOS)
-    path.write_text(config.dump(dataclasses.replace(loaded, silos=kept)), encoding="utf-8")
+    path.write_text(resolved.dump(dataclasses.replace(loaded, silos=kept)), encoding="utf-8")
     return path
 
 

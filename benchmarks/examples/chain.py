@@ -19,10 +19,10 @@ from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.network import Denoiser
+from dpfedsyn.round_settings import SamplerSettings
 from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import RoundInfo
-from dpfedsyn.settings import SamplerSettings
 from dpfedsyn.threads import one_per_silo
 
 LEAST = 2.0**-14  # of noise: answers travel as integers, whose spacing follows from it

@@ -13,8 +13,8 @@ from benchmarks.record import ERROR, Target
 from benchmarks.run import splits
 from benchmarks.run.splits import Mean
 from dpfedsyn import domain
-from dpfedsyn.federation import read_records
 from dpfedsyn.marking import find
+from dpfedsyn.records import read_records
 from dpfedsyn.settings import Config
 
 REAL = "pooled real records (no privacy)"

@@ -26,7 +26,7 @@ from benchmarks.examples.variation import BEYOND, Row, table, target
 from benchmarks.kept import read_or_make
 from benchmarks.record import Target
 from dpfedsyn import __version__
-from dpfedsyn.settings import SamplerSettings
+from dpfedsyn.round_settings import SamplerSettings
 
 LEVELS = 25  # of Langevin passes: 1, 2 and 4 steps at each
 # Contraction 1 - .6 * 1.5 = .1 where noise prevails: 25 rounds are enough to leave it. The answers

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.kept import read_or_make
 from benchmarks.record import ERROR
-from dpfedsyn import __version__, config
+from dpfedsyn import __version__, config, resolved
 from dpfedsyn import run as runner
 from dpfedsyn.marking import find
 from dpfedsyn.metrics import convolutional
@@ -84,7 +84,7 @@ def bound_to(loaded: Config) -> str:
     """
     anywhere = replace(loaded, data=replace(loaded.data, folder=""))
     recipe = f"{convolutional.LEARNING_RATE} to 0, decay {convolutional.WEIGHT_DECAY}"
-    return f"{__version__}\n{recipe}\n{config.dump(anywhere)}"
+    return f"{__version__}\n{recipe}\n{resolved.dump(anywhere)}"
 
 
 def _one(

@@ -28,13 +28,14 @@ from dpfedsyn import run as runner
 from dpfedsyn.comparison import Comparison, learning
 from dpfedsyn.comparison.spending import NO_NOISE, Spending
 from dpfedsyn.data import Records, Synthetic
+from dpfedsyn.device import pick_device
 from dpfedsyn.evaluation import Federation
 from dpfedsyn.evaluation.setting import pooled
-from dpfedsyn.federation import pick_device, read_records
 from dpfedsyn.marking import find
 from dpfedsyn.metrics import classifier
 from dpfedsyn.metrics.classifier import FeatureMap
 from dpfedsyn.progress import Silent
+from dpfedsyn.records import read_records
 from dpfedsyn.settings import Config
 
 Labels = NDArray[np.int64]

@@ -19,8 +19,8 @@ from dpfedsyn.data import Records
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, DataError, RunError
 from dpfedsyn.evaluation.setting import pooled
-from dpfedsyn.federation import read_records
 from dpfedsyn.plan import Plan
+from dpfedsyn.records import read_records
 
 Array = NDArray[np.float64]
 

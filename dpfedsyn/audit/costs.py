@@ -16,7 +16,8 @@ from scipy.special import ndtr
 from accountants import Cascade, Composed, Event, Gaussian, Repeated, Unbounded
 from accountants.rows import Header
 from dpfedsyn.diffusion import Kernel
-from dpfedsyn.settings import NOT_PRIVATE, BaseSettings, Config, SamplerSettings, SiloSettings
+from dpfedsyn.round_settings import SamplerSettings
+from dpfedsyn.settings import NOT_PRIVATE, BaseSettings, Config, SiloSettings
 
 ROUNDED = 1e-9  # relative: floats of one quantity, derived in two ways
 ROOM = (1.0 - 1e-9) ** 2  # of mu^2: what a schedule may leave unused

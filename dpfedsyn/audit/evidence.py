@@ -14,14 +14,13 @@ from accountants.rows import ANSWER, Charge, Header
 from dpfedsyn import checkpoint, domain, keys, marking, messages, topups
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
-from dpfedsyn import plan as planning
 from dpfedsyn.audit.findings import CHAIN, CONSISTENT, INCONCLUSIVE, VIOLATION, Finding
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import LedgerError, LedgerLocked, RunError
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.keys import SiloKey
 from dpfedsyn.messages import PrivateAnswer
-from dpfedsyn.plan import PassPlan
+from dpfedsyn.passes import PassPlan, planned_passes
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.statement import STATEMENT_VERSION
 
@@ -101,7 +100,7 @@ def read(path: Path) -> Evidence:
         )
     config = configuration.load(str(path / "config.toml"), records=False)
     encoder = domain.encoder_of(config)
-    passes = (*planning.passes(config), *topups.passes(config, topups.read(path)))
+    passes = (*planned_passes(config), *topups.passes(config, topups.read(path)))
     folder = RunFolder(path)
     states = {part.name: checkpoint.load(folder.saved(part.name)) for part in passes}
     log = tuple(_log(path / "rounds.jsonl"))

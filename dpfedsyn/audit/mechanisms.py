@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from accountants import Gaussian, PoissonSampled
 from accountants.rows import Header
-from dpfedsyn import plan as planning
-from dpfedsyn import schedule
+from dpfedsyn import passes, schedule
 from dpfedsyn.audit import laws
 from dpfedsyn.audit.evidence import Evidence
 from dpfedsyn.audit.findings import WHOLE_RUN, Measured
@@ -60,7 +59,7 @@ def _extremes(evidence: Evidence) -> list[AnswerNoise]:
         noise = schedule.calibrate(
             part.settings,
             config.answers,
-            mu=planning.planned_mu(config) * math.sqrt(part.share),
+            mu=passes.planned_mu(config) * math.sqrt(part.share),
             rows=part.rows,
         )
         ordered = sorted(noise, key=lambda each: each.score_std)
@@ -69,7 +68,7 @@ def _extremes(evidence: Evidence) -> list[AnswerNoise]:
 
 
 def _answers(evidence: Evidence, noise: AnswerNoise, seed: int) -> Measured:
-    mechanism, dimension = planning.mechanism(evidence.config), evidence.dimension
+    mechanism, dimension = passes.mechanism(evidence.config), evidence.dimension
     lattice = mechanism.lattice(noise.score_std, noise.energy_std)
     predictions, inside = _inputs(mechanism.parts, dimension, mechanism.clip,
                                   lattice.scores.spacing, seed)  # fmt: skip

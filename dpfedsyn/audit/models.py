@@ -10,8 +10,8 @@ from dpfedsyn.architecture import Architecture
 from dpfedsyn.audit.asked import base
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.released import summed
+from dpfedsyn.device import pick_device
 from dpfedsyn.dpsgd import TrainingState
-from dpfedsyn.federation import pick_device
 from dpfedsyn.network import Denoiser
 from dpfedsyn.weights import Mixture
 

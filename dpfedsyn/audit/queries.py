@@ -19,7 +19,7 @@ from dpfedsyn import sampler, weights
 from dpfedsyn.audit.evidence import Evidence
 from dpfedsyn.audit.models import mixture
 from dpfedsyn.audit.released import Released
-from dpfedsyn.plan import PassPlan
+from dpfedsyn.passes import PassPlan
 from dpfedsyn.sampler import ChainState, RoundAnswers
 
 Array = NDArray[np.float64]

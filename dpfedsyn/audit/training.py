@@ -16,9 +16,10 @@ from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, WHOLE_RUN, Finding, one
 from dpfedsyn.audit.models import architecture
 from dpfedsyn.data import Records
+from dpfedsyn.device import pick_device
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.errors import DataError
-from dpfedsyn.federation import pick_device, read_records
+from dpfedsyn.records import read_records
 from dpfedsyn.start import pretrained
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.train import expected_batch_size

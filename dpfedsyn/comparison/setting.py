@@ -13,7 +13,8 @@ from dpfedsyn import keys
 from dpfedsyn.budget import Budget
 from dpfedsyn.data import Records
 from dpfedsyn.domain import Encoder
-from dpfedsyn.settings import PRESETS, Config, SamplerSettings
+from dpfedsyn.round_settings import PRESETS, SamplerSettings
+from dpfedsyn.settings import Config
 
 FEDAVG_ROUNDS = 10
 

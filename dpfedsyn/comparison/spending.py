@@ -21,8 +21,9 @@ from accountants import (
     calibrate,
     gaussian,
 )
-from dpfedsyn.budget import NOISE_MULTIPLIERS, ROUND_DOWN, Budget, moments_share, solve
+from dpfedsyn.budget import NOISE_MULTIPLIERS, ROUND_DOWN, Budget, solve
 from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.shares import moments_share
 
 
 @dataclass(frozen=True)

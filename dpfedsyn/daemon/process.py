@@ -12,28 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
+from dpfedsyn import resolved
 from dpfedsyn.bases import lengths
 from dpfedsyn.brought import BroughtModel
 from dpfedsyn.daemon.combining import FILE, Combining
 from dpfedsyn.daemon.listener import Listener
 from dpfedsyn.daemon.resident import Resident, Stopped
 from dpfedsyn.data import Records
+from dpfedsyn.device import pick_device
 from dpfedsyn.errors import ConfigError
-from dpfedsyn.federation import (
-    Member,
-    opened,
-    pick_device,
-    read_models,
-    read_records,
-    trained,
-    training_steps,
-)
+from dpfedsyn.federation import Member, opened, read_models, trained, training_steps
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.moments import query_of
 from dpfedsyn.plan import Plan
+from dpfedsyn.records import read_records
 from dpfedsyn.settings import Config, SiloSettings
 from dpfedsyn.threads import one_per_silo
 
@@ -66,7 +60,7 @@ class Home:
     def resident(self) -> Resident:
         """Return who answers here, before it is trained."""
         config = self.plan.config
-        agreed = configuration.agreed(config, self.plan.encoder.digest)
+        agreed = resolved.agreed(config, self.plan.encoder.digest)
         return Resident(self.silo.name, config.name, agreed, training_steps(config, self.silo))
 
 

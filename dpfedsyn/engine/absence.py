@@ -10,7 +10,7 @@ import numpy as np
 from dpfedsyn.absences import aways
 from dpfedsyn.engine import Engine
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
-from dpfedsyn.settings import ParticipationSettings
+from dpfedsyn.round_settings import ParticipationSettings
 
 
 class WithAbsences:

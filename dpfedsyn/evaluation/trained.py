@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from dpfedsyn import __version__, checkpoint
 from dpfedsyn.comparison import BASELINES, CLASS_GAUSSIANS, Comparison, comparisons, spending
-from dpfedsyn.config import digest
 from dpfedsyn.errors import DPError, RunError
 from dpfedsyn.evaluation import claims
 from dpfedsyn.evaluation.untrained import TrainingTable
+from dpfedsyn.resolved import digest
 from dpfedsyn.settings import TRAINED_BASELINES
 
 Array = NDArray[np.float64]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dpfedsyn.plan import PassPlan
+from dpfedsyn.passes import PassPlan
 from dpfedsyn.settings import Config
 
 ROWS = (".csv", ".npz")  # what holds rows; a picture of some of them does not

@@ -14,7 +14,7 @@ from accountants import (
     migrations,
     verify,
 )
-from accountants.events import to_json
+from accountants.event_json import to_json
 from accountants.rows import Charge, canonical_json, first_mac, next_mac, sha256
 
 KEY = bytes(range(32))

@@ -26,7 +26,8 @@ from dpfedsyn.columns import (
     Target,
 )
 from dpfedsyn.columns.ordered import forward
-from dpfedsyn.schema import FileFormat, Schema
+from dpfedsyn.file_format import FileFormat
+from dpfedsyn.schema import Schema
 
 HOSPITALS = Schema.load(Path(str(files("dpfedsyn") / "examples" / "hospitals" / "schema.toml")))
 FORMATS = ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y%m%d", "%Y-%j")

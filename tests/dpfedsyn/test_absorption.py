@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpfedsyn import absorption, config, sampler, schedule
+from dpfedsyn.round_settings import PRESETS, AnswersSettings, SamplerSettings
 from dpfedsyn.sampler import RoundAnswers
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.settings import PRESETS, AnswersSettings, Config, SamplerSettings, SiloSettings
+from dpfedsyn.settings import Config, SiloSettings
 
 DATA_STD = 0.7
 ULA = SamplerSettings(energy="uniform", levels=8, steps_per_level=3)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from accountants import Gaussian, epsilon, gaussian
 from dpfedsyn import config as configuration
+from dpfedsyn import passes, schedule
 from dpfedsyn import plan as planning
-from dpfedsyn import schedule
 from dpfedsyn.audit import costs
 from dpfedsyn.budget import Budget
 from dpfedsyn.lattice import delta_with_noise
@@ -62,7 +62,7 @@ def test_budgets_and_rounds_are_those_of_the_plan(example: str, more: tuple[str,
     for part in plan.passes:
         own = costs.schedule(config, part.settings, part.kernels, part.share)
         first = [
-            planning.mechanism(config).silo_mu2(60, noise.score_std, noise.energy_std)
+            passes.mechanism(config).silo_mu2(60, noise.score_std, noise.energy_std)
             for noise in plan.noise(part, 60)
         ]
         for number, cost in enumerate(first, start=1):
@@ -91,11 +91,11 @@ def test_delta_with_noise_is_bounded_alike(claimed: float, draws: int) -> None:
 def test_the_claim_of_a_header_is_the_budget_s() -> None:
     """R beside the cascade of training and answers, at the caps."""
     from accountants.ledger import Header
-    from dpfedsyn.federation import _planned
+    from dpfedsyn.silo_ledger import planned
 
     plan = planning.make(configuration.load("hospitals"))
     budget = plan.budgets["va"]
-    header = Header("ab", "va", "r", "record", "add-or-remove", 1e-5, _planned(budget),
+    header = Header("ab", "va", "r", "record", "add-or-remove", 1e-5, planned(budget),
                     budget.answers_mu**2, None, 3, "v")  # fmt: skip
     own = epsilon(costs.claim(header, True), delta=1e-5, adjacency="add-or-remove").upper
     assert own == pytest.approx(plan.epsilon(budget.record_claim()).upper, rel=1e-9)

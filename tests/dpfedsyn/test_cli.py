@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from accountants.events import Adjacency, Gaussian, Unit
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import cli, errors, keys
+from dpfedsyn import cli, errors, keys, run_cli
 from dpfedsyn.marking import find
 from tests.dpfedsyn import run_folders
 
@@ -166,7 +166,7 @@ def test_a_stop_that_was_not_foreseen_has_a_code_of_its_own(fakes: Fakes, tmp_pa
     """The report is written all the same; the code is neither success nor `nothing released`."""
     fakes.foreseen = False
     result = call("run", "--out", tmp_path / "r")
-    assert result.exit_code == cli.STOPPED == 6
+    assert result.exit_code == run_cli.STOPPED == 6
     assert find(tmp_path / "r", "report.html").is_file()
 
 
@@ -221,7 +221,7 @@ def test_ctrl_c_names_the_folder_and_the_way_on(fakes: Fakes, tmp_path: Path) ->
 def test_ctrl_c_over_sockets_names_them_again(tmp_path: Path) -> None:
     """The command that continues the run is whole: without its silos it would be another run."""
     run_folders.write(tmp_path)
-    told = cli._interrupted(tmp_path, ["a=my home/socket", "b=s2"])
+    told = run_cli._interrupted(tmp_path, ["a=my home/socket", "b=s2"])
     assert f"run --out {tmp_path} --resume --silo 'a=my home/socket' --silo b=s2`" in told
 
 

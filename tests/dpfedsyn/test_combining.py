@@ -12,20 +12,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from dpfedsyn import config as configuration
-from dpfedsyn import envelope, gathering, preparation
+from dpfedsyn import envelope, gathering, preparation, resolved
 from dpfedsyn import plan as planning
 from dpfedsyn.bases import lengths
 from dpfedsyn.daemon import process
 from dpfedsyn.daemon.combining import FILE, Combining
 from dpfedsyn.daemon.resident import LARGE, Resident
+from dpfedsyn.device import pick_device
 from dpfedsyn.envelope import Combine, Description, Healthy, Refused, Released, Reply, Summed
 from dpfedsyn.errors import ProtocolMismatch
-from dpfedsyn.federation import opened, pick_device, read_records
+from dpfedsyn.federation import opened
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.messages import Packed
 from dpfedsyn.moments import query_of
 from dpfedsyn.preparation import Preparation
+from dpfedsyn.records import read_records
 from dpfedsyn.releases import sums_of
 from dpfedsyn.settings import Config
 from tests.dpfedsyn.test_remote import NAMES, Wire, charges, take, tiny
@@ -226,7 +227,7 @@ class Played:
 
     def __init__(self, silos: dict[str, tuple[Combining, Preparation]], loaded: Config) -> None:
         planned = planning.make(loaded)
-        agreed = configuration.agreed(loaded, planned.encoder.digest)
+        agreed = resolved.agreed(loaded, planned.encoder.digest)
         self.residents = {
             name: Resident(name, loaded.name, agreed, 4, combining=one)
             for name, (one, _) in silos.items()
@@ -335,7 +336,7 @@ def test_large_requests_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 def test_a_run_whose_silos_have_another_base_samples_nothing(tmp_path: Path) -> None:
     """Whole, with trained silos: one that says another digest is named."""
     loaded = config("network.kind=none")
-    agreed = configuration.agreed(loaded, planning.make(loaded).encoder.digest)
+    agreed = resolved.agreed(loaded, planning.make(loaded).encoder.digest)
     residents = {}
     with ExitStack() as stack:
         for name in NAMES:

@@ -17,8 +17,8 @@ from dpfedsyn.budget import Budget, solve
 from dpfedsyn.comparison import Comparison, comparisons, learning, methods, spending
 from dpfedsyn.comparison.spending import NO_NOISE, Spending
 from dpfedsyn.data import Records
+from dpfedsyn.round_settings import PRESETS
 from dpfedsyn.settings import (
-    PRESETS,
     BaseSettings,
     Config,
     NetworkSettings,

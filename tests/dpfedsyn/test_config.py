@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
+from dpfedsyn import resolved
 from dpfedsyn.errors import ConfigError, RunError
-from dpfedsyn.settings import PRESETS, TRAINED_BASELINES, Config, SiloSettings
+from dpfedsyn.round_settings import PRESETS
+from dpfedsyn.settings import TRAINED_BASELINES, Config, SiloSettings
 
 ROOT = Path(configuration.__file__).parent / "examples" / "hospitals"
 SCHEMA = f'schema = "{ROOT / "schema.toml"}"'
@@ -344,19 +346,19 @@ def test_what_is_dumped_is_read_back(config: Config) -> None:
     to the last bit, any text in any place, absolute paths and silos with budgets of their own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.toml"
-        path.write_text(configuration.dump(configuration.absolute(config)), encoding="utf-8")
+        path.write_text(resolved.dump(resolved.absolute(config)), encoding="utf-8")
         again = configuration.load(str(path))
-    expected = dataclasses.replace(configuration.absolute(config), folder=again.folder)
+    expected = dataclasses.replace(resolved.absolute(config), folder=again.folder)
     assert again == expected
 
 
 def test_absolute_paths_find_the_same_files_from_anywhere() -> None:
     """The resolved configuration of a run folder names the files that were read."""
     config = configuration.load("answers-only")
-    resolved = dataclasses.replace(configuration.absolute(config), folder=Path("/"))
-    assert resolved.path(resolved.data.schema) == config.path(config.data.schema)
-    for one, other in zip(config.silos, resolved.silos, strict=True):
-        assert config.path(one.path) == resolved.path(other.path)
+    anywhere = dataclasses.replace(resolved.absolute(config), folder=Path("/"))
+    assert anywhere.path(anywhere.data.schema) == config.path(config.data.schema)
+    for one, other in zip(config.silos, anywhere.silos, strict=True):
+        assert config.path(one.path) == anywhere.path(other.path)
 
 
 def test_a_resumed_run_must_have_the_same_configuration(tmp_path: Path) -> None:
@@ -417,7 +419,7 @@ def test_trained_baselines_are_asked_for_by_name(
     """A list, one name alone, or all; none by default; what is dumped asks for the same."""
     config = configuration.load(written(tmp_path, f"{SILO}\n[evaluate]\n{text}\n[data]\n{SCHEMA}"))
     assert config.evaluate.trained == trained
-    again = written(tmp_path, configuration.dump(configuration.absolute(config)), "again.toml")
+    again = written(tmp_path, resolved.dump(resolved.absolute(config)), "again.toml")
     assert configuration.load(again).evaluate == config.evaluate
 
 
@@ -446,18 +448,18 @@ def test_a_configuration_that_names_only_what_it_must_resumes(tmp_path: Path) ->
     )
     config = configuration.load(str(path))
     stored = tmp_path / "config.toml"
-    stored.write_text(configuration.dump(configuration.absolute(config)))
-    assert configuration.digest(configuration.load(str(stored))) == configuration.digest(config)
+    stored.write_text(resolved.dump(resolved.absolute(config)))
+    assert resolved.digest(configuration.load(str(stored))) == resolved.digest(config)
 
 
 @pytest.mark.parametrize("anchors", ["anchors", "/elsewhere/anchors", "~/anchors", ""])
 def test_the_folder_of_anchors_is_stored_so_that_it_is_found_from_anywhere(anchors: str) -> None:
     """Relative to the configuration, or to the home folder; empty stays empty."""
     config = configuration.load("hospitals", [f"privacy.anchors={anchors}"])
-    stored = configuration.absolute(config).privacy.anchors
+    stored = resolved.absolute(config).privacy.anchors
     assert stored == "" if not anchors else Path(stored).is_absolute()
     assert "~" not in stored
-    assert configuration.absolute(configuration.absolute(config)) == configuration.absolute(config)
+    assert resolved.absolute(resolved.absolute(config)) == resolved.absolute(config)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain
+from dpfedsyn import domain, resolved
 from dpfedsyn.distill import distil, released
 from dpfedsyn.distill.smoothed import SmoothedRows, bandwidth
 from dpfedsyn.domain import Encoder
@@ -52,7 +52,7 @@ def a_run(folder: Path, example: str = "hospitals", *overrides: str) -> Path:
     """A run folder that holds configuration, statement and rows, and nothing else at all."""
     folder.mkdir(parents=True)
     config = configuration.load(example, overrides)
-    text = configuration.dump(configuration.absolute(config))
+    text = resolved.dump(resolved.absolute(config))
     (folder / "config.toml").write_text(text, encoding="utf-8")
     told = statements.of("complete" if NOT_PRIVATE not in overrides else "void without noise")
     mark = "" if told["void"] is None else f"{MARK}-"

@@ -23,7 +23,8 @@ from dpfedsyn.columns import (
 )
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError
-from dpfedsyn.schema import FileFormat, Schema
+from dpfedsyn.file_format import FileFormat
+from dpfedsyn.schema import Schema
 from tests.dpfedsyn.schemas import HOSPITALS, exact, schemas, tables, written
 
 any_table = tables(st.one_of(st.just(HOSPITALS), schemas()))

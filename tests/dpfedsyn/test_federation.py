@@ -8,11 +8,13 @@ import pytest
 
 from dpfedsyn import config as configuration
 from dpfedsyn import plan as planning
+from dpfedsyn.device import pick_device
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import LedgerMismatch
-from dpfedsyn.federation import federation, pick_device, read_records
+from dpfedsyn.federation import federation
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.progress import Silent
+from dpfedsyn.records import read_records
 from dpfedsyn.schema import Schema
 
 QUICK = ("train.parts=2", "train.steps=1", "network.hidden=4", "answers.mu=1")
@@ -40,8 +42,8 @@ def set_up(folder: Path, source: str, *overrides: str) -> None:
 def test_a_ledger_opened_for_another_configuration_is_refused(
     before: str, after: str, tmp_path: Path
 ) -> None:
-    """Guarantee of dpfedsyn.federation._ledger: A ledger serves one plan, one configuration and
-    one schema: what a claim depends on cannot be edited between a run and its resumption."""
+    """Guarantee of dpfedsyn.silo_ledger.open_ledger: A ledger serves one plan, one configuration
+    and one schema: what a claim depends on cannot be edited between a run and its resumption."""
     set_up(tmp_path, "answers-only", before)
     set_up(tmp_path, "answers-only", before)
     with pytest.raises(LedgerMismatch, match="opened for another plan"):

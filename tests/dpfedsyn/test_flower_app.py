@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from dpfedsyn import __version__
+from dpfedsyn import __version__, resolved
 from dpfedsyn import config as configuration
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.flower import app, security
@@ -161,8 +161,8 @@ def test_a_job_is_written_over_nothing_and_not_into_its_run(tmp_path: Path) -> N
     assert "no job was written" in again.output
     assert (folder / "hospitals" / "meta.json").read_text() == meta
     named = tmp_path / "run.toml"
-    loaded = replace(configuration.absolute(configuration.load("hospitals")), name="run")
-    named.write_text(configuration.dump(loaded))
+    loaded = replace(resolved.absolute(configuration.load("hospitals")), name="run")
+    named.write_text(resolved.dump(loaded))
     for out in ((), ("--out", tmp_path / "new" / "run" / "x"), ("--out", tmp_path / "new")):
         refused = call("init", "nvflare", tmp_path / "new", "--config", named, *out)
         assert refused.exit_code == 2

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from accountants import Gaussian, epsilon
 from dpfedsyn import budget as budgets
 from dpfedsyn import config as configuration
-from dpfedsyn import feasible, frontier
+from dpfedsyn import feasible, frontier, resolved
 from dpfedsyn import plan as planning
 from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.frontier import Frontier
+from dpfedsyn.passes import mechanism, planned_passes
 from dpfedsyn.settings import Config
 
 MUS = st.floats(2.0, 30_000.0)
@@ -36,8 +37,8 @@ def assert_within(found: Frontier, at_most: float, mu: float) -> None:
     """Recompute every point's claims from its rounds and mechanisms, by the accountants alone."""
     for point in found.points:
         config = found.config(point)
-        (part,) = planning.passes(config)
-        rows, costs = config.answers.rows, planning.mechanism(config)
+        (part,) = planned_passes(config)
+        rows, costs = config.answers.rows, mechanism(config)
         plan = replace(found.plan, config=config, passes=(part,))
         noise = plan.noise(part, rows)
         assert (len(noise), rows) == (point.rounds, point.rows)
@@ -137,7 +138,7 @@ def test_the_same_budget_has_the_same_solution(name: str) -> None:
 
 def test_no_record_is_read(tmp_path: Path) -> None:
     """With every data file emptied the solution is the same: it knows public settings alone."""
-    config = configuration.absolute(loaded())
+    config = resolved.absolute(loaded())
     empty = tmp_path / "empty.data"
     empty.write_text("")
     silos = tuple(replace(silo, path=str(empty)) for silo in config.silos)

@@ -22,7 +22,7 @@ import dpfedsyn
 from accountants import Adjacency, Composed, epsilon
 from accountants.ledger import Ledger
 from dpfedsyn import config as configuration
-from dpfedsyn import dpsgd, fitting, privatise, rounds, run, sampler, silo, train
+from dpfedsyn import dpsgd, fitting, privatise, resolved, rounds, run, sampler, silo, train
 from dpfedsyn import plan as planning
 from dpfedsyn import preparation as mechanisms
 from dpfedsyn.clipping import clip_rows
@@ -444,7 +444,7 @@ def test_a_ledger_with_other_caps_than_the_plan_is_refused(tmp_path: Path) -> No
     run.run(small(), tmp_path / "run")
     other = small("answers.mu=1.0")
     (tmp_path / "run" / "config.toml").write_text(
-        configuration.dump(configuration.absolute(other)), encoding="utf-8"
+        resolved.dump(resolved.absolute(other)), encoding="utf-8"
     )
     with pytest.raises(DPError) as refused:
         run.run(other, tmp_path / "run", resume=True)

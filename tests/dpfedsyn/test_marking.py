@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dpfedsyn import config, marking
+from dpfedsyn import config, marking, resolved
 from dpfedsyn.folder import RunFolder, opened, void_of
 from dpfedsyn.marking import MARK, caption, every, find, named, plain, void_because
 from dpfedsyn.stamp import stamped
@@ -89,12 +89,12 @@ def test_a_private_run_has_no_mark_anywhere(tmp_path: Path) -> None:
 def test_a_run_that_was_begun_keeps_its_mark(tmp_path: Path) -> None:
     """Whoever writes into it later learns it from the settings, as does a ledger's reader."""
     void = config.load("hospitals", ["privacy.unsafe_noise_seed=7"])
-    (tmp_path / "config.toml").write_text(config.dump(config.absolute(void)), encoding="utf-8")
+    (tmp_path / "config.toml").write_text(resolved.dump(resolved.absolute(void)), encoding="utf-8")
     assert "unsafe_noise_seed" in (opened(tmp_path).void or "")
     ledger = tmp_path / "silos" / "cleveland" / "ledger.sqlite"
     assert "unsafe_noise_seed" in (void_of(ledger) or "")
     (tmp_path / "config.toml").write_text(
-        config.dump(config.absolute(config.load("hospitals"))), encoding="utf-8"
+        resolved.dump(resolved.absolute(config.load("hospitals"))), encoding="utf-8"
     )
     assert opened(tmp_path).void is None
     assert void_of(ledger) is None

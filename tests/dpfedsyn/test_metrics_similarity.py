@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from dpfedsyn.columns import Binary, Categorical, Numeric, Target
 from dpfedsyn.errors import DataError
+from dpfedsyn.file_format import FileFormat
 from dpfedsyn.metrics.similarity import Similarity, similarity
-from dpfedsyn.schema import FileFormat, Schema
+from dpfedsyn.schema import Schema
 
 SCHEMA = Schema(
     "four",

@@ -18,9 +18,9 @@ from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.errors import ConfigError, LedgerError, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.privatise import AnswerMechanism
+from dpfedsyn.round_settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.sampler import ChainState, RoundAnswers
 from dpfedsyn.server import RoundInfo
-from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from tests.dpfedsyn import test_server as fake
 from tests.dpfedsyn import toys
 from tests.dpfedsyn.test_server import NAMES, SETTINGS, Federation

@@ -16,6 +16,7 @@ import pytest
 from accountants import Bound, Composed
 from accountants.ledger import Header, Ledger
 from dpfedsyn import config as configuration
+from dpfedsyn import passes, resolved
 from dpfedsyn import plan as planning
 from dpfedsyn.errors import BudgetExhausted, ConfigError
 from dpfedsyn.keys import SiloKey
@@ -75,7 +76,7 @@ def test_all_three_readings_grow_with_every_round() -> None:
     for name, overrides in (("answers-only", ()), ("hospitals", ("weights.source=public",))):
         plan = plan_of(name, *overrides)
         budget = plan.budgets["va"]
-        costs, rows = planning.mechanism(plan.config), plan.config.answers.rows
+        costs, rows = passes.mechanism(plan.config), plan.config.answers.rows
         noise = [n for part in plan.passes for n in plan.noise(part, rows)]
         each = [costs.silo_mu2(rows, n.score_std, n.energy_std) for n in noise]
         spent = list(itertools.accumulate(each))[::6]
@@ -141,13 +142,13 @@ def test_a_run_that_ends_early_is_a_fault_unless_it_is_allowed() -> None:
 
 def rounds_answered(plan: Plan, name: str) -> int:
     """How many rounds a silo with this plan's caps answers before it refuses."""
-    budget, mechanism = plan.budgets[name], planning.mechanism(plan.config)
+    budget, mechanism = plan.budgets[name], passes.mechanism(plan.config)
     record_cap = None if budget.record_mu is None else budget.record_mu**2
     header = Header(
         KEY.ledger_id, name, plan.config.name, "record", plan.config.privacy.adjacency, 1e-5, (),
         budget.answers_mu**2, record_cap, 3, "1",
     )  # fmt: skip
-    rows, moved = plan.config.answers.rows, planning.moved_parts(plan.config)
+    rows, moved = plan.config.answers.rows, passes.moved_parts(plan.config)
     public = Public(
         name,
         plan.config.name,
@@ -209,7 +210,7 @@ def test_under_replace_a_record_moves_two_parts_of_an_ensemble() -> None:
     plans = [
         plan_of("answers-only", f"privacy.adjacency={a}") for a in ("add-or-remove", "replace")
     ]
-    costs = [planning.moved_parts(plan.config) for plan in plans]
+    costs = [passes.moved_parts(plan.config) for plan in plans]
     assert costs == [1, 2]
     noise = [plan.noise(plan.passes[0], 8)[0].score_std for plan in plans]
     assert noise[1] == pytest.approx(2.0 * noise[0], rel=1e-12)
@@ -226,7 +227,7 @@ def test_the_extra_pass_is_what_the_section_best_says() -> None:
     assert (extra.name, extra.settings) == ("best", plan.config.best)
     assert len(extra.kernels) == 5
     spent = sum(plan.round_costs[len(main.kernels) :])
-    cap = plan.config.answers.best_share * planning.planned_mu(plan.config) ** 2
+    cap = plan.config.answers.best_share * passes.planned_mu(plan.config) ** 2
     assert spent == pytest.approx(cap, rel=1e-6)
 
 
@@ -237,7 +238,7 @@ def test_all_passes_together_cost_what_the_answers_may() -> None:
         plan_of("hospitals", "preset=paper"),
         plan_of("hospitals", "preset=best"),
     ):
-        mechanism, rows = planning.mechanism(plan.config), plan.config.answers.rows
+        mechanism, rows = passes.mechanism(plan.config), plan.config.answers.rows
         for asked in (rows, 7, 1):
             spent = math.fsum(
                 mechanism.silo_mu2(asked, n.score_std, n.energy_std)
@@ -254,7 +255,7 @@ def test_all_passes_together_cost_what_the_answers_may() -> None:
 def test_both_noises_of_the_default_are_calibrated_jointly() -> None:
     """Released energies get their share of mu^2, scores the rest; no energies, all for scores."""
     plan = plan_of()
-    mechanism, rows = planning.mechanism(plan.config), plan.config.answers.rows
+    mechanism, rows = passes.mechanism(plan.config), plan.config.answers.rows
     for part in plan.passes:
         for noise in plan.noise(part, rows):
             whole = mechanism.silo_mu2(rows, noise.score_std, noise.energy_std)
@@ -289,7 +290,7 @@ def test_overlap_never_costs_less_with_training() -> None:
 
 def test_the_plan_reads_no_records(tmp_path: Path) -> None:
     """With every data file emptied the plan is the same: it knows public settings alone."""
-    config: Config = configuration.absolute(plan_of().config)
+    config: Config = resolved.absolute(plan_of().config)
     empty = tmp_path / "empty.data"
     empty.write_text("")
     silos = tuple(replace(silo, path=str(empty)) for silo in config.silos)
@@ -325,7 +326,7 @@ def test_the_plan_tells_what_is_spent_after_which_round_until_a_silo_refuses() -
         share = (budget.record_mu / budget.answers_mu) ** 2
         claim = plan.epsilon(budget.record_claim(spent * share))
         assert entry["silos"]["va"]["record"]["upper"] == claim.upper
-    assert planning.mu2_after(plan, 24) == pytest.approx(planning.planned_mu(plan.config) ** 2)
+    assert planning.mu2_after(plan, 24) == pytest.approx(passes.planned_mu(plan.config) ** 2)
 
 
 def test_absorption_with_energies_of_the_noisy_answers_is_noted_as_inexact() -> None:

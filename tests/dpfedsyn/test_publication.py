@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from dpfedsyn import config as configuration
+from dpfedsyn import resolved
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.publication import CURATORS, NOT_STATED, SECTORS, UNSAID, StatementSettings, faults
 
@@ -48,6 +49,6 @@ def test_words_bind_no_ledger() -> None:
     plain = configuration.load("hospitals")
     said = configuration.load("hospitals", ['statement.curator="St. Ann"'])
     assert said.statement.curator == "St. Ann"
-    assert configuration.digest(plain) == configuration.digest(said)
-    assert configuration.agreed(plain, "s") == configuration.agreed(said, "s")
-    assert 'curator = "St. Ann"' in configuration.dump(said)
+    assert resolved.digest(plain) == resolved.digest(said)
+    assert resolved.agreed(plain, "s") == resolved.agreed(said, "s")
+    assert 'curator = "St. Ann"' in resolved.dump(said)

@@ -19,7 +19,7 @@ import pytest
 
 from accountants.ledger import verify
 from dpfedsyn import config as configuration
-from dpfedsyn import envelope, gathering, keys, messages, remote
+from dpfedsyn import envelope, gathering, keys, messages, remote, resolved
 from dpfedsyn import run as runner
 from dpfedsyn.collaboration import RunResult
 from dpfedsyn.daemon import process
@@ -480,7 +480,7 @@ def test_a_silo_of_another_configuration_is_refused(
 def test_a_silo_of_another_schema_is_refused(silos: dict[str, Resident], tmp_path: Path) -> None:
     """The schema's digest is part of what both sides must have alike."""
     config = tiny()
-    silos["hungarian"].agreed = configuration.agreed(config, "another schema")
+    silos["hungarian"].agreed = resolved.agreed(config, "another schema")
     words = refused(silos, tmp_path / "run")
     assert words.startswith("hungarian: does not take part")
     assert "agreed" in words

@@ -12,11 +12,13 @@ import pytest
 from dpfedsyn import config, plan
 from dpfedsyn.base import Base
 from dpfedsyn.bases import bases
+from dpfedsyn.device import pick_device
 from dpfedsyn.errors import ProtocolMismatch
-from dpfedsyn.federation import federation, opened, pick_device, read_records
+from dpfedsyn.federation import federation, opened
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.preparation import Preparation
 from dpfedsyn.progress import Silent
+from dpfedsyn.records import read_records
 from dpfedsyn.releases import Sum, given_by, sums_of
 from dpfedsyn.replayed import Transcript, continued
 from tests.dpfedsyn.test_bases import ENCODER, QUERY, SETTINGS, Part, Silos, denoised, part

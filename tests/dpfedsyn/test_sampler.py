@@ -11,8 +11,8 @@ from scipy.special import kolmogorov, ndtr
 
 from dpfedsyn import sampler, schedule
 from dpfedsyn.diffusion import Kernel, reverse_kernels, signal_shares, ula_kernels
+from dpfedsyn.round_settings import PRESETS, SamplerSettings
 from dpfedsyn.sampler import ChainState, RoundAnswers
-from dpfedsyn.settings import PRESETS, SamplerSettings
 from tests.dpfedsyn import toys
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -9,8 +9,8 @@ import pytest
 
 from dpfedsyn import sampler, schedule
 from dpfedsyn.diffusion import Kernel, levels, reverse_kernels, signal_shares, ula_kernels
+from dpfedsyn.round_settings import PRESETS, SamplerSettings
 from dpfedsyn.sampler import ChainState, RoundAnswers
-from dpfedsyn.settings import PRESETS, SamplerSettings
 from tests.dpfedsyn import toys
 from tests.dpfedsyn.toys import Gaussians, finish, three_silos, walk
 

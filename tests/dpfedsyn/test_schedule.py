@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dpfedsyn import schedule
 from dpfedsyn.diffusion import reverse_kernels, ula_kernels
 from dpfedsyn.privatise import AnswerMechanism
-from dpfedsyn.settings import PRESETS, AnswersSettings, SamplerSettings
+from dpfedsyn.round_settings import PRESETS, AnswersSettings, SamplerSettings
 
 SAMPLERS = st.builds(
     SamplerSettings,

@@ -26,7 +26,8 @@ from dpfedsyn.columns import (
 )
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, DataError
-from dpfedsyn.schema import FileFormat, Schema
+from dpfedsyn.file_format import FileFormat
+from dpfedsyn.schema import Schema
 from tests.end_to_end.small import call
 
 HOSPITALS = Path(str(files("dpfedsyn") / "examples" / "hospitals" / "schema.toml"))

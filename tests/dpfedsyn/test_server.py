@@ -18,11 +18,11 @@ from dpfedsyn.envelope import Answered, Refused, Spent
 from dpfedsyn.errors import BudgetExhausted, ProtocolMismatch, SiloUnavailable
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.noise import Keystream
+from dpfedsyn.round_settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.sampler import ChainState
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import Pass, PassResult
-from dpfedsyn.settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.weights import Mixture
 
 Array = NDArray[np.float64]

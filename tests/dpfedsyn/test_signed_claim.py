@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accountants import Adjacency, Cascade, Composed, Gaussian, epsilon, gaussian
-from dpfedsyn import budget, keys, signed_claim
+from dpfedsyn import budget, keys, shares, signed_claim
 from dpfedsyn import config as configuration
 from dpfedsyn.errors import ModelError
 from dpfedsyn.settings import CLAIMED, Config, SiloSettings
@@ -151,7 +151,7 @@ def test_a_claim_composes_as_the_cascade_and_never_beyond_the_budget(
     assert upper <= 8.0
     assert found.answers_mu >= without.answers_mu
     if whole:
-        cap = budget.cap_mu(config)
+        cap = shares.cap_mu(config)
         assert found.answers_mu == cap
         assert found.counts is not None
         wanted = Cascade(Composed((claim.event,)), Gaussian(1.0 / cap))

@@ -23,9 +23,9 @@ from dpfedsyn.counts import count_points, counts_sensitivity, label_counts
 from dpfedsyn.data import Records, parts, split
 from dpfedsyn.dpsgd import training
 from dpfedsyn.errors import ConfigError, DataError
-from dpfedsyn.federation import read_records
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import drawn_rows, noised, noised_draws
+from dpfedsyn.records import read_records
 from dpfedsyn.settings import NetworkSettings, TrainSettings
 from dpfedsyn.units import Units, added, pieces, weighed
 from tests.dpfedsyn.test_clusters import LAST, MOVING

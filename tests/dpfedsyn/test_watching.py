@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dpfedsyn import config, latency, plan
+from dpfedsyn import config, latency, plan, resolved
 from dpfedsyn.errors import DataError, RunError
 from dpfedsyn.events import FILE, EventLog
 from dpfedsyn.nvflare.logged import Logged
@@ -196,7 +196,7 @@ def test_plans_say_what_carrying_takes_and_where_it_is_dear() -> None:
 
 
 def agreed(*overrides: str) -> str:
-    return config.agreed(config.load("hospitals", list(overrides), records=False), "schema")
+    return resolved.agreed(config.load("hospitals", list(overrides), records=False), "schema")
 
 
 def test_sides_agree_on_all_but_what_is_their_own() -> None:
@@ -212,7 +212,7 @@ def test_sides_agree_on_all_but_what_is_their_own() -> None:
     ):  # fmt: skip
         assert agreed(override) != agreed(), override
     loaded = config.load("hospitals", records=False)
-    assert config.agreed(loaded, "another schema") != config.agreed(loaded, "schema")
-    moved = config.with_places(loaded, "va", Path("/here/va.data"))
+    assert resolved.agreed(loaded, "another schema") != resolved.agreed(loaded, "schema")
+    moved = resolved.with_places(loaded, "va", Path("/here/va.data"))
     assert {silo.name: silo.path for silo in moved.silos}["va"] == "/here/va.data"
-    assert config.agreed(moved, "schema") == agreed()
+    assert resolved.agreed(moved, "schema") == agreed()

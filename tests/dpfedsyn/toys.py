@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from dpfedsyn import sampler, weights
 from dpfedsyn.diffusion import Kernel
+from dpfedsyn.round_settings import SamplerSettings
 from dpfedsyn.sampler import ChainState, RoundAnswers, StepInfo
-from dpfedsyn.settings import SamplerSettings
 
 Array = NDArray[np.float64]
 AnswerNoise = Callable[[Kernel], float]

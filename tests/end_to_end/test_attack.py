@@ -18,13 +18,13 @@ from typer.testing import CliRunner
 from dpfedsyn import config, plan
 from dpfedsyn.attacks import command, environment, target
 from dpfedsyn.attacks.command import attack, attacks
-from dpfedsyn.config import absolute, dump
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import AttackError, ConfigError, DataError, RunError
 from dpfedsyn.evaluation.setting import pooled
-from dpfedsyn.federation import read_records
 from dpfedsyn.marking import find
+from dpfedsyn.records import read_records
 from dpfedsyn.report import write
+from dpfedsyn.resolved import absolute, dump
 from tests.dpfedsyn import run_folders
 from tests.end_to_end.small import SILOS, read
 

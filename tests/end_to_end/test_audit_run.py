@@ -20,7 +20,7 @@ import pytest
 
 from accountants import Gaussian, PoissonSampled, Repeated
 from accountants.anchor import Anchored, FileAnchor
-from accountants.events import to_json
+from accountants.event_json import to_json
 from accountants.filter import GaussianFilter
 from accountants.ledger import Ledger
 from accountants.rows import Charge, Header, canonical_json, first_mac, next_mac

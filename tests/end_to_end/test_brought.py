@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from dpfedsyn import brought as reading
 from dpfedsyn import config as configuration
 from dpfedsyn import keys, signed_claim
+from dpfedsyn.device import pick_device
 from dpfedsyn.domain import encoder_of
-from dpfedsyn.federation import pick_device
 from dpfedsyn.signed_claim import Claim
 from tests.dpfedsyn import brought
 from tests.end_to_end.small import call, ledger, read

@@ -15,13 +15,15 @@ import pytest
 from accountants import epsilon
 from dpfedsyn import config, keys, plan
 from dpfedsyn.comparison import spending
+from dpfedsyn.device import pick_device
 from dpfedsyn.encoding import TableEncoder
-from dpfedsyn.federation import Member, federation, pick_device, read_records
+from dpfedsyn.federation import Member, federation
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.marking import find
 from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.network import base_alone
 from dpfedsyn.progress import Silent
+from dpfedsyn.records import read_records
 from dpfedsyn.schema import Schema
 from dpfedsyn.silo import Silo
 from tests.end_to_end.small import (

@@ -13,12 +13,12 @@ from dpfedsyn import weights
 from dpfedsyn.base import NoisyStatistics
 from dpfedsyn.counts import count_points
 from dpfedsyn.encoding import TableEncoder
-from dpfedsyn.federation import read_records
 from dpfedsyn.marginals import MarginalQuery, corrected
 from dpfedsyn.metrics.similarity import similarity
 from dpfedsyn.metrics.utility import train_on_synthetic
 from dpfedsyn.moments import MomentQuery
 from dpfedsyn.pooling import pool
+from dpfedsyn.records import read_records
 from dpfedsyn.sums import privatise, sums_lattice
 
 SHARES = {"counts": 0.1, "moments": 0.8, "marginals": 0.1}  # of mu^2

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from dpfedsyn import config as configuration
-from dpfedsyn import envelope, reach
+from dpfedsyn import envelope, reach, resolved
 from dpfedsyn.daemon import process, users
 from dpfedsyn.envelope import Health, Healthy
 from dpfedsyn.errors import ConfigError
@@ -372,7 +372,7 @@ def test_a_silo_with_its_own_records_alone_can_be_started_again(tmp_path: Path) 
     own = EXAMPLE / "data" / "processed.cleveland.data"
     for _ in range(2):
         loaded = configuration.load(str(source), list(SMALL), records=False)
-        loaded = configuration.with_places(loaded, NAMES[0], own)
+        loaded = resolved.with_places(loaded, NAMES[0], own)
         process.open_home(loaded, NAMES[0], tmp_path / "home")
 
 

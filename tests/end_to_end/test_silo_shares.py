@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpfedsyn.messages import ScoreQuery
-from dpfedsyn.settings import SamplerSettings
+from dpfedsyn.round_settings import SamplerSettings
 from tests.dpfedsyn import toys
 from tests.end_to_end.small import ROOT, read
 

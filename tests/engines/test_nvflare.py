@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dpfedsyn import config as configuration
-from dpfedsyn import frames
+from dpfedsyn import frames, resolved
 from dpfedsyn.engine import Failure
 from dpfedsyn.errors import ConfigError, FederationError, RunError, SiloUnavailable
 from dpfedsyn.marking import find
@@ -346,9 +346,9 @@ def test_a_run_survives_a_killed_site_and_pays_every_step_once(
     monkeypatch.setattr(job, "SERVER", "doubled.Server")
     monkeypatch.setattr(job, "AT_SERVER", (job.CONTROLLER, "doubled.Server"))
     short = ["network.kind=none", "answers.rows=50", "sampler.levels=15", "best.levels=3"]
-    loaded = configuration.absolute(configuration.load("hospitals", short))
+    loaded = resolved.absolute(configuration.load("hospitals", short))
     config = tmp_path / "config.toml"
-    config.write_text(configuration.dump(dataclasses.replace(loaded, silos=loaded.silos[:2])))
+    config.write_text(resolved.dump(dataclasses.replace(loaded, silos=loaded.silos[:2])))
     with ExitStack() as stack:
         sockets = {n: stack.enter_context(daemon(config, tmp_path, n)) for n in NAMES}
         poc = stack.enter_context(Poc(tmp_path / "poc", sockets, free_port()))
