@@ -21,7 +21,7 @@ _FFT = 8.0  # c: three would do for twiddles good to an ulp; a test measures it
 
 
 @dataclass(frozen=True, eq=False)
-class Composed:
+class TiltedComposition:
     """The tilted composition on a window of nodes start, start + 1, ...
 
     probability: (n,) of the tilted law, wrapped around, each off by at most `error`.
@@ -45,7 +45,7 @@ class _Tilted:
 def compose(
     laws: Sequence[tuple[Law, int]], spacing: float, tilt: float, start: int, size: int,
     rates: tuple[float, float], *, up: bool,
-) -> Composed:  # fmt: skip
+) -> TiltedComposition:  # fmt: skip
     """All laws, each as often as its count, tilted by e^(tilt x).
 
     Args:
@@ -67,7 +67,9 @@ def compose(
         wrapped, error = _convolved(tilted, size)
     scale = math.fsum(count * one.log_norm for one, count in tilted)
     rounding = 4 * UNIT * math.fsum(count * abs(one.log_norm) for one, count in tilted)
-    return Composed(start, np.roll(wrapped, -(first % size)), error, scale, rounding, outside)
+    return TiltedComposition(
+        start, np.roll(wrapped, -(first % size)), error, scale, rounding, outside
+    )
 
 
 def _tilted(law: Law, spacing: float, tilt: float, *, up: bool) -> _Tilted:

@@ -38,7 +38,7 @@ from accountants.rows import (
     sha256,
 )
 from accountants.storage import Storage, create_file
-from accountants.totals import Spent, Totals, add
+from accountants.totals import FilterState, Totals, add
 from accountants.verification import Verification, read_chain, require_anchored, verify
 
 __all__ = ["Charge", "Header", "Ledger", "Planned", "Ticket", "Totals", "Verification", "verify"]
@@ -203,7 +203,7 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _judged(self, charge: Charge) -> Spent:
+    def _judged(self, charge: Charge) -> FilterState:
         """The filter's verdict on a row that would come next."""
         earlier = self._by_digest.get(charge.digest)
         if earlier is None:

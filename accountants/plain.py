@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import certified, gaussian, lattice, rdp
+from accountants import certified, gaussian, loss_lattice, rdp
 from accountants.events import ApproximateDP
 from accountants.moments import log_moments
 from accountants.parts import Parts
@@ -101,7 +101,7 @@ def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
         match parts:
             case Parts(mu2=0.0, sampled=(), others=((ApproximateDP() as claim, 1),)):
                 return _one_claim(claim, epsilon)
-        return lattice.delta_bounds(parts, direction, epsilon)
+        return loss_lattice.delta_bounds(parts, direction, epsilon)
     mu2 = np.full_like(epsilon, parts.mu2)
     lower, upper = certified.delta_bounds(parts.sampled, direction, mu2, epsilon)
 
@@ -115,7 +115,7 @@ def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     if gap.any() and parts.mu2 == 0.0 and len(parts.sampled) == 1 and parts.sampled[0][1] == 1:
         gap = narrow(gap, _one_step(*parts.sampled[0][0], direction, epsilon[gap]))
     if gap.any():
-        narrow(gap, lattice.delta_bounds(parts, direction, epsilon[gap]))
+        narrow(gap, loss_lattice.delta_bounds(parts, direction, epsilon[gap]))
     return np.minimum(lower, upper), upper
 
 

@@ -25,7 +25,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Spent:
+class FilterState:
     """The filter's state: exact sums, and uses per planned mechanism."""
 
     answers: Fraction = Fraction(0)
@@ -43,7 +43,7 @@ class Spent:
         return Totals(rounded_up(self.answers), record, by_kind, self.rows, self.draws)
 
 
-def add(header: Header, spent: Spent, charge: Charge) -> Spent:
+def add(header: Header, spent: FilterState, charge: Charge) -> FilterState:
     """The state after `charge`, if the filter accepts it.
 
     Guarantee:
@@ -74,10 +74,12 @@ def add(header: Header, spent: Spent, charge: Charge) -> Spent:
             f"{header.silo!r}. Nothing was charged and nothing released. Plan more uses in a new "
             "ledger; they compose with these."
         )
-    return Spent(spent.answers, spent.record, {**spent.uses, key: used}, spent.rows + 1, draws)
+    return FilterState(
+        spent.answers, spent.record, {**spent.uses, key: used}, spent.rows + 1, draws
+    )
 
 
-def _add_draws(header: Header, spent: Spent, charge: Charge) -> int:
+def _add_draws(header: Header, spent: FilterState, charge: Charge) -> int:
     """All draws with this row's; where they are capped, every row must say how many it makes."""
     total, cap = spent.draws + charge.draws, header.draws_cap
     if cap is not None and (charge.draws == 0 or total > cap):
@@ -90,7 +92,7 @@ def _add_draws(header: Header, spent: Spent, charge: Charge) -> int:
     return total
 
 
-def _add_answer(header: Header, spent: Spent, charge: Charge) -> Spent:
+def _add_answer(header: Header, spent: FilterState, charge: Charge) -> FilterState:
     key = (ANSWER, charge.group, Composed(()))
     answers = GaussianFilter(header.answers_cap).admit(spent.answers, charge.mu2)
     record = spent.record
@@ -103,7 +105,7 @@ def _add_answer(header: Header, spent: Spent, charge: Charge) -> Spent:
             "nothing was charged. Charge the event's own mu^2."
         )
     used = spent.uses.get(key, 0) + charge.uses
-    return Spent(answers, record, {**spent.uses, key: used}, spent.rows + 1)
+    return FilterState(answers, record, {**spent.uses, key: used}, spent.rows + 1)
 
 
 def _check_shape(charge: Charge) -> None:

@@ -27,7 +27,7 @@ from accountants.rows import (
     sha256,
 )
 from accountants.storage import reply_rows, snapshot, stored_header, stored_reply, stored_rows
-from accountants.totals import Spent, Totals, add
+from accountants.totals import FilterState, Totals, add
 
 CUT_TAIL = (
     "No exported head or anchor was given: rows cut off the end cannot be seen. Compare `head` "
@@ -55,7 +55,7 @@ class Chain:
     header: Header
     charges: tuple[Charge, ...]
     macs: tuple[bytes, ...]
-    spent: Spent
+    spent: FilterState
 
 
 def verify(
@@ -135,7 +135,7 @@ def read_chain(connection: sqlite3.Connection, key: bytes, path: Path) -> Chain:
             f"{path}: the header does not match this key: it was edited, or this is not the key "
             "that it was created with. Nothing was charged. Pass the silo's own key."
         )
-    spent, charges = Spent(), []
+    spent, charges = FilterState(), []
     digests: set[bytes] = set()
     try:
         require_own_tables(connection)
@@ -179,7 +179,9 @@ def _links(connection: sqlite3.Connection) -> Iterator[tuple[Charge, bytes]]:
         yield charge_from_columns(columns), mac
 
 
-def _checked(header: Header, spent: Spent, charge: Charge, mac: bytes, stored: bytes) -> Spent:
+def _checked(
+    header: Header, spent: FilterState, charge: Charge, mac: bytes, stored: bytes
+) -> FilterState:
     if not hmac.compare_digest(mac, stored):
         raise LedgerCorrupt(f"row {charge.seq} does not continue the chain; it was edited.")
     try:

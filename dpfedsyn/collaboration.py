@@ -27,9 +27,9 @@ from dpfedsyn.progress import Progress
 from dpfedsyn.released import Charged, Site
 from dpfedsyn.rounds import sample
 from dpfedsyn.server import PassResult
-from dpfedsyn.statement import Outcome, Release, released
+from dpfedsyn.statement import Outcome, ReleasedFile, released
 from dpfedsyn.topups import TopUp
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 Array = NDArray[np.float64]
 Samples = NDArray[np.float32]
@@ -40,9 +40,9 @@ class Collaboration:
     """What all passes produced, and how the run ended."""
 
     tables: Mapping[str, Synthetic]
-    mixed: Mixture
+    mixed: TargetMixture
     outcome: Outcome
-    files: tuple[Release, ...]  # of rows, as they were written
+    files: tuple[ReleasedFile, ...]  # of rows, as they were written
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def collaborate(
     mixed = mixture(plan, sites)
     results = sample(plan, engine, spent, mixed, folder, progress)
     tables = decoded(plan.encoder, results, sites)
-    files: list[Release] = []
+    files: list[ReleasedFile] = []
     for part in (part for part in plan.passes if part.name in tables):
         stem = "synthetic" if part is plan.passes[0] else f"synthetic-{part.name}"
         files += written(part, stem, tables[part.name], results[part.name], folder)
@@ -83,7 +83,7 @@ def collaborate(
 
 def written(
     part: PassPlan, stem: str, table: Synthetic, result: PassResult, folder: RunFolder
-) -> tuple[Release, ...]:
+) -> tuple[ReleasedFile, ...]:
     """Write the rows of a pass into files STEM.*, and return those that hold rows."""
     contents = {
         suffix: content if folder.void is None else stamp.stamped(suffix, content, folder.void)
@@ -112,7 +112,7 @@ def conclude(
             with real records, which stays inside. one_process: whether it is all silos and the
             server.
     """
-    files = [*done.files, *(Release(**file) for one in more for file in one.files)]
+    files = [*done.files, *(ReleasedFile(**file) for one in more for file in one.files)]
     made = statement.make(
         plan,
         charged,
@@ -128,7 +128,7 @@ def conclude(
     folder.write_json("federation.json", took_part(plan, passes, parameters, done.mixed, folder))
 
 
-def mixture(plan: Plan, sites: Mapping[str, Site]) -> Mixture:
+def mixture(plan: Plan, sites: Mapping[str, Site]) -> TargetMixture:
     """Return the mixing weights: from the released noisy counts, or public."""
     config = plan.config
     if config.weights.source == "public":

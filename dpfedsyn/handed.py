@@ -6,7 +6,6 @@ are written beside the run, readable by their owner only.
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import DataError, RunError
 from dpfedsyn.folder import vacant
-from dpfedsyn.images import ImageEncoder
+from dpfedsyn.images import ImageEncoder, archive
 from dpfedsyn.raw import texts
 from dpfedsyn.schema import Schema
 
@@ -172,6 +171,4 @@ def _archive(where: str, images: Any, labels: Any, encoder: ImageEncoder) -> byt
         images = np.rint(images * encoder.schema.largest)
     if not len(images):
         images = images.reshape(0, encoder.schema.height, encoder.schema.width)
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, images=images, labels=labels)
-    return file.getvalue()
+    return archive.packed(images=images, labels=labels)

@@ -87,7 +87,7 @@ def model_claim(
         import os
 
         from dpfedsyn import keys, signed_claim
-        from dpfedsyn.brought import weights as files
+        from dpfedsyn.brought import network_weights as files
         from dpfedsyn.errors import RunError
 
         for path in (out, signed_claim.opening_of(out)):

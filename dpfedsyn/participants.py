@@ -10,14 +10,14 @@ from dpfedsyn.folder import RoundLog, RunFolder
 from dpfedsyn.metrics.traffic import traffic
 from dpfedsyn.passes import PassPlan
 from dpfedsyn.plan import Plan
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 
 def took_part(
     plan: Plan,
     passes: Sequence[PassPlan],
     parameters: Mapping[str, int],
-    mixed: Mixture,
+    mixed: TargetMixture,
     folder: RunFolder,
 ) -> dict[str, Any]:
     """Return the tables of federation.json: shares, rounds asked and answered, bytes sent.

@@ -18,7 +18,7 @@ from dpfedsyn.engine import Transport
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.envelope import Description
 from dpfedsyn.errors import SiloUnavailable
-from dpfedsyn.events import EventLog
+from dpfedsyn.event_log import EventLog
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.gathering import Connected, combined, described, introduced, looked_for
 from dpfedsyn.messages import Packed
@@ -73,8 +73,7 @@ def _run(
     roster, reached = Roster(plan, folder), Connected(transport, names)
     if roster.described:
         progress.stage("look for the silos", None)
-        for name, silo in looked_for(names, reached, sleep).items():
-            roster.met(name, silo)
+        _met_again(roster, names, reached, sleep)
     else:
         _require_members(plan, transport)  # until all have said what they released
         roster.keep(_met(plan, reached, progress, sleep))
@@ -118,14 +117,22 @@ def settled(
 ) -> dict[str, Charged]:
     """Ask every silo for its ledger's sums, and say of whom they are upper bounds."""
     progress.stage("ask for the ledgers' sums", None)
-    last = looked_for(names, reached, sleep)
-    for name, silo in last.items():
-        roster.met(name, silo)
+    last = _met_again(roster, names, reached, sleep)
     charged = {name: roster.charged(name, last.get(name)) for name in names}
     for name in names:
         if (heard := charged[name].last_heard) is not None:
             progress.note(_gone(name, heard))
     return charged
+
+
+def _met_again(
+    roster: Roster, names: Sequence[str], reached: Connected, sleep: Callable[[float], None]
+) -> dict[str, Description]:
+    """Return what every silo that is there says now; each must be the one that was met before."""
+    last = looked_for(names, reached, sleep)
+    for name, silo in last.items():
+        roster.met(name, silo)
+    return last
 
 
 def _met(

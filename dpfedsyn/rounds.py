@@ -20,7 +20,7 @@ from dpfedsyn.plan_table import readings
 from dpfedsyn.progress import Progress
 from dpfedsyn.sampler import ChainState
 from dpfedsyn.server import PassResult, RoundInfo
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 RECENT = 10  # rounds from whose seconds the time to come is told
 
@@ -29,7 +29,7 @@ def sample(
     plan: Plan,
     engine: Engine,
     spent: Callable[[], Mapping[str, Spent]],
-    mixed: Mixture,
+    mixed: TargetMixture,
     folder: RunFolder,
     progress: Progress,
 ) -> dict[str, PassResult]:
@@ -51,7 +51,7 @@ def take(
     part: PassPlan,
     engine: Engine,
     spent: Callable[[], Mapping[str, Spent]],
-    mixed: Mixture,
+    mixed: TargetMixture,
     folder: RunFolder,
     progress: Progress,
 ) -> PassResult:

@@ -37,8 +37,8 @@ from dpfedsyn.engine.absence import WithAbsences
 from dpfedsyn.engine.asking import Asking
 from dpfedsyn.engine.local import LocalTransport
 from dpfedsyn.envelope import Spent
-from dpfedsyn.evaluation import Federation
-from dpfedsyn.events import EventLog
+from dpfedsyn.evaluation import Evaluated
+from dpfedsyn.event_log import EventLog
 from dpfedsyn.federation import Member, federation, read_models
 from dpfedsyn.folder import RunFolder
 from dpfedsyn.network import Denoiser, base_alone
@@ -48,7 +48,7 @@ from dpfedsyn.released import charged
 from dpfedsyn.settings import Config
 from dpfedsyn.silo import Model
 from dpfedsyn.threads import one_per_silo
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 
 def run(
@@ -134,12 +134,12 @@ def _federation(
     plan: planning.Plan,
     records: Gathered,
     members: Mapping[str, Member],
-    mixed: Mixture,
+    mixed: TargetMixture,
     device: torch.device,
-) -> Federation:
+) -> Evaluated:
     """Gather what the internal evaluation looks at; nothing of it is fed back."""
     models = {name: member.trained.models for name, member in members.items()}
-    return Federation(
+    return Evaluated(
         comparison=Comparison(
             plan.config,
             plan.encoder,

@@ -24,7 +24,7 @@ from dpfedsyn.messages import PrivateAnswer, ScoreQuery
 from dpfedsyn.round_settings import ParticipationSettings, SamplerSettings
 from dpfedsyn.sampler import ChainState, RoundAnswers, StepInfo
 from dpfedsyn.schedule import AnswerNoise
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 EVERYBODY = ParticipationSettings(quorum=1.0)
 """Every silo has to answer every round."""
@@ -85,7 +85,12 @@ class PassResult:
 
 
 def begin(
-    settings: SamplerSettings, mixture: Mixture, *, first_round: int, rows: int, dimension: int
+    settings: SamplerSettings,
+    mixture: TargetMixture,
+    *,
+    first_round: int,
+    rows: int,
+    dimension: int,
 ) -> ChainState:
     """Draw labels, each row's anchored silo, and x_T: public randomness, round 0 of a pass."""
     rng = randomness(settings.seed, first_round, 0)
@@ -108,7 +113,7 @@ def randomness(seed: int, first_round: int, round_number: int) -> np.random.Gene
 def run_pass(
     plan: Pass,
     engine: Engine,
-    mixture: Mixture,
+    mixture: TargetMixture,
     *,
     state: ChainState,
     saved: Path,
@@ -146,7 +151,7 @@ def run_pass(
 
 
 def _round(
-    plan: Pass, engine: Engine, mixture: Mixture, state: ChainState, planned: Sequence[int]
+    plan: Pass, engine: Engine, mixture: TargetMixture, state: ChainState, planned: Sequence[int]
 ) -> tuple[ChainState, RoundInfo]:
     """Hand over what silos have left behind, ask, and take one step."""
     rng = randomness(plan.settings.seed, plan.first_round, state.round_number + 1)

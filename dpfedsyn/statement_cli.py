@@ -40,10 +40,10 @@ def statement_sign(folder: Folder, key: KeyFile, signer: Signer = "") -> None:
     """Sign statement.json and registry.yaml (Ed25519) into statement.sig.json."""
     with one_error():
         from dpfedsyn import keys
-        from dpfedsyn.statement import signing, standing
+        from dpfedsyn.statement import signers, signing
 
         secret = keys.load(key)
-        own = standing.name_of(folder, secret, key.parent / "ledger.sqlite")
+        own = signers.name_of(folder, secret, key.parent / "ledger.sqlite")
         signed = signing.sign(folder, secret, signer or own)
         typer.echo(signed.public_key)
 

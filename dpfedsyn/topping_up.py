@@ -29,7 +29,7 @@ from dpfedsyn.device import pick_device
 from dpfedsyn.engine import Engine, Transport
 from dpfedsyn.envelope import Spent
 from dpfedsyn.errors import ConfigError, RunError
-from dpfedsyn.events import EventLog
+from dpfedsyn.event_log import EventLog
 from dpfedsyn.federation import federation, read_models
 from dpfedsyn.folder import COMPLETE, PARTIAL, RUNNING, RunFolder
 from dpfedsyn.gathering import Connected, looked_for
@@ -40,10 +40,10 @@ from dpfedsyn.records import read_records
 from dpfedsyn.released import Charged, Site, charged
 from dpfedsyn.roster import DESCRIBED, Roster
 from dpfedsyn.rounds import take
-from dpfedsyn.statement import Outcome, Release
+from dpfedsyn.statement import Outcome, ReleasedFile
 from dpfedsyn.threads import one_per_silo
 from dpfedsyn.topups import Left, TopUp
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,14 @@ def _taken(
     sites: Mapping[str, Site],
     engine: Engine,
     spent: Callable[[], Mapping[str, Spent]],
-    mixed: Mixture,
+    mixed: TargetMixture,
     folder: RunFolder,
     progress: Progress,
 ) -> TopUp:
     """Take all rounds, write the rows, and return how the top-up ended."""
     part = begun.part
     result = take(begun.plan, part, engine, spent, mixed, folder, progress)
-    files: Sequence[Release] = ()
+    files: Sequence[ReleasedFile] = ()
     for table in decoded(begun.plan.encoder, {part.name: result}, sites).values():
         files = written(part, f"synthetic-{part.name}", table, result, folder)
     return replace(
@@ -220,14 +220,14 @@ def _conclude(
     one: TopUp,
     sites: Mapping[str, Site],
     charges: Mapping[str, Charged],
-    mixed: Mixture,
+    mixed: TargetMixture,
     folder: RunFolder,
 ) -> None:
     """State what the run has cost with this top-up; only then has it ended."""
     told = _statement(folder.path)
     ended = Outcome(told["status"], told["reason"], **told["rounds"])
     own = {part.name for part in begun.plan.passes}
-    files = (Release(**file) for file in told["release"]["files"] if file["made_by"] in own)
+    files = (ReleasedFile(**file) for file in told["release"]["files"] if file["made_by"] in own)
     done = Collaboration({}, mixed, ended, tuple(files))
     more, settings = (*begun.before, one), told["settings"]
     kept = {key: bool(settings[key]) for key in ("evaluated", "one_process")}

@@ -15,14 +15,14 @@ ABSTAIN_BELOW = 2.0  # noise standard deviations
 
 
 @dataclass(frozen=True)
-class Mixture:
+class TargetMixture:
     """The target sum_i w_i(y) p_i(x | y) p(y)."""
 
     weights: Array  # (K, classes), columns sum to 1; 0: the silo abstains for that label
     labels: Array  # (classes,), shares of the labels, sum 1
 
 
-def from_counts(counts: Array, std: Array) -> Mixture:
+def from_counts(counts: Array, std: Array) -> TargetMixture:
     """Weights w_i(y) in proportion to max(noisy n_i(y), 0): post-processing of released counts.
 
     Args:
@@ -44,7 +44,7 @@ def from_counts(counts: Array, std: Array) -> Mixture:
             "privacy.counts_share, or set weights.source = 'public'."
         )
     weights = np.divide(kept, totals, out=np.zeros_like(kept), where=totals > 0.0)
-    return Mixture(weights, totals / totals.sum())
+    return TargetMixture(weights, totals / totals.sum())
 
 
 def seen(counts: Array, std: Array) -> NDArray[np.bool_]:
@@ -53,20 +53,20 @@ def seen(counts: Array, std: Array) -> NDArray[np.bool_]:
     return found
 
 
-def public(silo_weights: Array, label_shares: Array) -> Mixture:
+def public(silo_weights: Array, label_shares: Array) -> TargetMixture:
     """Weights that come from the configuration: the same for every label, nothing is released."""
     weights = np.repeat((silo_weights / silo_weights.sum())[:, None], len(label_shares), axis=1)
-    return Mixture(weights, label_shares / label_shares.sum())
+    return TargetMixture(weights, label_shares / label_shares.sum())
 
 
-def prior(mixture: Mixture, kind: str) -> Array:
+def prior(mixture: TargetMixture, kind: str) -> Array:
     """Return w_i(y) (K, classes): the mixture's own weights, or 1/K for `uniform`."""
     if kind == "uniform":
         return np.full_like(mixture.weights, 1.0 / len(mixture.weights))
     return mixture.weights
 
 
-def draw_labels(mixture: Mixture, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def draw_labels(mixture: TargetMixture, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return `rows` labels by systematic sampling: counts are within one of rows * p(y)."""
     points = (np.arange(rows) + rng.random()) / rows
     labels = np.searchsorted(_cumulative(mixture.labels), points)

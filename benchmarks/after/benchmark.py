@@ -22,7 +22,7 @@ from dpfedsyn import domain
 from dpfedsyn import run as runner
 from dpfedsyn.data import Records
 from dpfedsyn.distill import distil
-from dpfedsyn.distill.released import read
+from dpfedsyn.distill.released_run import read
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.evaluation.setting import pooled
 from dpfedsyn.metrics.utility import Utility, predictions

@@ -29,7 +29,7 @@ from dpfedsyn.comparison import Comparison, learning
 from dpfedsyn.comparison.spending import NO_NOISE, Spending
 from dpfedsyn.data import Records, Synthetic
 from dpfedsyn.device import pick_device
-from dpfedsyn.evaluation import Federation
+from dpfedsyn.evaluation import Evaluated
 from dpfedsyn.evaluation.setting import pooled
 from dpfedsyn.marking import find
 from dpfedsyn.metrics import classifier
@@ -54,7 +54,7 @@ class Run:
     """
 
     ours: Synthetic
-    federation: Federation
+    federation: Evaluated
     seconds: float
     training: float
     sent: float
@@ -169,9 +169,9 @@ class _Clock(Silent):
 
 
 def _take(config: Config, folder: Path) -> Run:
-    seen: list[tuple[Mapping[str, Synthetic], Federation]] = []
+    seen: list[tuple[Mapping[str, Synthetic], Evaluated]] = []
 
-    def kept(ours: Mapping[str, Synthetic], looked_at: Federation, **_: Any) -> dict[str, Any]:
+    def kept(ours: Mapping[str, Synthetic], looked_at: Evaluated, **_: Any) -> dict[str, Any]:
         seen.append((ours, looked_at))
         return {}
 

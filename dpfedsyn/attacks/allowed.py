@@ -17,7 +17,7 @@ _GRID = ndtr(np.linspace(-4.5, 4.5, 61))
 
 
 @dataclass(frozen=True)
-class Allowed:
+class LargestSuccess:
     """The largest success of any attack on one record, over the silos that are attacked.
 
     Args:
@@ -59,10 +59,10 @@ class Allowed:
         return min(1.0, float((np.diff(rates) * heights).sum()))
 
 
-def allowed(plan: Plan, silos: tuple[str, ...]) -> Allowed:
+def allowed(plan: Plan, silos: tuple[str, ...]) -> LargestSuccess:
     """Return what the claims of these silos allow."""
     draws = max(plan.draws(name).total for name in silos)
-    return Allowed(
+    return LargestSuccess(
         events=tuple(dict.fromkeys(plan.budgets[name].record_claim() for name in silos)),
         adjacency=plan.adjacency,
         deviation=lattice.total_variation(draws) + lattice.generator_advantage(draws),

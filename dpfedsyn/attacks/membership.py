@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from dpfedsyn.attacks import intervals
-from dpfedsyn.attacks.allowed import Allowed
+from dpfedsyn.attacks.allowed import LargestSuccess
 from dpfedsyn.attacks.target import Target
 
 Array = NDArray[np.float64]
@@ -59,7 +59,7 @@ def density_ratio(records: Array, synthetic: Array, reference: Array) -> Array:
 ATTACKS = {"closest record": closest_record, "density ratio": density_ratio}
 
 
-def membership(target: Target, claim: Allowed, *, seed: int = 0) -> list[dict[str, Any]]:
+def membership(target: Target, claim: LargestSuccess, *, seed: int = 0) -> list[dict[str, Any]]:
     """Attack the synthetic rows of every pass; one entry per pass and attack, ready for JSON."""
     used, reference, control = (
         target.vectors(part) for part in (target.used, target.reference, target.control)
@@ -76,7 +76,7 @@ def membership(target: Target, claim: Allowed, *, seed: int = 0) -> list[dict[st
 
 
 def success(
-    used: Array, control: Array, claim: Allowed, rng: np.random.Generator
+    used: Array, control: Array, claim: LargestSuccess, rng: np.random.Generator
 ) -> dict[str, Any]:
     """What scores achieve, larger ones speaking for a used record.
 
@@ -95,7 +95,9 @@ def success(
     }
 
 
-def _rate(used: Array, control: Array, fpr: float, claim: Allowed) -> tuple[dict[str, Any], bool]:
+def _rate(
+    used: Array, control: Array, fpr: float, claim: LargestSuccess
+) -> tuple[dict[str, Any], bool]:
     """The share of used records found at a false-positive rate, and whether it is too large."""
     found = intervals.threshold(control, fpr)
     if found is None:

@@ -11,13 +11,13 @@ The statistical modules need numpy and scipy only.
 
 from dpfedsyn.audit.auditing import Audit, Verdict, audit, audit_scores
 from dpfedsyn.audit.claims import GDP, Claim
-from dpfedsyn.audit.witness import Replay, Witness
+from dpfedsyn.audit.witness import Retrial, Witness
 
 __all__ = [
     "GDP",
     "Audit",
     "Claim",
-    "Replay",
+    "Retrial",
     "Verdict",
     "Witness",
     "audit",

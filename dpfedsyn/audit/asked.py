@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
-from dpfedsyn.audit.released import summed
+from dpfedsyn.audit.kept import summed
 from dpfedsyn.base import Base
 from dpfedsyn.bases import bases
 from dpfedsyn.clusters import ClusterQuery

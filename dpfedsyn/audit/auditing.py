@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from accountants import Adjacency, Unit
 from dpfedsyn.audit import neighbours as pairs
-from dpfedsyn.audit.bounds import Evidence
+from dpfedsyn.audit.bounds import Observed
 from dpfedsyn.audit.calling import Caller, Mechanism, Outputs
 from dpfedsyn.audit.claims import Claim, curve_of, scaled
 from dpfedsyn.audit.power import calls_for
@@ -251,7 +251,7 @@ def _require_something(caller: Caller, state: State) -> None:
         )
 
 
-def _evidence(state: State, test: Test, error: float, limit: int) -> Evidence:
+def _evidence(state: State, test: Test, error: float, limit: int) -> Observed:
     """Right guesses where all calls were made, the bets where an audit stopped early.
 
     Which of the two is used depends on the outputs, so that each has its share of the error; an
@@ -260,7 +260,7 @@ def _evidence(state: State, test: Test, error: float, limit: int) -> Evidence:
     stopped = bool(limit) and state.calls < limit
     share = 1.0 if not limit else (_EARLY if stopped else 1.0 - _EARLY)
     prior = rule_prior(test.rules)
-    return Evidence(state.likelihood, prior, state.bets, state.right, stopped, share * error)
+    return Observed(state.likelihood, prior, state.bets, state.right, stopped, share * error)
 
 
 def _asked(

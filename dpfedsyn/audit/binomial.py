@@ -5,10 +5,7 @@ probability of at most the claim's accuracy whatever came before, and the number
 is stochastically at most binomial.
 """
 
-import math
-
-from scipy.special import betaincinv, ndtr, ndtri
-from scipy.stats import binom
+from scipy.special import betaincinv, ndtri
 
 from dpfedsyn.errors import AuditError
 
@@ -39,41 +36,6 @@ def mu_lower(successes: int, trials: int, error: float) -> float:
         most `error`: mu-GDP bounds the accuracy of every guess by Phi(mu / 2).
     """
     return mu_of_accuracy(lower_rate(successes, trials, error))
-
-
-def trials_for(accuracy: float, wanted: float, error: float, power: float = 0.95) -> int:
-    """Fewest guesses of `accuracy` that show it to be above `wanted`, with this power.
-
-    Raises:
-        AuditError: no number does, since accuracy <= wanted.
-    """
-    if not accuracy > wanted:
-        raise AuditError(
-            f"Guesses that are right with probability {accuracy:g} never show more than "
-            f"{wanted:g}; no number of calls would do."
-        )
-    high = 1
-    while _power(high, accuracy, wanted, error) < power:
-        high *= 2
-        if high > 10**12:
-            return high
-    low = high // 2
-    while high - low > max(1, high // 200):
-        middle = (low + high) // 2
-        low, high = (
-            (low, middle) if _power(middle, accuracy, wanted, error) >= power else (middle, high)
-        )
-    return high
-
-
-def accuracy_of_mu(mu: float) -> float:
-    """Phi(mu / 2): how often a coin can be guessed under mu-GDP."""
-    return float(ndtr(mu / 2.0))
-
-
-def _power(trials: int, accuracy: float, wanted: float, error: float) -> float:
-    critical = binom.isf(error, trials, wanted)
-    return float(binom.sf(critical, trials, accuracy)) if math.isfinite(critical) else 0.0
 
 
 def _counted(successes: int, trials: int, error: float) -> None:

@@ -36,7 +36,7 @@ _OF_ONE_PARAMETER = (GDP, Gaussian, Laplace)
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Observed:
     """What bounds follow from.
 
     Attributes:

@@ -9,11 +9,11 @@ from dpfedsyn import checkpoint, weights
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.audit.asked import base
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
-from dpfedsyn.audit.released import summed
+from dpfedsyn.audit.kept import summed
 from dpfedsyn.device import pick_device
 from dpfedsyn.dpsgd import TrainingState
 from dpfedsyn.network import Denoiser
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 
 def model(evidence: Evidence, silo: SiloEvidence) -> Denoiser | None:
@@ -42,7 +42,7 @@ def architecture(evidence: Evidence) -> Architecture:
     return Architecture(settings, evidence.dimension, evidence.classes, encoder.geometry)
 
 
-def mixture(evidence: Evidence) -> Mixture | None:
+def mixture(evidence: Evidence) -> TargetMixture | None:
     """Return the server's mixing weights, or None where a silo's released counts are missing."""
     config = evidence.config
     if config.weights.source == "public":

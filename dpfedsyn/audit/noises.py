@@ -13,9 +13,9 @@ from accountants.rows import ANSWER
 from dpfedsyn.audit import costs, laws
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, NEW_RUN, WHOLE_RUN, Finding, Measured, one
+from dpfedsyn.audit.kept import KeptAnswer, released, summed
 from dpfedsyn.audit.models import model
 from dpfedsyn.audit.queries import Query, found_again
-from dpfedsyn.audit.released import Released, released, summed
 from dpfedsyn.lattice import COARSE
 from dpfedsyn.silo import Model, energies_of
 
@@ -54,7 +54,7 @@ def findings(evidence: Evidence) -> tuple[list[Finding], list[Measured]]:
     return [finding for finding in found if finding is not None], tested
 
 
-def _bounds(evidence: Evidence, silo: SiloEvidence, kept: list[Released]) -> Finding | None:
+def _bounds(evidence: Evidence, silo: SiloEvidence, kept: list[KeptAnswer]) -> Finding | None:
     """What is left of a reply lies within the bounds, row by row, in integers."""
     config, faults = evidence.config, []
     if not silo.of(ANSWER):
@@ -120,7 +120,7 @@ def _whole(counts: Points, unit: int, each: bool) -> bool:
     return units * unit - total <= units * (len(counts) - 1)
 
 
-def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Measured]:
+def _of_keys(silo: SiloEvidence, kept: list[KeptAnswer]) -> Iterator[Measured]:
     """The law of the noise that a silo's keys give, and its independence of what it hides."""
     if kept:
         drawn = np.concatenate([each.noise for each in kept]).astype(np.float64)
@@ -173,7 +173,7 @@ def _of_keys(silo: SiloEvidence, kept: list[Released]) -> Iterator[Measured]:
             )
 
 
-def _between(kept: Mapping[str, list[Released]]) -> Iterator[Measured]:
+def _between(kept: Mapping[str, list[KeptAnswer]]) -> Iterator[Measured]:
     """Noise of different answers, of one silo or of two, has nothing in common."""
     answers = [(name, each) for name, own in kept.items() for each in own]
     pairs = list(itertools.islice(itertools.combinations(answers, 2), PAIRS))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from dpfedsyn import sampler, weights
 from dpfedsyn.audit.evidence import Evidence
+from dpfedsyn.audit.kept import KeptAnswer
 from dpfedsyn.audit.models import mixture
-from dpfedsyn.audit.released import Released
 from dpfedsyn.passes import PassPlan
 from dpfedsyn.sampler import ChainState, RoundAnswers
 
@@ -34,7 +34,7 @@ class Query:
     """
 
     silo: str
-    released: Released
+    released: KeptAnswer
     rows: NDArray[np.int64]
     x: Array
     labels: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Query:
     exact: bool
 
 
-def found_again(evidence: Evidence, kept: Mapping[str, list[Released]]) -> list[Query]:
+def found_again(evidence: Evidence, kept: Mapping[str, list[KeptAnswer]]) -> list[Query]:
     """Return the queries of kept answers that the checkpoints still tell."""
     queries: list[Query] = []
     for part in evidence.passes:
@@ -58,8 +58,8 @@ def found_again(evidence: Evidence, kept: Mapping[str, list[Released]]) -> list[
 
 
 def _in_round(
-    part: PassPlan, number: int, kept: Mapping[str, list[Released]]
-) -> dict[str, Released]:
+    part: PassPlan, number: int, kept: Mapping[str, list[KeptAnswer]]
+) -> dict[str, KeptAnswer]:
     wanted = part.first_round + number
     if not 1 <= number <= len(part.kernels):
         return {}
@@ -75,7 +75,7 @@ def _answered(evidence: Evidence, part: PassPlan, number: int) -> set[str]:
 
 
 def _next(
-    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, Released]
+    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, KeptAnswer]
 ) -> Iterator[Query]:
     for name, one in kept.items():
         rows = _rows(evidence, part, state, name)
@@ -86,7 +86,7 @@ def _next(
 
 
 def _last(
-    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, Released]
+    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, KeptAnswer]
 ) -> Iterator[Query]:
     combined = _combined(evidence, part, state, kept)
     if combined is None:
@@ -104,7 +104,7 @@ def _last(
 
 
 def _combined(
-    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, Released]
+    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, KeptAnswer]
 ) -> tuple[Array, NDArray[np.bool_]] | None:
     """Return the combined answer (N, d) of the last round, and the rows where it is known (N,)."""
     names, settings = [silo.name for silo in evidence.config.silos], part.settings
@@ -125,7 +125,7 @@ def _combined(
 
 
 def _arranged(
-    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, Released]
+    evidence: Evidence, part: PassPlan, state: ChainState, kept: Mapping[str, KeptAnswer]
 ) -> RoundAnswers:
     names = [silo.name for silo in evidence.config.silos]
     noise = np.zeros((len(names), *state.x.shape))

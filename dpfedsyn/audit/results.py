@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from accountants import Adjacency, to_json
-from dpfedsyn.audit.bounds import Evidence
+from dpfedsyn.audit.bounds import Observed
 from dpfedsyn.audit.claims import GDP, Claim, curve_of, scaled
 from dpfedsyn.audit.power import power
 from dpfedsyn.audit.process import Test
@@ -54,7 +54,7 @@ class Audit:
     witness: Witness | None
     outcomes: tuple[str, ...] = ()
     _test: Test = field(repr=False, kw_only=True)
-    _evidence: Evidence = field(repr=False, kw_only=True)
+    _evidence: Observed = field(repr=False, kw_only=True)
     _values: int = field(repr=False, kw_only=True)  # numbers in an output
 
     def epsilon_lower(self, delta: float, *, assume_family: bool = True) -> float:

@@ -46,7 +46,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Replay:
+class Retrial:
     """A violation tried again with fresh calls and the rule that was learnt before.
 
     Attributes:
@@ -83,7 +83,7 @@ class Witness:
     _bet: TailBet | LikelihoodBet
     _caller: Caller  # which outcomes the score knows
 
-    def replay(self, seed: int | None = None, *, calls: int | None = None) -> Replay:
+    def replay(self, seed: int | None = None, *, calls: int | None = None) -> Retrial:
         """Try again: fresh calls, the same rule and one fixed bet.
 
         Args:
@@ -106,9 +106,9 @@ class Witness:
             reached = gains >= self._test.log_limit
             if reached.any():
                 at = int(reached.argmax())
-                return Replay(float(gains[at]), made - count + at + 1, True)
+                return Retrial(float(gains[at]), made - count + at + 1, True)
             wealth = float(gains[-1])
-        return Replay(wealth, made, False)
+        return Retrial(wealth, made, False)
 
     def _gains(self, outputs: Outputs, labels: Array) -> Array:
         paid = self._bet.log_payoffs(self._score(outputs), labels)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from dpfedsyn.brought import own_module, unet_folder, weights
+from dpfedsyn.brought import network_weights, own_module, unet_folder
 from dpfedsyn.brought.model import BroughtModel
 from dpfedsyn.domain import Encoder
 
@@ -17,8 +17,8 @@ def read(path: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
     Raises:
         ModelError: says which file, key, shape or schedule is wrong, and the mend.
     """
-    if path.suffix in weights.CODE:
-        weights.refuse(path)
+    if path.suffix in network_weights.CODE:
+        network_weights.refuse(path)
     if path.is_dir():
         return unet_folder.read(path, encoder, device)
     return own_module.read(path, encoder, device)

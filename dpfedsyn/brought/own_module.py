@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dpfedsyn.brought import coordinates, levels, weights
+from dpfedsyn.brought import coordinates, levels, network_weights
 from dpfedsyn.brought.model import BroughtModel
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import ModelError
@@ -61,8 +61,8 @@ def read(path: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
         map_ = coordinates.of_vectors(encoder, shape, str(path))
     module = _made(declared["module"], path)
     place = path.parent / declared["weights"]
-    tensors, digest = weights.read(place)
-    weights.put(module, tensors, place)
+    tensors, digest = network_weights.read(place)
+    network_weights.put(module, tensors, place)
     module.eval().requires_grad_(False).to(device)
     call = _with_labels if knows else _without_labels
     _try(module, call, shape, path, device)

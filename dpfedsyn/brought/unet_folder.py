@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dpfedsyn.brought import coordinates, levels, weights
+from dpfedsyn.brought import coordinates, levels, network_weights
 from dpfedsyn.brought.model import BroughtModel
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import ModelError
@@ -54,8 +54,8 @@ def read(folder: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
     _require(config, len(encoder.labels), where)
     map_ = coordinates.of_pixels(encoder, (config.get("in_channels", 3), *sides), str(where))
     module = _module(config, where)
-    tensors, digest = weights.read(_weights(place))
-    weights.put(module, tensors, place / WEIGHTS)
+    tensors, digest = network_weights.read(_weights(place))
+    network_weights.put(module, tensors, place / WEIGHTS)
     module.eval().requires_grad_(False).to(device)
     knows = config.get("num_class_embeds") is not None
     call = _with_labels if knows else _without_labels
@@ -89,7 +89,7 @@ def _weights(place: Path) -> Path:
     """The weights' file; where there is none, what else lies there is refused by name."""
     if not (place / WEIGHTS).exists():
         for other in sorted(place.iterdir()):
-            if other.suffix in weights.CODE:
+            if other.suffix in network_weights.CODE:
                 return other
     return place / WEIGHTS
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from dpfedsyn import __version__, checkpoint, marking, stamp
-from dpfedsyn.distill import released
-from dpfedsyn.distill.released import ReleasedRun
+from dpfedsyn.distill import released_run
+from dpfedsyn.distill.released_run import ReleasedRun
 from dpfedsyn.distill.smoothed import SmoothedRows, bandwidth
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, RunError
@@ -58,7 +58,7 @@ def distil(run: Path, rows: int, out: Path | None, *, seed: int) -> Distilled:
     """
     if rows < 1:
         raise ConfigError(f"--rows {rows}: nothing was drawn. Give at least 1.")
-    found = released.read(run)
+    found = released_run.read(run)
     target = _target(found, out)
     sampler = _kept(found)
     rng = np.random.Generator(np.random.Philox(seed))

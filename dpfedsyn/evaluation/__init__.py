@@ -24,7 +24,7 @@ from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.evaluation import scores, trained, untrained
 from dpfedsyn.evaluation.scores import winners
-from dpfedsyn.evaluation.setting import Federation, pooled, possible
+from dpfedsyn.evaluation.setting import Evaluated, pooled, possible
 from dpfedsyn.evaluation.side_by_side import SideBySide
 from dpfedsyn.evaluation.trained import LeftOut
 from dpfedsyn.evaluation.untrained import TrainingTable
@@ -35,7 +35,7 @@ from dpfedsyn.metrics.similarity import similarity
 from dpfedsyn.metrics.utility import Predictions, predictions
 from dpfedsyn.progress import Progress, Silent
 
-__all__ = ["Federation", "evaluate", "possible", "winners"]
+__all__ = ["Evaluated", "evaluate", "possible", "winners"]
 
 DENOISING_TIMES = (50, 200, 400, 600, 800)
 MOST_CLOSENESS_ROWS = 1000
@@ -49,7 +49,7 @@ Scored = tuple[TrainingTable, Predictions | None]
 
 def evaluate(
     ours: Mapping[str, Synthetic],
-    federation: Federation,
+    federation: Evaluated,
     *,
     progress: Progress | None = None,
     kept: Path | None = None,
@@ -107,7 +107,7 @@ def evaluate(
     }
 
 
-def _steps(ours: Mapping[str, Synthetic], federation: Federation) -> int:
+def _steps(ours: Mapping[str, Synthetic], federation: Evaluated) -> int:
     """Return how many steps of progress there are at most (a silo may generate nothing)."""
     comparison, silos = federation.comparison, len(federation.models)
     tables = len(ours) + 2 + 2 * silos + 1 + len(trained.wanted(comparison))
@@ -115,7 +115,7 @@ def _steps(ours: Mapping[str, Synthetic], federation: Federation) -> int:
 
 
 def _scored(
-    federation: Federation,
+    federation: Evaluated,
     before: list[TrainingTable],
     after: list[TrainingTable],
     labels: NDArray[np.int64],
@@ -182,7 +182,7 @@ def _first(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def denoising(
-    federation: Federation, synthetic: Synthetic, rng: np.random.Generator
+    federation: Evaluated, synthetic: Synthetic, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Return the denoising error of base and network on synthetic rows, per silo and level."""
     rows = []

@@ -13,7 +13,7 @@ from dpfedsyn.columns import token
 from dpfedsyn.data import Records
 from dpfedsyn.evaluation import untrained
 from dpfedsyn.evaluation.claims import OURS
-from dpfedsyn.evaluation.setting import SILO, Federation
+from dpfedsyn.evaluation.setting import SILO, Evaluated
 from dpfedsyn.evaluation.untrained import TrainingTable, some
 from dpfedsyn.metrics import classifier
 from dpfedsyn.metrics.coverage import coverage
@@ -59,7 +59,7 @@ def _value(cell: object) -> str:
 
 
 def features(
-    federation: Federation,
+    federation: Evaluated,
     tables: Sequence[TrainingTable],
     real: Records,
     test: Records,

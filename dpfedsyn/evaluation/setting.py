@@ -20,7 +20,7 @@ SILO = "silo "  # a name that no column can have: they are stripped
 
 
 @dataclass(frozen=True)
-class Federation:
+class Evaluated:
     """A run as its internal evaluation sees it; silos in one order.
 
     Attributes:
@@ -52,7 +52,7 @@ class Federation:
         return None if geometry is None else (geometry.height, geometry.width)
 
 
-def possible(federation: Federation, rows: int) -> bool:
+def possible(federation: Evaluated, rows: int) -> bool:
     """Whether there are real rows to train on and to test on, and synthetic rows with neighbours.
 
     Args:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 THREADS = 2
 
 
-class Stopped(Exception):  # noqa: N818
+class NoLongerWanted(Exception):  # noqa: N818
     """Raised inside a piece of work whose result nobody waits for any more."""
 
 
@@ -23,9 +23,9 @@ class SideBySide:
         self._ended = Event()
 
     def check(self) -> None:
-        """Called by the work at every step: raises `Stopped` after the end."""
+        """Called by the work at every step: raises `NoLongerWanted` after the end."""
         if self._ended.is_set():
-            raise Stopped
+            raise NoLongerWanted
 
     def run(self, work: Sequence[Callable[[], T]]) -> list[T]:
         """Return the results in the order of the work, which is begun in that order."""

@@ -13,7 +13,7 @@ from dpfedsyn import baselines
 from dpfedsyn.data import Synthetic
 from dpfedsyn.evaluation import claims
 from dpfedsyn.evaluation.claims import OURS, WITHOUT_PRIVACY
-from dpfedsyn.evaluation.setting import Federation, pooled
+from dpfedsyn.evaluation.setting import Evaluated, pooled
 from dpfedsyn.weights import draw_silos
 
 Labels = NDArray[np.int64]
@@ -55,7 +55,7 @@ def ours(tables: Mapping[str, Synthetic]) -> list[TrainingTable]:
 
 
 def unions(
-    federation: Federation, labels: Labels, rng: np.random.Generator, on_step: Callable[[str], None]
+    federation: Evaluated, labels: Labels, rng: np.random.Generator, on_step: Callable[[str], None]
 ) -> list[TrainingTable]:
     """Return the union of local generators, and of their bases, for labels (N,)."""
     comparison, encoder, tables = federation.comparison, federation.encoder, []
@@ -77,7 +77,7 @@ def unions(
 
 
 def silos_alone(
-    federation: Federation, rows: int, rng: np.random.Generator, on_step: Callable[[str], None]
+    federation: Evaluated, rows: int, rng: np.random.Generator, on_step: Callable[[str], None]
 ) -> list[TrainingTable]:
     """Return what each silo's own generator makes, by its own shares of the labels."""
     comparison, encoder, tables = federation.comparison, federation.encoder, []
@@ -97,7 +97,7 @@ def silos_alone(
     return tables
 
 
-def real(federation: Federation) -> list[TrainingTable]:
+def real(federation: Evaluated) -> list[TrainingTable]:
     """Return the real training rows of each silo, and of all."""
     tables = [
         TrainingTable(f"{silo} alone: its real records", WITHOUT_PRIVACY, part.plain, part.y)

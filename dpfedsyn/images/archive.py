@@ -74,6 +74,11 @@ def write(images: NDArray[np.floating], labels: Labels | None, schema: ImageSche
     arrays = {"images": pixels(images, schema).astype(np.min_scalar_type(schema.largest))}
     if labels is not None:
         arrays["labels"] = labels.astype(np.min_scalar_type(len(schema.labels) - 1))
+    return packed(**arrays)
+
+
+def packed(**arrays: NDArray[Any]) -> bytes:
+    """Return arrays as an archive; same input, same bytes."""
     file = io.BytesIO()
     # NumPy stamps every member with 1 January 1980, so no clock enters.
     np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -34,7 +34,7 @@ _LEAST_STEPS, _MOST_STEPS = 600, 3000
 _ROWS_AT_ONCE = 1000
 
 
-class Network(nn.Module):
+class ConvolutionalNetwork(nn.Module):
     """Convolution and pooling, twice; a hidden layer; one logit for each class."""
 
     def __init__(self, shape: tuple[int, int], classes: int, random: torch.Generator) -> None:
@@ -72,7 +72,7 @@ class Convolutional:
         seen: (classes,) whether the training part had the label.
     """
 
-    network: Network
+    network: ConvolutionalNetwork
     shape: tuple[int, int]
     seen: NDArray[np.bool_]
 
@@ -136,12 +136,14 @@ def fit(
         )
     random = torch.Generator().manual_seed(seed)
     with one_per_silo():
-        network = Network(shape, classes, random)
+        network = ConvolutionalNetwork(shape, classes, random)
         _train(network, images, torch.from_numpy(labels), random)
     return Convolutional(network, shape, np.bincount(labels, minlength=classes) > 0)
 
 
-def _train(network: Network, images: Tensor, labels: Tensor, random: torch.Generator) -> None:
+def _train(
+    network: ConvolutionalNetwork, images: Tensor, labels: Tensor, random: torch.Generator
+) -> None:
     adam = torch.optim.AdamW(
         network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, foreach=False
     )

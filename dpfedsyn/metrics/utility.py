@@ -35,7 +35,7 @@ _PIXEL_ROWS = 180_000
 
 
 @dataclass(frozen=True)
-class Score:
+class ClassifierScore:
     """Quality of one classifier on the real test part.
 
     Args:
@@ -52,9 +52,9 @@ class Score:
 class Utility:
     """Scores of the classifiers; `cnn` is None for tables."""
 
-    logistic: Score
-    mlp: Score
-    cnn: Score | None = None
+    logistic: ClassifierScore
+    mlp: ClassifierScore
+    cnn: ClassifierScore | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,17 +196,17 @@ def _most_probable(probabilities: _Floats, classes: _Labels) -> _Labels:
     return labels
 
 
-def _score(probabilities: _Floats, classes: _Labels, y_test: _Labels) -> Score:
+def _score(probabilities: _Floats, classes: _Labels, y_test: _Labels) -> ClassifierScore:
     """Score (m, k) probabilities of k classes; a class that is not among them has none."""
     accuracy = float(np.mean(_most_probable(probabilities, classes) == y_test))
     areas = []
     for label in np.unique(y_test):
         truth = y_test == label
         if truth.all():
-            return Score(accuracy, None)
+            return ClassifierScore(accuracy, None)
         among = probabilities[:, classes == label]
         areas.append(roc_auc_score(truth, among[:, 0]) if among.size else 0.5)
-    return Score(accuracy, float(np.mean(areas)))
+    return ClassifierScore(accuracy, float(np.mean(areas)))
 
 
 def checked(x: ArrayLike, y: ArrayLike, what: str) -> tuple[_Floats, _Labels]:

@@ -17,14 +17,14 @@ standing    as whom a key signs
 
 from dpfedsyn.statement.keeping import FILE, RECORD, keep
 from dpfedsyn.statement.making import STATEMENT_VERSION, Outcome, audited, make
-from dpfedsyn.statement.release import Release, released
+from dpfedsyn.statement.release import ReleasedFile, released
 
 __all__ = [
     "FILE",
     "RECORD",
     "STATEMENT_VERSION",
     "Outcome",
-    "Release",
+    "ReleasedFile",
     "audited",
     "keep",
     "make",

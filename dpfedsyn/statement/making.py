@@ -10,7 +10,7 @@ from dpfedsyn.marking import void_because
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged
 from dpfedsyn.statement import hazards, limits, mechanisms, silos, software
-from dpfedsyn.statement.release import Release, described
+from dpfedsyn.statement.release import ReleasedFile, described
 
 STATEMENT_VERSION = 2
 
@@ -29,7 +29,7 @@ def make(
     plan: Plan,
     charges: Mapping[str, Charged],
     outcome: Outcome,
-    files: Iterable[Release] = (),
+    files: Iterable[ReleasedFile] = (),
     *,
     top_ups: Sequence[Mapping[str, Any]] = (),
     evaluated: bool = False,

@@ -14,7 +14,7 @@ ROWS = (".csv", ".npz")  # what holds rows; a picture of some of them does not
 
 
 @dataclass(frozen=True)
-class Release:
+class ReleasedFile:
     """One file of rows.
 
     Attributes:
@@ -33,14 +33,14 @@ class Release:
 
 def released(
     part: PassPlan, stem: str, files: Mapping[str, bytes], rows: int, steps: int
-) -> tuple[Release, ...]:
+) -> tuple[ReleasedFile, ...]:
     """Return what a pass has left.
 
     Args:
         files: contents by suffix. rows: of each. steps: rounds that were taken.
     """
     return tuple(
-        Release(
+        ReleasedFile(
             name=stem + suffix,
             sha256=hashlib.sha256(content).hexdigest(),
             bytes=len(content),
@@ -54,7 +54,7 @@ def released(
     )
 
 
-def described(config: Config, files: Iterable[Release]) -> dict[str, Any]:
+def described(config: Config, files: Iterable[ReleasedFile]) -> dict[str, Any]:
     """Return the release as JSON-ready values."""
     seeded = config.privacy.unsafe_noise_seed is not None
     return {

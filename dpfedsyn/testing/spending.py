@@ -14,7 +14,7 @@ from typing import Any
 
 
 @dataclass
-class Site:
+class Assertion:
     """One assertion in the source, and the examples that it has seen in this process."""
 
     examples: int = 0
@@ -30,13 +30,13 @@ class Site:
         return alpha * 6.0 / (math.pi * self.examples) ** 2
 
 
-_SITES: dict[tuple[str, int, float], Site] = {}
+_SITES: dict[tuple[str, int, float], Assertion] = {}
 
 
-def site(frame: Any, alpha: float) -> Site:
+def site(frame: Any, alpha: float) -> Assertion:
     """Return the assertion at a frame's line, and its alpha."""
     key = (frame.f_code.co_filename, frame.f_lineno, alpha)
-    return _SITES.setdefault(key, Site())
+    return _SITES.setdefault(key, Assertion())
 
 
 def in_given() -> bool:

@@ -11,7 +11,7 @@ ROUNDING = ("test_rounding.py",)
 CERTIFICATE = ("test_certificate.py",)
 COARSE = ("test_certificate.py::test_coarse_contours_know_how_coarse_they_are",)
 LATER = ("test_certificate.py::test_no_later_frequency_is_above_the_bound",)
-LATTICE = ("test_lattice.py::test_roundings_of_the_last_sums_go_outward",)
+LATTICE = ("test_loss_lattice.py::test_roundings_of_the_last_sums_go_outward",)
 EXACT = ("test_exact.py::test_corners_and_published_runs_hold_the_exact_value",)
 
 MUTATIONS = (
@@ -141,12 +141,12 @@ MUTATIONS = (
         "beyond = np.maximum.accumulate(best[::-1])[::-1]", "beyond = best", LATER,
     ),
     Mutation(
-        "lattice._up: not outward", "lattice.py",
+        "loss_lattice._up: not outward", "loss_lattice.py",
         "def _up(value: float) -> float:\n    return value * (1 + _SUM)",
         "def _up(value: float) -> float:\n    return value", LATTICE,
     ),
     Mutation(
-        "lattice._down: not outward", "lattice.py",
+        "loss_lattice._down: not outward", "loss_lattice.py",
         "def _down(value: float) -> float:\n    return value * (1 - _SUM)",
         "def _down(value: float) -> float:\n    return value", LATTICE,
     ),

@@ -18,7 +18,7 @@ from accountants import (
     Gaussian,
     Laplace,
     epsilon,
-    lattice,
+    loss_lattice,
     plain,
 )
 from accountants.cells import cells
@@ -216,7 +216,7 @@ def test_one_claim_in_closed_form_is_what_the_lattice_brackets(
     (part,) = (parts_of(ApproximateDP(reach, chance), Adjacency.ADD_OR_REMOVE),)
     epsilons = np.array([at])
     lower, upper = plain.delta_bounds(part, REMOVE, epsilons)
-    below, above = lattice.delta_bounds(part, REMOVE, epsilons)
+    below, above = loss_lattice.delta_bounds(part, REMOVE, epsilons)
     assert upper[0] - lower[0] <= 1e-13 * upper[0]
     assert below[0] <= upper[0] * (1 + 1e-12) + 1e-300
     assert lower[0] <= above[0] * (1 + 1e-12) + 1e-300

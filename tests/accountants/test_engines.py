@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accountants import certified, gaussian, lattice, plain, rdp
+from accountants import certified, gaussian, loss_lattice, plain, rdp
 from accountants.parts import Parts
 from accountants.steps import ADD, REMOVE
 
@@ -34,7 +34,7 @@ def renyi_bounds(parts, direction, at):
 
 ENGINES = {
     "contour": contour_bounds,
-    "lattice": lattice.delta_bounds,
+    "lattice": loss_lattice.delta_bounds,
     "renyi": renyi_bounds,
     "all together": plain.delta_bounds,
 }

@@ -12,7 +12,7 @@ from dpfedsyn import statement
 from dpfedsyn.folder import RunFolder, finite
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged, LastHeard
-from dpfedsyn.statement import Outcome, Release
+from dpfedsyn.statement import Outcome, ReleasedFile
 
 STATED = (
     'statement.curator="Clinics, together"',
@@ -40,9 +40,9 @@ def charge(plan: Plan, name: str, last: LastHeard | None = None) -> Charged:
     return Charged("a" * 32, name.encode().hex(), released, inside, 3, 1.0, record, last)
 
 
-def file(content: bytes = ROWS, name: str = "synthetic.csv") -> Release:
+def file(content: bytes = ROWS, name: str = "synthetic.csv") -> ReleasedFile:
     """A file of rows as a statement names it."""
-    return Release(name, sha256(content).hexdigest(), len(content), 1, "default", "ula", 3)
+    return ReleasedFile(name, sha256(content).hexdigest(), len(content), 1, "default", "ula", 3)
 
 
 def made(

@@ -9,18 +9,18 @@ from scipy.special import ndtr, ndtri
 
 from accountants import Adjacency, Gaussian, Unbounded
 from dpfedsyn import config, plan
-from dpfedsyn.attacks.allowed import Allowed, allowed
+from dpfedsyn.attacks.allowed import LargestSuccess, allowed
 from dpfedsyn.lattice import total_variation
 
-CLAIM = Allowed((Gaussian(1.0),), Adjacency.ADD_OR_REMOVE, 0.0, None)
+CLAIM = LargestSuccess((Gaussian(1.0),), Adjacency.ADD_OR_REMOVE, 0.0, None)
 RATES = (0.001, 0.01, 0.1, 0.5)
 
 
 @pytest.mark.parametrize("fpr", RATES)
 def test_the_bound_is_what_the_best_attack_reaches(fpr: float) -> None:
-    """Guarantee of dpfedsyn.attacks.allowed.Allowed.true_positive_rate: No attack on what leaves
-    the silos finds a record with a larger probability, if the claim holds: the Neyman-Pearson test
-    of a Gaussian mechanism reaches the bound and does not pass it."""
+    """Guarantee of dpfedsyn.attacks.allowed.LargestSuccess.true_positive_rate: No attack on what
+    leaves the silos finds a record with a larger probability, if the claim holds: the test of
+    Neyman and Pearson of a Gaussian mechanism reaches the bound and does not pass it."""
     best = float(ndtr(ndtri(fpr) + 1.0))
     assert best <= CLAIM.true_positive_rate(fpr) <= best * (1 + 1e-9)
 

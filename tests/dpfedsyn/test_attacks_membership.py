@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from accountants import Adjacency, Gaussian
-from dpfedsyn.attacks.allowed import Allowed
+from dpfedsyn.attacks.allowed import LargestSuccess
 from dpfedsyn.attacks.membership import ATTACKS, closest_record, density_ratio, success
 
 Array = NDArray[np.float64]
 
-STRICT = Allowed((Gaussian(4.0),), Adjacency.ADD_OR_REMOVE, 0.0, None)
-VOID = Allowed((), Adjacency.ADD_OR_REMOVE, 0.0, "not private")
+STRICT = LargestSuccess((Gaussian(4.0),), Adjacency.ADD_OR_REMOVE, 0.0, None)
+VOID = LargestSuccess((), Adjacency.ADD_OR_REMOVE, 0.0, "not private")
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -27,7 +27,11 @@ def draw(random: np.random.Generator, n: int) -> Array:
 
 
 def attacked(
-    name: str, seed: int, copied: float, claim: Allowed = STRICT, sizes: tuple[int, int] = (120, 60)
+    name: str,
+    seed: int,
+    copied: float,
+    claim: LargestSuccess = STRICT,
+    sizes: tuple[int, int] = (120, 60),
 ) -> dict[str, Any]:
     """Attack rows of which a share are copies of used records, slightly blurred."""
     random = rng(seed)

@@ -12,7 +12,7 @@ from scipy.stats import binom
 
 from accountants import Adjacency, ApproximateDP, Gaussian, Laplace, PoissonSampled, epsilon
 from dpfedsyn.audit import GDP, Claim, Verdict, audit, audit_scores, auditing, binomial
-from dpfedsyn.audit.bounds import Evidence
+from dpfedsyn.audit.bounds import Observed
 from dpfedsyn.audit.process import rule_prior
 
 BASE = np.zeros((2, 1))
@@ -93,8 +93,8 @@ CASES = {
 def test_bounds_on_epsilon_cover_in_every_family(case):
     """Guarantee of dpfedsyn.audit.results.Audit.epsilon_lower: "Above the mechanism's epsilon on".
 
-    Also Guarantee of dpfedsyn.audit.bounds.Evidence.epsilon_lower: "Above epsilon with a
-    probability of", and Guarantee of dpfedsyn.audit.bounds.Evidence.any_epsilon_lower: "The
+    Also Guarantee of dpfedsyn.audit.bounds.Observed.epsilon_lower: "Above epsilon with a
+    probability of", and Guarantee of dpfedsyn.audit.bounds.Observed.any_epsilon_lower: "The
     mechanism is (epsilon, delta)-DP for no".
 
     80 % bounds of 100 audits; the same count refuses bounds of 30 %.
@@ -142,8 +142,8 @@ def test_a_sampled_claim_that_is_broken_says_nothing_of_the_noise(early):
 
 
 def guessed(right, bets=2_000, **changes):
-    """Evidence of so many right guesses."""
-    plain = Evidence(np.full(3, -0.6 * bets), rule_prior(3), bets, right, False, 0.05)
+    """Observed of so many right guesses."""
+    plain = Observed(np.full(3, -0.6 * bets), rule_prior(3), bets, right, False, 0.05)
     return replace(plain, **changes)
 
 

@@ -27,7 +27,7 @@ from dpfedsyn.audit.bets import (
     likelihood_payoffs,
     likelihood_prices,
 )
-from dpfedsyn.audit.bounds import Evidence
+from dpfedsyn.audit.bounds import Observed
 from dpfedsyn.audit.calling import Caller, Outputs
 from dpfedsyn.audit.claims import LOSSES, POSTERIORS, curve_of, gaussian_curve, largest_accuracy
 from dpfedsyn.audit.process import Rules, log_wealth, rule_prior, start, step
@@ -208,7 +208,7 @@ def test_a_label_that_is_told_at_once_is_no_help_to_rules_that_look_back():
 
 def evidence(**changes):
     """1900 right guesses of 2000, whole error."""
-    plain = Evidence(np.full(3, -400.0), rule_prior(3), 2000, 1900, False, 0.05)
+    plain = Observed(np.full(3, -400.0), rule_prior(3), 2000, 1900, False, 0.05)
     return replace(plain, **changes)
 
 

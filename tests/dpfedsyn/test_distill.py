@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dpfedsyn import config as configuration
 from dpfedsyn import domain, resolved
-from dpfedsyn.distill import distil, released
+from dpfedsyn.distill import distil, released_run
 from dpfedsyn.distill.smoothed import SmoothedRows, bandwidth
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
@@ -200,13 +200,13 @@ def test_pieces_are_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_second_call_only_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kept sampler is used while it is of the run's rows, and made again when they change."""
     run, made = a_run(tmp_path / "run"), []
-    read = released.ReleasedRun.rows
+    read = released_run.ReleasedRun.rows
 
-    def counted(self: released.ReleasedRun) -> SmoothedRows:
+    def counted(self: released_run.ReleasedRun) -> SmoothedRows:
         made.append(self.sources)
         return read(self)
 
-    monkeypatch.setattr(released.ReleasedRun, "rows", counted)
+    monkeypatch.setattr(released_run.ReleasedRun, "rows", counted)
     for rows in (10, 20):
         distil(run, rows, None, seed=1)
     assert len(made) == 1
@@ -230,11 +230,11 @@ def test_rows_of_another_preset_or_more_noise_are_not_learnt_from(
     told["release"]["files"].append(entry("synthetic-more-1.csv", b"", "more-1"))
     told["top_ups"] = [{"number": 1, "preset": preset, "noise": noise}]
     (run / "statement.json").write_text(json.dumps(told), encoding="utf-8")
-    assert list(released.read(run).sources) == ["synthetic.csv"]
+    assert list(released_run.read(run).sources) == ["synthetic.csv"]
 
 
 def test_rows_that_were_not_released_are_not_learnt_from(tmp_path: Path) -> None:
-    """Guarantee of dpfedsyn.distill.released.ReleasedRun.rows: Only files whose content is the
+    """Guarantee of dpfedsyn.distill.released_run.ReleasedRun.rows: Only files whose content is the
     statement's, to the byte: records of a silo under the same name would be no post-processing."""
     run = a_run(tmp_path / "run")
     (run / "synthetic.csv").write_bytes(released_rows("hospitals", 2)[".csv"])
@@ -283,16 +283,16 @@ def test_nothing_is_overwritten_and_no_other_ending_taken(tmp_path: Path) -> Non
 def test_without_a_statement_there_is_nothing_to_distil(tmp_path: Path) -> None:
     """No run, a damaged statement, and a run whose pass has no rows."""
     with pytest.raises(RunError, match="holds no statement"):
-        released.read(tmp_path)
+        released_run.read(tmp_path)
     run = a_run(tmp_path / "run")
     told = json.loads((run / "statement.json").read_text(encoding="utf-8"))
     told["release"]["files"][0]["made_by"] = "best"
     (run / "statement.json").write_text(json.dumps(told), encoding="utf-8")
     with pytest.raises(RunError, match="has no rows by preset 'default'"):
-        released.read(run)
+        released_run.read(run)
     (run / "statement.json").write_text("{}", encoding="utf-8")
     with pytest.raises(RunError, match="statement is damaged"):
-        released.read(run)
+        released_run.read(run)
 
 
 def test_the_command_prints_the_seed_and_the_claim(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from dpfedsyn.data import Records
 from dpfedsyn.errors import DataError
 from dpfedsyn.evaluation import claims, trained, untrained, winners
 from dpfedsyn.evaluation.claims import OURS, PRIVATE, WITHOUT_PRIVACY
-from dpfedsyn.evaluation.side_by_side import SideBySide, Stopped
+from dpfedsyn.evaluation.side_by_side import NoLongerWanted, SideBySide
 from dpfedsyn.evaluation.trained import LeftOut
 from dpfedsyn.evaluation.untrained import TrainingTable
 from dpfedsyn.metrics import classifier
@@ -315,7 +315,7 @@ def test_the_first_failure_ends_what_still_runs() -> None:
             while True:
                 beside.check()
                 time.sleep(0.001)
-        except Stopped:
+        except NoLongerWanted:
             stopped.set()
             raise
 

@@ -49,7 +49,7 @@ from accountants.parts import parts_of
 from accountants.profile import cascade
 from accountants.rows import Charge
 from accountants.steps import ADD, REMOVE
-from accountants.totals import Spent, add
+from accountants.totals import FilterState, add
 from dpfedsyn import config as configuration
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.schema import Schema
@@ -316,7 +316,7 @@ def test_accepted_rows_keep_caps_and_planned_uses(
 ) -> None:
     """Guarantee of accountants.totals.add: Every accepted row keeps the sums of mu^2 within the
     header's caps and each planned mechanism within its uses."""
-    spent, taken = Spent(), 0
+    spent, taken = FilterState(), 0
     for seq, (mu2, record) in enumerate(answers, start=1):
         try:
             spent = add(HEADER, spent, charge(seq, mu2, record))

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 from dpfedsyn.errors import DataError
 from dpfedsyn.metrics import convolutional
 from dpfedsyn.metrics.utility import (
-    Score,
+    ClassifierScore,
     Utility,
     fitted,
     logistic_regression,
@@ -91,7 +91,7 @@ def test_training_data_of_one_class_scores_as_a_constant(label: int) -> None:
     """Accuracy is that label's share of the test part, AUC 0.5."""
     x, _ = two_gaussians(30, 1.0, seed=9)
     test_y = np.array([1] * 9 + [0] * 21)
-    constant = Score(0.3 if label else 0.7, 0.5)
+    constant = ClassifierScore(0.3 if label else 0.7, 0.5)
     assert train_on_synthetic(x, [label] * 30, x, test_y, seed=1) == Utility(constant, constant)
 
 
@@ -220,7 +220,7 @@ def test_images_of_one_label_score_as_a_constant() -> None:
     """All three classifiers give that label, with an AUC of one half."""
     (x, _), (test_x, test_y) = digits(50)
     utility = train_on_synthetic(x, [4] * 50, test_x, test_y, seed=1, shape=(8, 8))
-    constant = Score(float(np.mean(test_y == 4)), 0.5)
+    constant = ClassifierScore(float(np.mean(test_y == 4)), 0.5)
     assert utility == Utility(constant, constant, constant)
 
 

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from dpfedsyn import config as configuration
 from dpfedsyn import keys, signed_claim
-from dpfedsyn.brought import weights
+from dpfedsyn.brought import network_weights
 from dpfedsyn.domain import encoder_of
 from tests.dpfedsyn import brought
 from tests.end_to_end.small import call
@@ -52,7 +52,7 @@ def test_a_signed_claim_is_read_by_a_run(tmp_path: Path) -> None:
     assert call("model", "claim", *files, *terms).exit_code == 0
     claim = signed_claim.read(out, public)
     assert (claim.epsilon, claim.delta, claim.signer) == (2.0, 1e-6, "Unit")
-    _, digest = weights.read(tmp_path / "weights.safetensors")
+    _, digest = network_weights.read(tmp_path / "weights.safetensors")
     signed_claim.require_model(claim, out, digest)
     again = call("model", "claim", *files, *terms)
     assert again.exit_code == 2

@@ -23,7 +23,7 @@ from dpfedsyn.rounded_gaussian import COARSE
 from dpfedsyn.sampler import ChainState
 from dpfedsyn.schedule import AnswerNoise
 from dpfedsyn.server import Pass, PassResult
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ NAMES = ("a", "b", "c")
 ROWS, D, ROUNDS = 40, 2, 6
 CLIP, BOUND = 6.0, 18.0
 NONE = 1e-6  # of noise: so little that it shows nowhere, on a lattice all the same
-MIXTURE = Mixture(
+MIXTURE = TargetMixture(
     np.array([[0.6, 0.3], [0.3, 0.3], [0.1, 0.4]]),  # weights per label
     np.array([0.5, 0.5]),
 )
@@ -321,7 +321,7 @@ def test_anchored_pass_asks_each_silo_about_its_own_rows_only(tmp_path: Path) ->
 
 def test_silo_without_rows_is_not_asked(tmp_path: Path) -> None:
     """An anchored pass in which one silo abstains for every label."""
-    mixture = Mixture(np.array([[0.5, 0.5], [0.0, 0.0], [0.5, 0.5]]), np.array([0.5, 0.5]))
+    mixture = TargetMixture(np.array([[0.5, 0.5], [0.0, 0.0], [0.5, 0.5]]), np.array([0.5, 0.5]))
     settings, engine = SETTINGS["anchored"], Federation()
     state = server.begin(settings, mixture, first_round=10, rows=ROWS, dimension=D)
     saved = tmp_path / "state.safetensors"
@@ -542,7 +542,7 @@ def test_each_row_is_mixed_at_the_prior_weights_of_its_label(
 
 def test_rows_of_a_label_move_at_the_weights_of_that_label(tmp_path: Path) -> None:
     """With labels 0 all from a and labels 1 all from c, b's answers move nothing."""
-    mixture = Mixture(np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]), np.array([0.5, 0.5]))
+    mixture = TargetMixture(np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]), np.array([0.5, 0.5]))
     state = server.begin(DEFAULT, mixture, first_round=10, rows=ROWS, dimension=D)
 
     def samples(name: str, shift: float) -> np.ndarray:

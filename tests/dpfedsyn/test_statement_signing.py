@@ -15,7 +15,7 @@ from accountants.ledger import Header, Ledger
 from dpfedsyn import keys
 from dpfedsyn.errors import RunError, StatementCorrupt
 from dpfedsyn.keys import SiloKey
-from dpfedsyn.statement import signing, standing
+from dpfedsyn.statement import signers, signing
 from dpfedsyn.statement.signing import SIGNATURES, Signature, is_genuine, sign
 from dpfedsyn.statement.verifying import Verified, key_of, verify
 from tests.dpfedsyn import statements
@@ -244,25 +244,25 @@ def renamed(folder: Path, ledger_id: str, head: str) -> None:
 
 
 def test_a_silo_signs_only_what_speaks_of_its_ledger(tmp_path: Path) -> None:
-    """Guarantee of dpfedsyn.statement.standing.name_of: A silo's key, beside its ledger, does not
+    """Guarantee of dpfedsyn.statement.signers.name_of: A silo's key, beside its ledger, does not
     sign a statement whose head is not in that ledger, under whatever name."""
     folder = statements.folder(tmp_path / "run")
     head = kept(tmp_path, OWNER, tmp_path / "ledger.sqlite")
-    assert standing.name_of(folder, OWNER, tmp_path / "elsewhere") == "owner"
+    assert signers.name_of(folder, OWNER, tmp_path / "elsewhere") == "owner"
     with pytest.raises(StatementCorrupt, match="no silo of this statement has the ledger beside"):
-        standing.name_of(folder, OWNER, tmp_path / "ledger.sqlite")
+        signers.name_of(folder, OWNER, tmp_path / "ledger.sqlite")
     renamed(folder, OWNER.ledger_id, head)
-    assert standing.name_of(folder, OWNER, tmp_path / "ledger.sqlite") == "va"
-    assert standing.name_of(folder, OWNER, tmp_path / "elsewhere") == "va"
+    assert signers.name_of(folder, OWNER, tmp_path / "ledger.sqlite") == "va"
+    assert signers.name_of(folder, OWNER, tmp_path / "elsewhere") == "va"
     renamed(folder, OWNER.ledger_id, "f" * 64)
     with pytest.raises(StatementCorrupt, match="no link of this chain, so va did not sign"):
-        standing.name_of(folder, OWNER, tmp_path / "ledger.sqlite")
+        signers.name_of(folder, OWNER, tmp_path / "ledger.sqlite")
 
 
 def test_a_damaged_statement_is_not_signed_by_anybody(tmp_path: Path) -> None:
     """Neither one that is none, nor a folder without."""
     (tmp_path / "statement.json").write_text("{")
     with pytest.raises(RunError, match="damaged"):
-        standing.name_of(tmp_path, OWNER, tmp_path / "none")
+        signers.name_of(tmp_path, OWNER, tmp_path / "none")
     with pytest.raises(RunError, match="holds no"):
-        standing.name_of(tmp_path / "none", OWNER, tmp_path / "none")
+        signers.name_of(tmp_path / "none", OWNER, tmp_path / "none")

@@ -19,7 +19,7 @@ from dpfedsyn.testing import InconclusiveAudit, assert_private, private
 from dpfedsyn.testing import strategies as dps
 from dpfedsyn.testing.fingerprint import fingerprint
 from dpfedsyn.testing.private import claim_of
-from dpfedsyn.testing.spending import Site
+from dpfedsyn.testing.spending import Assertion
 
 FEW = settings(max_examples=4, database=None, derandomize=True, deadline=None)
 PAIR = dps.worst_case(dps.Mechanism(1.0))
@@ -69,9 +69,9 @@ def test_no_claim_or_two_are_refused(stated):
 
 
 def test_shares_of_alpha_add_up_to_alpha():
-    """Guarantee of dpfedsyn.testing.spending.Site.next_alpha: The shares of one assertion, over
-    all its examples, add up to at most alpha."""
-    site = Site()
+    """Guarantee of dpfedsyn.testing.spending.Assertion.next_alpha: The shares of one assertion,
+    over all its examples, add up to at most alpha."""
+    site = Assertion()
     shares = [site.next_alpha(1e-3) for _ in range(20_000)]
     assert 0.9999e-3 < math.fsum(shares) < 1e-3
     assert shares[0] == pytest.approx(6e-3 / math.pi**2)

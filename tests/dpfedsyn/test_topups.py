@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from accountants import Gaussian, gaussian
 from accountants.ledger import Header
 from accountants.rows import Charge
-from accountants.totals import Spent, add
+from accountants.totals import FilterState, add
 from dpfedsyn import budget, topups
 from dpfedsyn import config as configuration
 from dpfedsyn import plan as planning
@@ -48,7 +48,7 @@ class FakeLedger:
     def __init__(self, plan: Plan, name: str) -> None:
         own = plan.budgets[name]
         record = None if own.record_mu is None else own.record_mu**2
-        self.plan, self.own, self.spent = plan, own, Spent()
+        self.plan, self.own, self.spent = plan, own, FilterState()
         self.header = Header(
             ledger_id="0" * 32, silo=name, run="run", unit="record", adjacency="add-or-remove",
             delta=1e-5, planned=(), answers_cap=own.answers_mu**2, record_cap=record,

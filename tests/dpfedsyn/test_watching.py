@@ -10,7 +10,7 @@ import pytest
 
 from dpfedsyn import config, latency, plan, resolved
 from dpfedsyn.errors import DataError, RunError
-from dpfedsyn.events import FILE, EventLog
+from dpfedsyn.event_log import FILE, EventLog
 from dpfedsyn.nvflare.logged import Logged
 from dpfedsyn.progress import Several, Silent, round_line
 from dpfedsyn.prometheus import HOST, Metrics, beside

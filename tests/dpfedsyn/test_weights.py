@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dpfedsyn import weights
 from dpfedsyn.errors import FederationError
-from dpfedsyn.weights import Mixture
+from dpfedsyn.weights import TargetMixture
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -21,7 +21,7 @@ def noisy(seed: int) -> tuple[weights.Array, weights.Array]:
     return counts, std
 
 
-def mixed(seed: int) -> Mixture:
+def mixed(seed: int) -> TargetMixture:
     return weights.from_counts(*noisy(seed))
 
 

@@ -23,7 +23,7 @@ from accountants import (
     SampledWithoutReplacement,
     gaussian,
     group,
-    lattice,
+    loss_lattice,
 )
 from accountants.mixture import mixture
 from accountants.parts import Parts, parts_of
@@ -37,7 +37,7 @@ DIRECTIONS = st.sampled_from([REMOVE, ADD])
 def bracket(event, epsilon, direction=REMOVE, adjacency="add-or-remove"):
     """(lower, upper) delta at one epsilon."""
     parts = parts_of(event, Adjacency(adjacency))
-    lower, upper = lattice.delta_bounds(parts, direction, np.array([float(epsilon)]))
+    lower, upper = loss_lattice.delta_bounds(parts, direction, np.array([float(epsilon)]))
     return float(lower[0]), float(upper[0])
 
 
@@ -224,7 +224,7 @@ def test_composed_gaussians_are_bracketed(mu, z, count):
 def test_two_sampled_steps_are_bracketed(rate, sigma, direction, z):
     """Against a 30-digit integral of one step's profile over the other's loss.
 
-    Guarantee of accountants.lattice.delta_bounds: lower <= delta <= upper for the composed
+    Guarantee of accountants.loss_lattice.delta_bounds: lower <= delta <= upper for the composed
     dominating pairs, rounding included.
     """
     with mp.workdps(30):
@@ -376,7 +376,7 @@ def test_brackets_are_brackets(event, direction, epsilon):
 def test_delta_falls_in_epsilon_up_to_the_brackets_width(event, direction):
     """A larger epsilon's lower bound never passes a smaller one's upper bound."""
     parts = parts_of(event, Adjacency.ADD_OR_REMOVE)
-    lower, upper = lattice.delta_bounds(parts, direction, np.linspace(-1.0, 8.0, 7))
+    lower, upper = loss_lattice.delta_bounds(parts, direction, np.linspace(-1.0, 8.0, 7))
     assert np.all(lower[1:] <= upper[:-1])
 
 
@@ -392,11 +392,11 @@ def test_an_epsilon_is_answered_alike_alone_and_among_others():
     """Each entry depends on its own epsilon only, also after others were asked."""
     parts = parts_of(sampled(0.02, 0.8, 300), Adjacency.ADD_OR_REMOVE)
     at = np.array([[0.1, 2.0, -1.0], [5.0, 2.0, 9.0]])
-    lower, upper = lattice.delta_bounds(parts, REMOVE, at)
+    lower, upper = loss_lattice.delta_bounds(parts, REMOVE, at)
     assert lower.shape == upper.shape == at.shape
     assert lower[0, 1] == lower[1, 1]
     for place, epsilon in np.ndenumerate(at):
-        alone = lattice.delta_bounds(parts, REMOVE, np.array([epsilon]))
+        alone = loss_lattice.delta_bounds(parts, REMOVE, np.array([epsilon]))
         assert (alone[0][0], alone[1][0]) == (lower[place], upper[place])
 
 
@@ -416,7 +416,7 @@ def test_far_corners_give_numbers(sigma, rate, steps):
         started = time.process_time()
         parts = parts_of(sampled(rate, sigma, steps), Adjacency.ADD_OR_REMOVE)
         at = np.array([1e-3, 1000.0])
-        lower, upper = lattice.delta_bounds(parts, direction, at)
+        lower, upper = loss_lattice.delta_bounds(parts, direction, at)
         assert np.all((lower >= 0) & (lower <= upper) & (upper <= 1))
         assert time.process_time() - started < 20.0  # a hang, not a benchmark
         if steps * rate * min(1.0, 1 / sigma) < 1e-3:
@@ -436,7 +436,7 @@ def test_small_deltas_do_not_underflow():
 
 def test_nothing_released_costs_nothing():
     """No steps: delta is 1 - e^epsilon left of zero."""
-    lower, upper = lattice.delta_bounds(Parts(), REMOVE, np.array([-1.0, 0.0, 2.0]))
+    lower, upper = loss_lattice.delta_bounds(Parts(), REMOVE, np.array([-1.0, 0.0, 2.0]))
     expected = [1 - math.exp(-1), 0.0, 0.0]
     assert lower == pytest.approx(expected)
     assert upper == pytest.approx(expected)
@@ -446,22 +446,22 @@ def test_cascades_and_unbounded_releases_are_refused():
     """The lattice has no law for them."""
     for parts in (Parts(unbounded=("raw",)), Parts(cascades=((Parts(1.0), Parts(1.0)),))):
         with pytest.raises(AccountingError, match="cascade or an unbounded"):
-            lattice.delta_bounds(parts, REMOVE, np.array([1.0]))
+            loss_lattice.delta_bounds(parts, REMOVE, np.array([1.0]))
 
 
 def test_roundings_of_the_last_sums_go_outward():
     """Chances of an infinite loss, values with an error, and sums: each to its own side."""
     values = np.array([0.0, 1e-20, 0.5])
-    assert np.all(lattice._outward(values, 1e-12, up=True) > values)
-    assert np.all(lattice._outward(values, 1e-12, up=False) <= np.maximum(values - 1e-12, 0))
-    assert lattice._up(0.3) > 0.3 > lattice._down(0.3)
+    assert np.all(loss_lattice._outward(values, 1e-12, up=True) > values)
+    assert np.all(loss_lattice._outward(values, 1e-12, up=False) <= np.maximum(values - 1e-12, 0))
+    assert loss_lattice._up(0.3) > 0.3 > loss_lattice._down(0.3)
     with mp.workdps(40):
         for chance, count in ((1e-18, 3), (1e-5, 10**6), (0.3, 2)):
             exact = -mp.expm1(count * mp.log1p(-mp.mpf(chance)))
             chances = [(chance, count), (0.0, 7)]
-            assert lattice._at_least_one(chances, up=False) < exact
-            assert exact < lattice._at_least_one(chances, up=True)
-    assert lattice._at_least_one([(1.0, 1)], up=True) == 1.0
+            assert loss_lattice._at_least_one(chances, up=False) < exact
+            assert exact < loss_lattice._at_least_one(chances, up=True)
+    assert loss_lattice._at_least_one([(1.0, 1)], up=True) == 1.0
 
 
 def test_the_floor_of_every_profile_is_respected():
@@ -480,7 +480,7 @@ def profile(up, tilt=1.0, spacing=0.5, lead=0.0, mass=(0.25, 0.5, 0.25), **chang
         "near": np.exp(-tilt * nodes) * -np.expm1(-nodes), "far": np.exp(-(tilt + 1) * nodes),
         "log_scale": 0.0, "log_scale_error": 0.0, "outside": 0.0, "infinite": 0.0, "up": up,
     }  # fmt: skip
-    return lattice._Profile(**{**values, **changes})
+    return loss_lattice._Profile(**{**values, **changes})
 
 
 @pytest.mark.parametrize("epsilon", [-0.7, 0.0, 0.2, 0.5, 0.9, 1.5])
@@ -519,7 +519,7 @@ def test_errors_of_scale_and_position_go_outward():
 def test_mu_is_rounded_to_either_side(mu2):
     """The shift that stands for plain Gaussians is at least (at most) the exact root."""
     for up, side in ((True, 1), (False, -1)):
-        ((step, count),) = lattice._steps(Parts(mu2=mu2), up=up)
+        ((step, count),) = loss_lattice._steps(Parts(mu2=mu2), up=up)
         shift = Fraction(mixture(step).shifts[0])
         assert count == 1
         assert side * (shift**2 - Fraction(mu2)) > 0

@@ -23,7 +23,7 @@ Points = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Released:
+class KeptAnswer:
     """One kept answer: its row, its content, and the noise that its key gives.
 
     Attributes:
@@ -48,7 +48,7 @@ class Released:
         return self.answer.energy_points.astype(np.int64) - self.energy_noise
 
 
-def released(silo: SiloEvidence) -> list[Released]:
+def released(silo: SiloEvidence) -> list[KeptAnswer]:
     """Return every answer of a silo whose bytes are kept, with the noise of its charge."""
     found = []
     for charge, answer in silo.answers():
@@ -56,12 +56,12 @@ def released(silo: SiloEvidence) -> list[Released]:
         noise = lattice.coarse(stream, answer.points.size).reshape(answer.points.shape)
         energies = answer.energy_points
         own = None if energies is None else lattice.coarse(stream, energies.size)
-        found.append(Released(charge, answer, noise, own))
+        found.append(KeptAnswer(charge, answer, noise, own))
     return found
 
 
 @dataclass(frozen=True)
-class Summed:
+class KeptSum:
     """One kept vector of sums over records: counts, means, moments and so on.
 
     Attributes:
@@ -86,7 +86,7 @@ class Summed:
         return self.points.astype(np.float64) * self.spacing
 
 
-def summed(silo: SiloEvidence, kind: str, place: int = 0) -> Summed | None:
+def summed(silo: SiloEvidence, kind: str, place: int = 0) -> KeptSum | None:
     """Return the kept sums of a kind, or None where there are none.
 
     Args:
@@ -101,5 +101,5 @@ def summed(silo: SiloEvidence, kind: str, place: int = 0) -> Summed | None:
             key = silo.key.noise(charge.digest, charge.seq)
             noise = own.noise(Keystream(key), points.size)
             std = float(lattice.COARSE * own.cells)
-            return Summed(charge, points, noise, std, own.spacing)
+            return KeptSum(charge, points, noise, std, own.spacing)
     return None
