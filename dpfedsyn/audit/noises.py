@@ -265,9 +265,7 @@ def _is_clear(evidence: Evidence, query: Query) -> bool:
 def _why_not(
     evidence: Evidence, silo: SiloEvidence, queries: list[Query], clear: list[Query]
 ) -> str:
-    if silo.settings.brings:
-        return "its model was brought and is not in its folder, so nothing was predicted again."
-    if evidence.config.train.method != "dp-sgd":
+    if evidence.config.train.method != "dp-sgd" and not silo.settings.brings:
         return (
             "its models are not in its folder (they are trained again from records), so kept "
             "replies could not be compared with predictions."
@@ -276,6 +274,11 @@ def _why_not(
         return "no checkpoint tells the query of a kept reply, so none could be predicted again."
     if not clear:
         return "the noise of kept replies is so small that rounding of floats would hide it."
+    if silo.settings.brings:
+        return (
+            f"{silo.settings.model}: the model that it brought cannot be read here, or is no "
+            "longer the one that the run began with, so nothing was predicted again."
+        )
     return f"{silo.folder}: its model is missing, so kept replies could not be predicted again."
 
 

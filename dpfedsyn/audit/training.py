@@ -7,14 +7,19 @@ or other records lead to another model.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from accountants import Gaussian, PoissonSampled
 from dpfedsyn import checkpoint, dpsgd
+from dpfedsyn.architecture import Architecture
 from dpfedsyn.audit.asked import base, differing
 from dpfedsyn.audit.evidence import Evidence, SiloEvidence
 from dpfedsyn.audit.findings import INCONCLUSIVE, WHOLE_RUN, Finding, one
-from dpfedsyn.audit.models import architecture
+from dpfedsyn.audit.models import architecture, brought_model
+from dpfedsyn.base import Base
+from dpfedsyn.brought.tuning import Tuning
 from dpfedsyn.data import Records
 from dpfedsyn.device import pick_device
 from dpfedsyn.dpsgd import TrainingState
@@ -54,15 +59,20 @@ def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
         f"{kind} hold other sums than the records', beneath the noise that was charged"
         for kind in differing(evidence, silo, records)
     ]
-    state, distance = checkpoint.load(silo.folder / "model.safetensors"), 0.0
-    if state is not None and not silo.settings.brings:
-        distance = _distance(evidence, silo, records, TrainingState.from_arrays(state))
+    state, distance, taken = checkpoint.load(silo.folder / "model.safetensors"), 0.0, 0
+    if state is not None:
+        stored = TrainingState.from_arrays(state)
+        taken = stored.step
+        beginning = _beginning(evidence, silo)
+        if beginning is None:
+            fact = f"{silo.settings.model}: the model that it began with cannot be read here."
+            return Finding(CHECK, silo.name, INCONCLUSIVE, fact)
+        distance = _distance(evidence, silo, records, beginning, stored)
         if not distance <= SAME:
             faults.append(
                 "DP-SGD at the charged noise leads elsewhere than to model.safetensors: the "
                 f"difference is {distance:.3g} of the way that its weights went"
             )
-    taken = 0 if state is None or silo.settings.brings else int(state["step"])
     return one(
         CHECK,
         silo.name,
@@ -75,19 +85,43 @@ def _silo(evidence: Evidence, silo: SiloEvidence, records: Records) -> Finding:
     )
 
 
+@dataclass(frozen=True)
+class _Beginning:
+    """What DP-SGD began with: a network, its weights, and the base beneath it, if there is one."""
+
+    network: Architecture | Tuning
+    base: Base | None
+    state: TrainingState
+
+
+def _beginning(evidence: Evidence, silo: SiloEvidence) -> _Beginning | None:
+    """Return what the silo's training began with; None where a brought model cannot be read."""
+    config = evidence.config
+    if silo.settings.brings:
+        found = brought_model(evidence, silo)
+        if found is None:
+            return None
+        tuning = Tuning(found)
+        return _Beginning(tuning, None, dpsgd.state_before(tuning.start))
+    network, fitted = architecture(evidence), base(evidence, silo)
+    if fitted is not None and config.pretrain.steps:
+        weights = pretrained(config, evidence.encoder, fitted, pick_device(config))
+        return _Beginning(network, fitted, dpsgd.state_before(weights))
+    key = silo.key.derive(b"initial-weights")
+    return _Beginning(network, fitted, dpsgd.initial_state(network, key))
+
+
 def _distance(
-    evidence: Evidence, silo: SiloEvidence, records: Records, stored: TrainingState
+    evidence: Evidence,
+    silo: SiloEvidence,
+    records: Records,
+    beginning: _Beginning,
+    stored: TrainingState,
 ) -> float:
     """Distance of repeated and stored weights, over the way from the initial ones."""
-    config, network = evidence.config, architecture(evidence)
-    fitted = base(evidence, silo)
-    if fitted is None:
+    config, state = evidence.config, beginning.state
+    if beginning.base is None and not silo.settings.brings:
         return float("inf")
-    if config.pretrain.steps:
-        weights = pretrained(config, evidence.encoder, fitted, pick_device(config))
-        state = first = dpsgd.state_before(weights)
-    else:
-        state = first = dpsgd.initial_state(network, silo.key.derive(b"initial-weights"))
     for charge in silo.of("dp-sgd"):
         match charge.event:
             case PoissonSampled(Gaussian(multiplier), _) if state.step < stored.step:
@@ -96,10 +130,10 @@ def _distance(
                     charge.uses,
                     x=records.x,
                     labels=records.y,
-                    base=fitted,
+                    base=beginning.base,
                     noise_multiplier=multiplier,
                     expected_batch_size=expected_batch_size(config, silo.settings),
-                    architecture=network,
+                    architecture=beginning.network,
                     settings=config.train,
                     key=silo.key.noise(charge.digest, charge.seq),
                     device=pick_device(config),
@@ -107,7 +141,7 @@ def _distance(
                 )
     if state.step != stored.step:
         return float("inf")
-    way = _gap(first, stored)
+    way = _gap(beginning.state, stored)
     return _gap(state, stored) / way if way else 0.0
 
 

@@ -16,12 +16,17 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
 from dpfedsyn.dpsgd.gradients import Factored, Gradients, Whole
+from dpfedsyn.dpsgd.validation import unsupported
+from dpfedsyn.errors import ModelError
 
 
 class RecordGradients(GradSampleModule):
     """`GradSampleModule` for networks on (B, M, features): a record is M rows, its draws.
 
     Layers inside may see (B, M, ...) or (B M, ...), a record's rows together.
+
+    Raises:
+        ModelError: names each layer that mixes records, or whose gradients are not known.
 
     Guarantee:
         After one backward pass through the summed losses each parameter's `grad_sample` holds the
@@ -32,6 +37,9 @@ class RecordGradients(GradSampleModule):
     features: Tensor | None = None
 
     def __init__(self, network: nn.Module) -> None:
+        if faults := unsupported(network):
+            shown = "".join(f"\n  {fault}" for fault in faults)
+            raise ModelError(f"DP-SGD cannot take this network, so nothing was trained:{shown}")
         super().__init__(network, loss_reduction="sum")
 
     def forward(self, features: Tensor) -> Any:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from dpfedsyn import brought as reading
+from dpfedsyn import checkpoint, keys, signed_claim
 from dpfedsyn import config as configuration
-from dpfedsyn import keys, signed_claim
 from dpfedsyn.device import pick_device
 from dpfedsyn.domain import encoder_of
 from dpfedsyn.signed_claim import Claim
@@ -61,9 +62,21 @@ def claimed(folder: Path, config: Path, **changes: Any) -> Path:
     return folder / "claim.json"
 
 
+def found(out: Path, check: str) -> dict[str, Any]:
+    """What the kept audit found by a check, silo by silo."""
+    return {
+        one["silo"]: one for one in read(out / "audit.json")["findings"] if one["check"] == check
+    }
+
+
 def run(config: Path, out: Path, *more: str) -> Any:
     chosen = [part for setting in (*FEW, *more) for part in ("--set", setting)]
     return call("run", config, "--out", out, *chosen)
+
+
+def resumed(config: Path, out: Path) -> Any:
+    return call("run", config, "--out", out, "--resume", *(
+        part for setting in FEW for part in ("--set", setting)))  # fmt: skip
 
 
 def test_one_silo_brings_a_model_and_one_trains(tmp_path: Path) -> None:
@@ -94,7 +107,12 @@ def test_one_silo_brings_a_model_and_one_trains(tmp_path: Path) -> None:
     assert call("ledger", "verify", ledger(out, "hungarian")).exit_code == 0
     audit = call("audit", "run", out)
     assert audit.exit_code == 0, audit.output
-    assert run(tmp_path / "config.toml", out, "--resume") or True
+    # Its answers are predicted again from the model that it brought, if that is still there.
+    behind = found(out, "model behind answers")
+    assert behind["hungarian"]["verdict"] == "CONSISTENT"
+    assert behind["hungarian"]["numbers"]["rounds"] > 0
+    again = resumed(tmp_path / "config.toml", out)
+    assert again.exit_code == 0, again.output
     results = read(out / "results.json")
     assert {row["silo"] for row in results["denoising"]} == {"cleveland"}
 
@@ -106,13 +124,15 @@ def test_the_weights_may_not_change_under_a_ledger(tmp_path: Path) -> None:
     assert run(config, out).exit_code == 0
     state = brought.Linear().state_dict()
     save_file({name: value + 1 for name, value in state.items()}, tmp_path / "weights.safetensors")
-    again = call("run", config, "--out", out, "--resume", *(
-        part for setting in FEW for part in ("--set", setting)))  # fmt: skip
+    again = resumed(config, out)
     assert again.exit_code == 4
     assert "holds other weights than when the run was started" in " ".join(again.output.split())
+    assert call("audit", "run", out).exit_code == 0
+    assert {one["verdict"] for one in found(out, "model behind answers").values()} == {
+        "INCONCLUSIVE"
+    }
     save_file(state, tmp_path / "weights.safetensors")
-    again = call("run", config, "--out", out, "--resume", *(
-        part for setting in FEW for part in ("--set", setting)))  # fmt: skip
+    again = resumed(config, out)
     assert again.exit_code == 0, again.output
 
 
@@ -252,9 +272,26 @@ def test_a_brought_model_is_trained_further_with_dp_sgd(tmp_path: Path) -> None:
     assert entry["charged"]["A"] == ["dp-sgd"]
     assert entry["epsilon"]["upper"] <= 8.0
     assert "said to be public (made for this test)" in entry["brought"]["words"]
-    assert (out / "silos" / "a" / "model.safetensors").is_file()
-    audit = call("audit", "run", out)
+    trained = out / "silos" / "a" / "model.safetensors"
+    audit = call("audit", "run", out, "--retrain")
     assert audit.exit_code == 0, audit.output
+    (again,) = found(out, "training repeated").values()
+    assert again["verdict"] == "CONSISTENT"
+    assert again["numbers"]["steps"] == 4
+    # A model that other noise made is not the one that the charges make.
+    arrays = load_file(trained)
+    checkpoint.save(trained, {
+        name: value * 1.5 if name.startswith("weights/") else value
+        for name, value in arrays.items()
+    })  # fmt: skip
+    audit = call("audit", "run", out, "--retrain")
+    assert audit.exit_code == 5
+    assert "DP-SGD at the charged noise leads elsewhere" in " ".join(audit.output.split())
+    # Without the model that it began with nothing can be said.
+    (tmp_path / "weights.safetensors").unlink()
+    assert call("audit", "run", out, "--retrain").exit_code == 0
+    (unknown,) = found(out, "training repeated").values()
+    assert unknown["verdict"] == "INCONCLUSIVE"
 
 
 def test_what_dp_sgd_cannot_take_is_refused_by_its_layer(tmp_path: Path) -> None:
