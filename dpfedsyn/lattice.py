@@ -213,7 +213,8 @@ def delta_with_noise(delta: float, epsilon: float, draws: int) -> float:
         MechanismError: what is added exceeds delta / 1000: there is no claim to print.
     """
     growth = (1.0 + math.exp(min(epsilon, 700.0))) * (1.0 + 2.0**-40)
-    added = growth * (total_variation(draws) + generator_advantage(draws)) if draws else 0.0
+    apart = total_variation(draws) + generator_advantage(draws)
+    added = growth * apart if draws else 0.0
     if not added <= delta / 1000.0:
         raise MechanismError(
             f"epsilon = {epsilon:g} for {draws} draws of noise: sampler and generator together add "
