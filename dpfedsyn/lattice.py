@@ -218,8 +218,8 @@ def delta_with_noise(delta: float, epsilon: float, draws: int) -> float:
     if not added <= delta / 1000.0:
         raise MechanismError(
             f"epsilon = {epsilon:g} for {draws} draws of noise: sampler and generator together add "
-            f"{added:.2g} to delta, more than delta / 1000 = {delta / 1000:g}, so that no (epsilon, "
-            "delta) is claimed. State a smaller epsilon or fewer draws."
+            f"{added:.2g} to delta, more than delta / 1000 = {delta / 1000:g}, so that no "
+            "(epsilon, delta) is claimed. State a smaller epsilon or fewer draws."
         )
     return min(1.0, math.nextafter(delta + added, 2.0) if draws else delta)
 
