@@ -46,7 +46,7 @@ def sample(
 ) -> None:
     """Ask the run's silos for further rows, within what their ledgers have left."""
     with one_error():
-        from dpfedsyn.topping_up import Wanted
+        from dpfedsyn.topup_start import Wanted
 
         if resume == (rows is not None):
             raise typer.BadParameter("give --rows N, or --resume for what was interrupted.")
@@ -58,7 +58,9 @@ def _top_up(folder: Path, wanted: Any, silos: list[str]) -> None:
     from dpfedsyn import topping_up
     from dpfedsyn.engine import sockets
     from dpfedsyn.folder import PARTIAL
+    from dpfedsyn.marking import find
     from dpfedsyn.report import terminal, write
+    from dpfedsyn.statement.signing import SIGNATURES
 
     screen = console()
     progress = _progress(folder, screen)
@@ -83,6 +85,12 @@ def _top_up(folder: Path, wanted: Any, silos: list[str]) -> None:
     for line in _left(folder):
         terminal.say(screen, line)
     terminal.say(screen, f"The claim is the run's, at its caps. Report: {page}")
+    if find(folder, SIGNATURES).is_file():
+        terminal.say(
+            screen,
+            "The statement names these rows too, so what was signed before is no longer what it "
+            "says: have it signed again (`dpfedsyn statement sign`).",
+        )
     if one.status == PARTIAL:
         block(f"Stopped: {one.reason}")
         raise typer.Exit(STOPPED)
@@ -117,10 +125,14 @@ def distill(folder: Run, rows: Drawn, out: To = None, seed: Seed = None) -> None
         import secrets
 
         from dpfedsyn.distill import distil
+        from dpfedsyn.marking import find
         from dpfedsyn.report import terminal
         from dpfedsyn.report.finished import read
-        from dpfedsyn.statement.verifying import claim
+        from dpfedsyn.statement.signing import SIGNATURES
+        from dpfedsyn.statement.verifying import claim, verify
 
+        if find(folder, SIGNATURES).is_file():
+            verify(folder)  # a claim that somebody signed is repeated only as it was signed
         done = distil(folder, rows, out, seed=secrets.randbits(63) if seed is None else seed)
         screen = console()
         names = ", ".join(str(path) for path in (*done.files, done.statement))

@@ -59,18 +59,19 @@ def claim(header: Header, void: str | None = None) -> Event:
         void: why the run promises nothing, whatever its ledger holds.
 
     Guarantee:
-        Releases stand beside the cascade, never inside it. A ledger of no private training and no
-        record-level cap promises nothing: what trained its model was not charged.
+        It is the record-level claim of the budget that the ledger was opened with: releases stand
+        beside the cascade, never inside it. A ledger of no private training, no released base and
+        no record-level cap promises nothing: what trained its model was not charged.
     """
     if void is not None:
         return Unbounded(void)
-    if header.record_cap is not None:
-        return _gaussian(header.record_cap)
     by_group = {
         group: tuple(Repeated(p.event, p.uses) for p in header.planned if p.group == group)
         for group in ("R", "A")
     }
-    if not by_group["A"]:
+    if header.record_cap is not None:
+        return Composed((*by_group["R"], _gaussian(header.record_cap)))
+    if not by_group["A"] and "moments" not in {p.kind for p in header.planned}:
         return Unbounded(f"run {header.run!r} charged no training: its model is not private")
     answers = Cascade(Composed(by_group["A"]), _gaussian(header.answers_cap))
     return Composed((*by_group["R"], answers))
@@ -78,28 +79,33 @@ def claim(header: Header, void: str | None = None) -> Event:
 
 def _silos(plan: Plan, run: Path) -> dict[str, tuple[Verification, str | None]]:
     """Verify the ledgers of the plan's silos in an earlier run; its noise may void them."""
-    void, found = _void(run), {}
+    found = {}
     for name in plan.budgets:
         path = run / "silos" / name / "ledger.sqlite"
         if path.is_file():
             key = keys.load(path.with_name("key"))
             kept = folder.anchor_of(path, key.ledger_id)
             anchor = None if kept is None else FileAnchor(kept, key=key.chain)
-            found[name] = (verify(path, key=key.chain, anchor=anchor), void)
-            _require_terms(plan, run, found[name][0].header)
+            found[name] = verify(path, key=key.chain, anchor=anchor)
+            _require_terms(plan, run, found[name].header)
     if not found:
         raise RunError(
             f"{run}: holds a ledger of none of {', '.join(plan.budgets)}, so there is nothing to "
             "add. Name the folder that an earlier run of these silos wrote."
         )
-    return found
+    void = _void(run)
+    return {name: (verified, void) for name, verified in found.items()}
 
 
 def _void(run: Path) -> str | None:
+    path = run / "config.toml"
     try:
-        privacy = tomllib.loads((run / "config.toml").read_text(encoding="utf-8"))["privacy"]
-    except (OSError, ValueError, KeyError):
-        return None
+        privacy = tomllib.loads(path.read_text(encoding="utf-8"))["privacy"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({type(error).__name__}), so it is not known whether the "
+            "noise of that run hides anything, and nothing was planned. Put the file back."
+        ) from None
     if "unsafe_noise_seed" in privacy:
         return f"{run}: anybody can repeat and subtract the noise of this run"
     return None

@@ -105,8 +105,6 @@ def opened(path: Path) -> RunFolder:
 def held(path: Path, config: Config, *, resume: bool) -> Iterator[RunFolder]:
     """`start` a run's folder, and keep every other process out of it until the end.
 
-    A run whose silos are elsewhere holds no ledger, whose lock would keep a second one out.
-
     Raises:
         RunError: as `start`, or another process writes into the folder now.
     """

@@ -23,6 +23,7 @@ from dpfedsyn import checkpoint, evaluation, service, topups
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
+from dpfedsyn.brought import BroughtModel
 from dpfedsyn.collaboration import (
     Collaboration,
     RunResult,
@@ -72,13 +73,26 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
     progress.stage("read records", len(config.silos))
     records = read_records(config, encoder, progress.advance)
     brought = read_models(plan, device)
-    folder = folders.start(out, config, resume=resume)
+    with folders.held(out, config, resume=resume) as folder:
+        return _held(plan, records, brought, folder, device, progress)
+
+
+def _held(
+    plan: planning.Plan,
+    records: Gathered,
+    brought: Mapping[str, BroughtModel],
+    folder: RunFolder,
+    device: torch.device,
+    progress: Progress,
+) -> RunResult:
+    """Take every stage in a folder that no other process writes into."""
+    config, encoder = plan.config, plan.encoder
     folder.write_json("plan.json", plan.to_dict())
     events = EventLog(folder.path)
     progress = Several(progress, events)
     if records.owner is not None:
         # A simulation's own record of who got what; it is made of records, so it stays inside.
-        checkpoint.save(out / "partition.safetensors", {"owner": records.owner})
+        checkpoint.save(folder.path / "partition.safetensors", {"owner": records.owner})
     with federation(plan, encoder, records.silos, folder, device, progress, brought) as members:
         done = _collaborated(plan, members, folder, progress)
         looked_at = _federation(plan, records, members, done.mixed, device)
@@ -95,7 +109,7 @@ def _run(config: Config, out: Path, resume: bool, progress: Progress) -> RunResu
         )
     folder.state(outcome.status, outcome.reason)
     events.finish()
-    return RunResult(outcome.status, out, outcome.reason, foreseen(plan, outcome))
+    return RunResult(outcome.status, folder.path, outcome.reason, foreseen(plan, outcome))
 
 
 def _collaborated(

@@ -9,20 +9,17 @@ not kept is asked again, bit for bit, and silos send the same bytes at no cost.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from accountants import verify
 from accountants.anchor import FileAnchor
-from dpfedsyn import config as configuration
 from dpfedsyn import folder as folders
-from dpfedsyn import keys, marking, remote, statement, topups
-from dpfedsyn import plan as planning
+from dpfedsyn import keys, remote, topups
 from dpfedsyn import run as running
 from dpfedsyn.collaboration import Collaboration, conclude, decoded, mixture, written
 from dpfedsyn.device import pick_device
@@ -31,9 +28,8 @@ from dpfedsyn.envelope import Spent
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.event_log import EventLog
 from dpfedsyn.federation import federation, read_models
-from dpfedsyn.folder import COMPLETE, PARTIAL, RUNNING, RunFolder
+from dpfedsyn.folder import COMPLETE, PARTIAL, RunFolder
 from dpfedsyn.gathering import Connected, looked_for
-from dpfedsyn.passes import PassPlan
 from dpfedsyn.plan import Plan
 from dpfedsyn.progress import Progress, Several, Silent
 from dpfedsyn.records import read_records
@@ -42,33 +38,9 @@ from dpfedsyn.roster import DESCRIBED, Roster
 from dpfedsyn.rounds import take
 from dpfedsyn.statement import Outcome, ReleasedFile
 from dpfedsyn.threads import one_per_silo
+from dpfedsyn.topup_start import Begun, Wanted, begin
 from dpfedsyn.topups import Left, TopUp
 from dpfedsyn.weights import TargetMixture
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to ask for.
-
-    Attributes:
-        rows: how many; None: go on with the top-up that has not ended. preset: None: the run's.
-        noise: times the noise of the run's rows.
-    """
-
-    rows: int | None
-    preset: str | None = None
-    noise: float = 1.0
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A top-up among the others, and its pass."""
-
-    plan: Plan
-    before: tuple[TopUp, ...]
-    one: TopUp
-    part: PassPlan
-    fresh: bool
 
 
 def here(run: Path, wanted: Wanted, progress: Progress | None = None) -> TopUp:
@@ -83,20 +55,21 @@ def here(run: Path, wanted: Wanted, progress: Progress | None = None) -> TopUp:
         BudgetExhausted: too little is left. RunError: no ended run, or silos elsewhere.
         ConfigError, DataError: bad input. LedgerError: a ledger is damaged or held.
     """
-    begun = _begin(run, wanted)
-    plan = begun.plan
+    folders.require_ended(run)
     if not (run / "silos").is_dir():
         raise RunError(
             f"{run}: its silos are elsewhere, so nothing was asked. Name the socket of each that "
             "`dpfedsyn silo serve` opened, with --silo NAME=SOCKET."
         )
-    if begun.fresh:
-        topups.require_room(plan, begun.one, begun.part, _left(run, plan))
-    with one_per_silo():
-        return _here(run, begun, progress or Silent())
+    with folders.locked(run):
+        begun = begin(run, wanted)
+        if begun.fresh:
+            topups.require_room(begun.plan, begun.one, begun.part, _left(run, begun.plan))
+        with one_per_silo():
+            return _here(run, begun, progress or Silent())
 
 
-def _here(run: Path, begun: _Begun, progress: Progress) -> TopUp:
+def _here(run: Path, begun: Begun, progress: Progress) -> TopUp:
     plan, folder = begun.plan, folders.opened(run)
     progress.stage("read records", len(plan.config.silos))
     records = read_records(plan.config, plan.encoder, progress.advance)
@@ -133,66 +106,56 @@ def over(
         BudgetExhausted: too little is left. SiloUnavailable: too few answer. ProtocolMismatch: a
             silo came back as another. RunError: no ended run of silos elsewhere.
     """
-    begun, progress = _begin(run, wanted, records=False), progress or Silent()
-    plan, folder = begun.plan, folders.opened(run)
-    names = [silo.name for silo in plan.config.silos]
-    most = plan.config.answers.rows
-    if begun.one.rows > most:
-        raise ConfigError(
-            f"--rows {begun.one.rows}: a silo's process reads no question of more rows than the "
-            f"run's {most}, so nothing was asked. Ask for at most {most} rows at once."
-        )
+    folders.require_ended(run)
     if not (run / DESCRIBED).is_file():
         raise RunError(
             f"{run}: this run's silos are in its own folder, so no process was asked. Drop --silo."
         )
     with folders.locked(run):
-        reached = Connected(transport, names)
-        progress.stage("look for the silos", None)
-        last = looked_for(names, reached, sleep)
-        roster = Roster(plan, folder)
-        if begun.fresh:
-            so_far = {n: last[n].spent if n in last else roster.charged(n, None) for n in names}
-            left = {name: _left_of(plan, name, held) for name, held in so_far.items()}
-            topups.require_room(plan, begun.one, begun.part, left)
-        for name, silo in last.items():
-            roster.met(name, silo)
-        topups.keep(folder, (*begun.before, begun.one))
-        roster = Roster(plan, folder)  # which knows now what this top-up's rounds cost
-        events = EventLog(folder.path)
-        progress = Several(progress, events)
-        sites = remote.sites_of(roster)
-        mixed, engine = mixture(plan, sites), remote.engine_over(plan, roster, reached, sleep)
-        one = _taken(begun, sites, engine, roster.spent, mixed, folder, progress)
-        charges = remote.settled(roster, names, reached, progress, sleep)
-        _conclude(begun, one, sites, charges, mixed, folder)
-        events.finish()
+        begun = begin(run, wanted, records=False)
+        most = begun.plan.config.answers.rows
+        if begun.one.rows > most:
+            raise ConfigError(
+                f"--rows {begun.one.rows}: a silo's process reads no question of more rows than "
+                f"the run's {most}, so nothing was asked. Ask for at most {most} rows at once."
+            )
+        return _over(run, begun, transport, progress or Silent(), sleep)
+
+
+def _over(
+    run: Path,
+    begun: Begun,
+    transport: Transport,
+    progress: Progress,
+    sleep: Callable[[float], None],
+) -> TopUp:
+    plan, folder = begun.plan, folders.opened(run)
+    names = [silo.name for silo in plan.config.silos]
+    reached = Connected(transport, names)
+    progress.stage("look for the silos", None)
+    last = looked_for(names, reached, sleep)
+    roster = Roster(plan, folder)
+    if begun.fresh:
+        so_far = {n: last[n].spent if n in last else roster.charged(n, None) for n in names}
+        left = {name: _left_of(plan, name, held) for name, held in so_far.items()}
+        topups.require_room(plan, begun.one, begun.part, left)
+    for name, silo in last.items():
+        roster.met(name, silo)
+    topups.keep(folder, (*begun.before, begun.one))
+    roster = Roster(plan, folder)  # which knows now what this top-up's rounds cost
+    events = EventLog(folder.path)
+    progress = Several(progress, events)
+    sites = remote.sites_of(roster)
+    mixed, engine = mixture(plan, sites), remote.engine_over(plan, roster, reached, sleep)
+    one = _taken(begun, sites, engine, roster.spent, mixed, folder, progress)
+    charges = remote.settled(roster, names, reached, progress, sleep)
+    _conclude(begun, one, sites, charges, mixed, folder)
+    events.finish()
     return one
 
 
-def _begin(run: Path, wanted: Wanted, *, records: bool = True) -> _Begun:
-    """Plan the run again, from its own folder, and the top-up behind those before it."""
-    folders.require_ended(run)
-    config = configuration.load(str(run / "config.toml"), records=records)
-    found = topups.read(run)
-    if wanted.rows is None:
-        if not found or found[-1].status != RUNNING:
-            raise RunError(
-                f"{run}: has no top-up that was interrupted, so there is nothing to go on with. "
-                "Ask for further rows with --rows."
-            )
-        *before, one = found
-    else:
-        before = list(found)
-        one = topups.new(found, config, wanted.rows, wanted.preset, wanted.noise)
-    plan = planning.make(config)
-    plan.require()
-    part = topups.passes(config, (*before, one))[-1]
-    return _Begun(plan, tuple(before), one, part, wanted.rows is not None)
-
-
 def _taken(
-    begun: _Begun,
+    begun: Begun,
     sites: Mapping[str, Site],
     engine: Engine,
     spent: Callable[[], Mapping[str, Spent]],
@@ -216,7 +179,7 @@ def _taken(
 
 
 def _conclude(
-    begun: _Begun,
+    begun: Begun,
     one: TopUp,
     sites: Mapping[str, Site],
     charges: Mapping[str, Charged],
@@ -224,7 +187,7 @@ def _conclude(
     folder: RunFolder,
 ) -> None:
     """State what the run has cost with this top-up; only then has it ended."""
-    told = _statement(folder.path)
+    told = begun.told
     ended = Outcome(told["status"], told["reason"], **told["rounds"])
     own = {part.name for part in begun.plan.passes}
     files = (ReleasedFile(**file) for file in told["release"]["files"] if file["made_by"] in own)
@@ -233,18 +196,6 @@ def _conclude(
     kept = {key: bool(settings[key]) for key in ("evaluated", "one_process")}
     conclude(begun.plan, sites, charges, done, folder, more=more, **kept)
     topups.keep(folder, more)
-
-
-def _statement(run: Path) -> dict[str, Any]:
-    path = marking.find(run, statement.FILE)
-    try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return told
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{path}: this statement is missing or damaged ({error}), so it cannot go on. "
-            f"`dpfedsyn run --out {run} --resume` writes it again at no cost."
-        ) from None
 
 
 def _left(run: Path, plan: Plan) -> dict[str, Left]:

@@ -16,14 +16,16 @@ from typing import Any
 
 from dpfedsyn import marking
 from dpfedsyn.errors import BudgetExhausted, ConfigError, RunError
-from dpfedsyn.folder import RUNNING, RunFolder
+from dpfedsyn.folder import COMPLETE, PARTIAL, RUNNING, RunFolder
 from dpfedsyn.passes import PassPlan, planned_passes
 from dpfedsyn.plan import Plan
+from dpfedsyn.report import wording
 from dpfedsyn.round_settings import PRESETS, SamplerSettings
 from dpfedsyn.settings import Config
 
 FILE = "top-ups.json"
 LEAST_NOISE, MOST_NOISE = 0.01, 1000.0  # times the run's own
+MOST_ROWS = 10_000_000  # as of a run's own
 ROUNDED = 1.0 + 1e-12  # the ledgers' sums, and the cost of a pass, are rounded
 
 
@@ -87,8 +89,11 @@ def new(
             f"--noise {noise:g}: allowed is [{LEAST_NOISE:g}, {MOST_NOISE:g}] times the noise of "
             "the run's rows; nothing was asked."
         )
-    if rows < 1:
-        raise ConfigError(f"--rows {rows}: nothing was asked. Give at least 1.")
+    if not 1 <= rows <= MOST_ROWS:
+        raise ConfigError(
+            f"--rows {wording.count(rows)}: nothing was asked. Give at least 1, and at most "
+            f"{MOST_ROWS}."
+        )
     if found and found[-1].status == RUNNING:
         raise RunError(
             f"Top-up {found[-1].number} of this run has not ended, so no other was begun. Continue "
@@ -191,7 +196,7 @@ def read(run: Path) -> tuple[TopUp, ...]:
         return ()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))["top_ups"]
-        found = tuple(TopUp(**{**one, "files": tuple(one["files"])}) for one in content)
+        found = tuple(_sound(TopUp(**{**one, "files": tuple(one["files"])})) for one in content)
         if [one.number for one in found] != list(range(1, len(found) + 1)):
             raise ValueError("they are not numbered from 1")
     except (ValueError, KeyError, TypeError) as error:
@@ -200,6 +205,17 @@ def read(run: Path) -> tuple[TopUp, ...]:
             "run. Nothing was asked. Put the file back; charges are in the ledgers."
         ) from None
     return found
+
+
+def _sound(one: TopUp) -> TopUp:
+    """Return a top-up whose every field is what `new` and a top-up's end can have written."""
+    known = one.preset in PRESETS and one.status in (RUNNING, COMPLETE, PARTIAL)
+    whole = all(type(k) is int for k in (one.number, one.rows, one.taken))
+    noise = type(one.noise) in (int, float) and LEAST_NOISE <= one.noise <= MOST_NOISE
+    files = all(isinstance(file, dict) for file in one.files)
+    if not (known and whole and noise and files and 1 <= one.rows <= MOST_ROWS and one.taken >= 0):
+        raise ValueError(f"number {one.number} is none")
+    return one
 
 
 def keep(folder: RunFolder, found: Sequence[TopUp]) -> None:

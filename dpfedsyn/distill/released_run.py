@@ -17,6 +17,7 @@ from dpfedsyn.distill.smoothed import SmoothedRows
 from dpfedsyn.domain import Encoder
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import RunError, StatementCorrupt
+from dpfedsyn.folder import COMPLETE
 
 STATEMENT = "statement.json"
 
@@ -81,13 +82,15 @@ def read(run: Path) -> ReleasedRun:
     """Read a run's public facts: rows by its own preset, those of top-ups with as little noise too.
 
     Raises:
-        RunError: there is no ended run, or it has no rows. ConfigError: its schema cannot be read.
+        RunError: there is no ended run, or it has no rows, or its schema is another one now.
+            ConfigError: its schema cannot be read.
     """
     path = marking.find(run, STATEMENT)
     try:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         listed = [dict(file) for file in told["release"]["files"]]
         top_ups = {f"more-{one['number']}": one for one in told["top_ups"]}
+        schema = told["settings"]["schema"]
         told["void"], told["silos"], told["across_silos"]  # half a statement is damage
     except OSError:
         raise RunError(
@@ -100,12 +103,19 @@ def read(run: Path) -> ReleasedRun:
             f"learnt. `dpfedsyn run --out {run} --resume` writes it again at no cost."
         ) from None
     config = configuration.load(str(run / "config.toml"), records=False)
+    encoder = domain.encoder_of(config)
+    if encoder.digest != schema:
+        raise RunError(
+            f"{config.path(config.data.schema)}: is no longer the schema of this run (its digest "
+            f"is {encoder.digest[:16]}..., the statement's {schema[:16]}...), so its rows would be "
+            "read as something else; nothing was learnt. Put the schema back."
+        )
     files = tuple(_learnt_from(listed, top_ups, config.preset))
     if not files:
         raise RunError(
             f"{run}: has no rows by preset {config.preset!r}, so there is nothing to learn from."
         )
-    return ReleasedRun(run, domain.encoder_of(config), told, files)
+    return ReleasedRun(run, encoder, told, files)
 
 
 def _learnt_from(
@@ -114,6 +124,8 @@ def _learnt_from(
     for file in listed:
         more = top_ups.get(file["made_by"])
         if file["made_by"] == preset or (
-            more is not None and more["preset"] == preset and more["noise"] <= 1.0
+            more is not None
+            and (more["preset"], more["status"]) == (preset, COMPLETE)
+            and more["noise"] <= 1.0
         ):
             yield file

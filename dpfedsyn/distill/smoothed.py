@@ -7,15 +7,12 @@ bandwidth h of section 4.3.2, which is best for Gaussian rows).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from dpfedsyn.errors import RunError
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -32,11 +29,24 @@ class SmoothedRows:
     x: NDArray[np.float32]
     y: Labels
 
-    def places(self, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return which row each of `rows` new ones is drawn near: each as often, but for one."""
-        whole, rest = divmod(rows, len(self.y))
-        rounds = [rng.permutation(len(self.y)) for _ in range(whole + (rest > 0))]
-        return np.concatenate(rounds)[:rows].astype(np.int64)
+    def places(
+        self, rows: int, rng: np.random.Generator, at_once: int
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield which row each of `rows` new ones is drawn near: each as often, but for one.
+
+        Args:
+            at_once: in one piece, at most.
+        """
+        left = np.zeros(0, dtype=np.int64)
+        while rows > 0:
+            wanted = min(rows, at_once)
+            parts, there = [left], len(left)
+            while there < wanted:
+                parts.append(rng.permutation(len(self.y)))
+                there += len(self.y)
+            joined = np.concatenate(parts)
+            yield joined[:wanted]
+            left, rows = joined[wanted:], rows - wanted
 
     def draw(
         self, places: NDArray[np.int64], rng: np.random.Generator
@@ -66,26 +76,6 @@ class SmoothedRows:
             factor = vectors * np.sqrt(np.maximum(values, 0.0))
             found[label] = (own.mean(axis=0), factor, bandwidth(*own.shape))
         return found
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the sampler as named arrays."""
-        return {"x": self.x, "y": self.y}
-
-    @staticmethod
-    def from_arrays(arrays: Mapping[str, NDArray[Any]], dimension: int) -> SmoothedRows:
-        """Return the sampler of named arrays.
-
-        Raises:
-            RunError: they are none, or of rows with another number of coordinates.
-        """
-        x, y = arrays.get("x", np.zeros(0)), arrays.get("y", np.zeros(0))
-        if x.ndim != 2 or x.shape[1] != dimension or y.shape != x.shape[:1] or not len(y):
-            raise RunError(
-                f"the kept sampler has x of shape {x.shape} and y of shape {y.shape}, where "
-                f"(n, {dimension}) and (n,) are wanted; nothing was drawn. Remove its files: it is "
-                "made again from the run's rows."
-            )
-        return SmoothedRows(x.astype(np.float32), y.astype(np.int64))
 
 
 def bandwidth(rows: int, dimension: int) -> float:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dpfedsyn import __version__, checkpoint, marking, stamp
+from dpfedsyn import __version__, marking, stamp
 from dpfedsyn.distill import released_run
 from dpfedsyn.distill.released_run import ReleasedRun
 from dpfedsyn.distill.smoothed import SmoothedRows, bandwidth
 from dpfedsyn.encoding import TableEncoder
 from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.folder import finite
+from dpfedsyn.report import wording
 
-SAMPLER = "distiller"  # the kept sampler: .safetensors and .json in the run folder
-AT_ONCE = 2**16  # rows; bounds the memory that many rows need
+AT_ONCE = 2**16  # rows; bounds the memory that many rows of a table need
+MOST_ROWS, MOST_IMAGES = 10**9, 250_000  # in one file; images are drawn all at once
 WHAT = (
     "Rows drawn by a sampler that was made of a run's released synthetic rows alone: "
     "post-processing. The run's claim holds for them as it stands; nothing was charged."
@@ -53,24 +55,32 @@ def distil(run: Path, rows: int, out: Path | None, *, seed: int) -> Distilled:
         configuration and its schema. Files of a run that promises nothing are marked NON-PRIVATE.
 
     Raises:
-        RunError: no ended run, or the file is there already. ConfigError: another ending, or no
-            rows. StatementCorrupt: the rows are not those that were released.
+        RunError: no ended run, or the file is there already, or there is no room. ConfigError:
+            another ending, or no rows, or too many. StatementCorrupt: the rows are not those that
+            were released.
     """
-    if rows < 1:
-        raise ConfigError(f"--rows {rows}: nothing was drawn. Give at least 1.")
     found = released_run.read(run)
+    table = isinstance(found.encoder, TableEncoder)
+    most = MOST_ROWS if table else MOST_IMAGES
+    if not 1 <= rows <= most:
+        raise ConfigError(
+            f"--rows {wording.count(rows)}: nothing was drawn. Give at least 1, and at most {most} "
+            "at once."
+        )
     target = _target(found, out)
-    sampler = _kept(found)
+    sampler = found.rows()
     rng = np.random.Generator(np.random.Philox(seed))
-    places = sampler.places(rows, rng)
-    if isinstance(found.encoder, TableEncoder):
-        files = [_table(found.encoder, sampler, places, rng, target)]
-    else:
-        files = list(_images(found, sampler, places, rng, target))
-    statement = target.with_suffix(".json")
-    told = _told(found, sampler, files[0], rows, seed)
-    checkpoint.write_bytes(statement, (json.dumps(told, indent=2) + "\n").encode())
-    return Distilled(tuple(files), statement, seed)
+    try:
+        files = tuple((_table if table else _images)(found, sampler, rows, rng, target))
+        statement = target.with_suffix(".json")
+        told = _told(found, sampler, files[0], rows, seed)
+        _write(statement, [(json.dumps(told, indent=2) + "\n").encode()])
+    except OSError as error:
+        raise RunError(
+            f"{target}: cannot be written ({error.strerror or error}); what was begun of it is "
+            "gone again, and nothing else was touched. Make room, or give another --out."
+        ) from None
+    return Distilled(files, statement, seed)
 
 
 def _target(found: ReleasedRun, out: Path | None) -> Path:
@@ -87,71 +97,67 @@ def _target(found: ReleasedRun, out: Path | None) -> Path:
             f"that ends in {suffix}."
         )
     target = out.with_name(marking.named(marking.plain(out.name), private=private))
-    for path in (target, target.with_suffix(".json")):
-        if path.exists():
-            raise RunError(f"{path}: is there already, so nothing was drawn. Give another --out.")
+    _require_new((target, target.with_suffix(".json")))
     if not target.parent.is_dir():
         raise RunError(f"{target.parent}: is no folder, so nothing was drawn. Make it first.")
     return target
 
 
-def _kept(found: ReleasedRun) -> SmoothedRows:
-    """The sampler that the run folder keeps, if it was made of the same rows; else a new one."""
-    private = found.void is None
-    arrays, about = (
-        found.path / marking.named(SAMPLER + suffix, private=private)
-        for suffix in (checkpoint.SUFFIX, ".json")
-    )
-    described = {"version": 1, "schema": found.encoder.digest, "made_from": found.sources}
-    if _described(about) == described and (known := checkpoint.load(arrays)) is not None:
-        return SmoothedRows.from_arrays(known, found.encoder.dimension)
-    sampler = found.rows()
-    about.unlink(missing_ok=True)  # it speaks of what is there, or is not there itself
-    checkpoint.save(arrays, sampler.to_arrays())
-    checkpoint.write_bytes(about, (json.dumps(described, indent=2) + "\n").encode())
-    return sampler
-
-
-def _described(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None  # a sampler that nothing is known of is made again
-
-
 def _table(
-    encoder: TableEncoder,
-    sampler: SmoothedRows,
-    places: Any,
-    rng: np.random.Generator,
-    target: Path,
-) -> Path:
-    """Write a table piece by piece, whole or not at all."""
-    part = target.with_name(target.name + ".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        for start in range(0, len(places), AT_ONCE):
-            frame = encoder.frame(*sampler.draw(places[start : start + AT_ONCE], rng))
-            frame.to_csv(file, index=False, header=start == 0, lineterminator="\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(target)
-    return target
+    found: ReleasedRun, sampler: SmoothedRows, rows: int, rng: np.random.Generator, target: Path
+) -> list[Path]:
+    """Write a table, piece by piece."""
+    encoder = found.encoder
+    assert isinstance(encoder, TableEncoder)
+
+    def pieces() -> Iterator[bytes]:
+        for number, places in enumerate(sampler.places(rows, rng, AT_ONCE)):
+            frame = encoder.frame(*sampler.draw(places, rng))
+            text: str = frame.to_csv(index=False, header=number == 0, lineterminator="\n")
+            yield text.encode()
+
+    return [_write(target, pieces())]
 
 
 def _images(
-    found: ReleasedRun,
-    sampler: SmoothedRows,
-    places: Any,
-    rng: np.random.Generator,
-    target: Path,
-) -> Iterator[Path]:
-    for suffix, content in found.encoder.decode(*sampler.draw(places, rng)).files.items():
-        if found.void is not None:
-            content = stamp.stamped(suffix, content, found.void)
-        path = target.with_suffix(suffix)
-        checkpoint.write_bytes(path, content)
-        yield path
+    found: ReleasedRun, sampler: SmoothedRows, rows: int, rng: np.random.Generator, target: Path
+) -> list[Path]:
+    """Write the images' archive and a picture of some of them."""
+    (places,) = sampler.places(rows, rng, rows)
+    files = {
+        target.with_suffix(suffix): content
+        if found.void is None
+        else stamp.stamped(suffix, content, found.void)
+        for suffix, content in found.encoder.decode(*sampler.draw(places, rng)).files.items()
+    }
+    _require_new(files)
+    return [_write(path, [content]) for path, content in files.items()]
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> Path:
+    """Write a file that is not there yet, whole or not at all, whoever else writes beside us."""
+    descriptor, name = tempfile.mkstemp(suffix=".part", prefix=f".{path.name}-", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, path)  # unlike a renaming it never replaces
+        except FileExistsError:
+            _require_new([path])
+            raise
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _require_new(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.exists():
+            raise RunError(f"{path}: is there already, so nothing was drawn. Give another --out.")
 
 
 def _told(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dpfedsyn import config as configuration
-from dpfedsyn import domain, marking
-from dpfedsyn.errors import RunError
+from dpfedsyn import domain
+from dpfedsyn.errors import RunError, StatementCorrupt
 from dpfedsyn.export import card, croissant
 from dpfedsyn.export.files import DataFile
 from dpfedsyn.folder import vacant
@@ -18,7 +19,7 @@ from dpfedsyn.publication import NOT_STATED
 from dpfedsyn.report.finished import FinishedRun, read
 from dpfedsyn.settings import Config
 from dpfedsyn.statement import FILE, RECORD
-from dpfedsyn.statement.signing import SIGNATURES
+from dpfedsyn.statement.signing import SIGNATURES, digest
 from dpfedsyn.statement.verifying import verify
 
 KINDS = {".csv": "text/csv", ".npz": "application/x-npz"}
@@ -34,15 +35,18 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
 
     Guarantee:
         Rows, claim and public settings are all that is in it: nothing that was measured on real
-        records, no ledger, no key. The names of files of a run without privacy begin with
-        `NON-PRIVATE-`. A signature goes along only where it still is of these bytes.
+        records, no ledger, no key. Of rows there are those that the statement names, to the byte;
+        whatever else lies in the run's folder stays there. The names of files of a run without
+        privacy begin with `NON-PRIVATE-`. A signature goes along only where it still is of these
+        bytes.
 
     Raises:
         DataError: no run is there, or it is damaged. RunError: the run has no rows, or the folder
-            is in use. StatementCorrupt: the run was signed, and is not what was signed.
+            is in use. StatementCorrupt: a file of rows is missing or is not the statement's, or
+            the run was signed and is not what was signed.
     """
     finished = read(run)
-    rows = [path for path in marking.every(run, "synthetic*") if path.suffix in KINDS]
+    rows = [_released(run, file) for file in finished.statement["release"]["files"]]
     if not rows:
         raise RunError(f"{run}: holds no synthetic rows, so nothing was exported. Let it end.")
     if not vacant(folder):
@@ -59,12 +63,21 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
     )]  # fmt: skip
 
 
+def _released(run: Path, file: Mapping[str, Any]) -> Path:
+    path = find(run, str(file["name"]))
+    if not path.is_file() or digest(path) != file["sha256"]:
+        raise StatementCorrupt(
+            f"{path}: is missing, or differs from the rows that the statement speaks of, so the "
+            "claim is not of these and nothing was exported. Put the released file back."
+        )
+    return path
+
+
 def _copied(path: Path, folder: Path, finished: FinishedRun) -> DataFile:
     name = named(plain(path.name), private=finished.private)
     shutil.copyfile(path, folder / name)
-    content = (folder / name).read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return DataFile(name, KINDS[path.suffix], len(content), digest)
+    copy = folder / name
+    return DataFile(name, KINDS[path.suffix], copy.stat().st_size, digest(copy))
 
 
 def _described(

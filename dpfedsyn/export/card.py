@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dpfedsyn.export.files import DataFile
-from dpfedsyn.marking import MARK, caption, named
+from dpfedsyn.marking import MARK, caption, named, plain
 from dpfedsyn.report import success, wording
 from dpfedsyn.report.finished import FinishedRun
 from dpfedsyn.settings import Config
@@ -27,7 +28,7 @@ def _front(
 ) -> list[str]:
     private = run.statement["private"]
     tags = ["synthetic", "differential-privacy" if private else "not-private", "dpfedsyn"]
-    rows = config.answers.rows
+    rows = sum(file["rows"] for file in run.statement["release"]["files"])
     size = next((name for most, name in SIZES if rows < most), "1M<n<10M")
     lines = ["---", f"pretty_name: {json.dumps(caption(title, private=private))}"]
     lines += [f"license: {licence}"] if licence else []
@@ -49,7 +50,7 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
             "",
         ]
     lines += [
-        f"{config.answers.rows:,} synthetic rows, drawn from the mixture of {len(silos)} silos by "
+        f"Synthetic rows, drawn from the mixture of {len(silos)} silos by "
         f"dpfedsyn {statement['software']['dpfedsyn']}. No row was copied from a record. The "
         f"run is {run.status}{f' ({wording.plain(run.reason)})' if run.reason else ''}.",
         "",
@@ -69,7 +70,13 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
     lines += [f"- {wording.plain(entry)}" for entry in statement["unprotected"]]
     lines += [f"- {wording.plain(entry)}" for entry in statement["caveats"]]
     lines += ["", "## Files", ""]
-    lines += [f"- `{file.name}`, SHA-256 `{file.sha256}`" for file in files]
+    made = {plain(file["name"]): file for file in statement["release"]["files"]}
+    noise = {f"more-{one['number']}": one for one in statement["top_ups"]}
+    for file in files:
+        one = made[plain(file.name)]
+        lines.append(
+            f"- `{file.name}`: {one['rows']:,} rows{_made(one, noise)}, SHA-256 `{file.sha256}`"
+        )
     names = ("statement.json", "croissant.json", "registry.yaml", "statement.sig.json")
     private = run.private
     claim, metadata, record, signed = (named(name, private=private) for name in names)
@@ -81,3 +88,13 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
         "",
     ]
     return lines
+
+
+def _made(file: Mapping[str, Any], top_ups: Mapping[str, Any]) -> str:
+    """How a file of rows came to be, where there are several ways in one run."""
+    more = top_ups.get(file["made_by"])
+    if more is None:
+        return f" by preset {file['made_by']}"
+    noise = "" if more["noise"] == 1.0 else f", with {more['noise']:g} times the run's noise"
+    status = "" if more["status"] == "complete" else f", {more['status']}"
+    return f" asked for after the run, by preset {more['preset']}{noise}{status}"

@@ -20,6 +20,7 @@ from dpfedsyn.report import (
     success,
     summary,
     tables,
+    top_ups,
     verifying,
     wording,
 )
@@ -178,7 +179,7 @@ def _strength(statement: Json) -> tuple[str, str] | None:
 
 
 def _budget(run: FinishedRun, number: Numbered) -> dict[str, Any]:
-    shown = (tables.spent, tables.shares, tables.charged)
+    shown = (tables.spent, top_ups.of, tables.shares, tables.charged)
     return {
         "spending": Markup(figures.spending(run.statement, run.passes())),
         "shares": Markup(figures.shares(run.statement)),

@@ -177,3 +177,10 @@ def why_line_is_flat(first: Json, last: Json, *, unit: str, private_model: bool)
         f"The {unit}-level line grows: each round's answers are charged to every {unit}, "
         "and a silo refuses to answer once its cap is reached."
     )
+
+
+def count(number: int) -> str:
+    """Return a whole number for a message, shortened where it has more than twenty digits."""
+    if abs(number) < 10**20:
+        return str(number)
+    return f"{number:.3e}" if abs(number) < 10**300 else "a number of more than 300 digits"

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpfedsyn import marking
 from dpfedsyn.errors import StatementCorrupt
 from dpfedsyn.report import wording
 from dpfedsyn.statement import signing
 from dpfedsyn.statement.keeping import FILE
+from dpfedsyn.statement.release import ROWS
 from dpfedsyn.statement.signing import SIGNATURES, Signature
 
 
@@ -57,8 +59,8 @@ def verify(folder: Path, public: str | None = None) -> Verified:
 
     Guarantee:
         Returns only where every signature in the folder is genuine and of the very bytes of
-        statement.json and registry.yaml, no file of rows differs from the statement's digest, and,
-        with a key, its holder is among the signers.
+        statement.json and registry.yaml, no file of rows differs from the statement's digest or is
+        not named by it, and, with a key, its holder is among the signers.
 
     Raises:
         StatementCorrupt: something differs, or is not signed: says which file. RunError: there is
@@ -147,3 +149,10 @@ def _require_rows(folder: Path, told: dict[str, Any]) -> Iterator[str]:
                 "of these. Ask for the file as it was released."
             )
         yield path.name
+    named = {marking.plain(file["name"]) for file in told["release"]["files"]}
+    for path in marking.every(folder, "synthetic*"):
+        if path.suffix in ROWS and marking.plain(path.name) not in named:
+            raise StatementCorrupt(
+                f"{path}: is no file that the statement names, so nothing is claimed of it. Take "
+                "it away; a top-up that was interrupted is named once it has ended."
+            )

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,24 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from accountants import Cascade, Composed, Gaussian, PoissonSampled, Repeated, Unbounded, epsilon
+from accountants import (
+    ApproximateDP,
+    Cascade,
+    Composed,
+    Gaussian,
+    PoissonSampled,
+    Repeated,
+    Unbounded,
+    epsilon,
+)
 from accountants.ledger import Header, Ledger, Planned
 from dpfedsyn import cli, earlier, keys
 from dpfedsyn import config as configuration
 from dpfedsyn import plan as planning
-from dpfedsyn.budget import Budget
+from dpfedsyn.budget import Budget, solve
 from dpfedsyn.errors import ConfigError, LedgerCorrupt, RunError
 from dpfedsyn.plan import Plan
+from dpfedsyn.silo_ledger import planned
 
 STEP = PoissonSampled(Gaussian(3.0), 0.25)
 PLANNED = (
@@ -38,6 +49,7 @@ def write(folder: Path, name: str, header: Header, steps: int = 0) -> Path:
     """An earlier run's silo, killed after so many steps."""
     silo = folder / "silos" / name
     silo.mkdir(parents=True)
+    (folder / "config.toml").write_text("[privacy]\nepsilon = 8.0\n", encoding="utf-8")
     key = keys.fresh()
     keys.store(key, silo / "key")
     own = replace(header, ledger_id=key.ledger_id, silo=name)
@@ -50,8 +62,8 @@ def write(folder: Path, name: str, header: Header, steps: int = 0) -> Path:
 
 
 def test_the_claim_of_a_ledger_is_that_of_its_budget() -> None:
-    """Guarantee of dpfedsyn.earlier.claim: Releases stand beside the cascade, never inside it; the
-    event is the one that the budget behind this header claims."""
+    """Guarantee of dpfedsyn.earlier.claim: It is the record-level claim of the budget that the
+    ledger was opened with."""
     budget = Budget(Gaussian(9.0), True, Gaussian(2.0), Repeated(STEP, 200), 3.0, None)
     both = earlier.claim(HEADER), budget.record_claim()
     found = [epsilon(event, delta=1e-5) for event in both]
@@ -66,10 +78,58 @@ def test_ensembles_and_models_that_nobody_paid_for() -> None:
     """At its cap an ensemble is one Gaussian; without charged training, or void, there is no
     epsilon: a ledger of no private training and no record-level cap promises nothing."""
     ensemble = replace(HEADER, planned=(), record_cap=4.0)
-    assert earlier.claim(ensemble) == Gaussian(0.5)
+    assert earlier.claim(ensemble) == Composed((Gaussian(0.5),))
     unpaid = earlier.claim(replace(HEADER, planned=PLANNED[:1]))
     assert isinstance(unpaid, Unbounded)
     assert earlier.claim(HEADER, "seeded") == Unbounded("seeded")
+
+
+def first_of(name: str, *more: str) -> Budget:
+    """Of an example's first silo."""
+    return next(iter(planning.make(configuration.load(name, more)).budgets.values()))
+
+
+def brought(claimed: ApproximateDP | None) -> Budget:
+    """Of a silo that brings a model, and releases counts of its records."""
+    config = configuration.load("hospitals")
+    silo = replace(config.silos[0], model="model.json")
+    if claimed is not None:
+        silo = replace(silo, training="claimed")
+    return solve(config, silo, claimed)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: first_of("hospitals"),
+        lambda: first_of("hospitals", "preset=best", "network.kind=none", "base.combine=pool"),
+        lambda: first_of("answers-only"),
+        lambda: first_of("digits"),
+        lambda: first_of("digits", "preset=best"),
+        lambda: first_of("two-hospitals", "weights.source=public"),
+        lambda: brought(None),
+        lambda: brought(ApproximateDP(2.0, 1e-6)),
+    ],
+)
+def test_every_budget_s_ledger_claims_what_the_budget_does(make: Callable[[], Budget]) -> None:
+    """Whatever a run plans: what a later plan adds is what this one promised, nothing forgotten."""
+    own = make()
+    record = None if own.record_mu is None else own.record_mu**2
+    header = replace(HEADER, planned=planned(own), answers_cap=own.answers_mu**2, record_cap=record)
+    found = epsilon(earlier.claim(header), delta=1e-5)
+    promised = epsilon(own.record_claim(), delta=1e-5)
+    assert found.upper == pytest.approx(promised.upper, rel=1e-9)
+    assert promised.upper < math.inf
+
+
+def test_a_run_of_which_nobody_knows_whether_it_was_seeded_is_not_added(
+    plan: Plan, tmp_path: Path
+) -> None:
+    """Without its configuration it might have hidden nothing."""
+    run = write(tmp_path / "r", "va", HEADER)
+    (run / "config.toml").unlink()
+    with pytest.raises(RunError, match="whether the noise of that run hides anything"):
+        earlier.together(plan, [run])
 
 
 def test_a_second_training_costs_both_and_a_third_all_three(plan: Plan, tmp_path: Path) -> None:

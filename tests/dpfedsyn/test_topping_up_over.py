@@ -12,7 +12,7 @@ from dpfedsyn import topping_up, topups
 from dpfedsyn.daemon.resident import Resident
 from dpfedsyn.errors import BudgetExhausted, ConfigError, ProtocolMismatch, RunError
 from dpfedsyn.marking import find
-from dpfedsyn.topping_up import Wanted
+from dpfedsyn.topup_start import Wanted
 from tests.dpfedsyn.test_remote import (
     NAMES,
     ROUNDS,

@@ -3,13 +3,14 @@
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dpfedsyn import config
 from dpfedsyn import run as runner
-from dpfedsyn.errors import RunError
+from dpfedsyn.errors import RunError, StatementCorrupt
 from dpfedsyn.export import write
 from dpfedsyn.marking import find
 from dpfedsyn.report.success import percent
@@ -111,3 +112,35 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path) -> None:
     done = call("export", run, tmp_path / "new")
     assert done.exit_code == 0, done.output
     assert "croissant.json" in done.output
+
+
+def test_rows_that_the_statement_does_not_name_stay_behind(run: Path, tmp_path: Path) -> None:
+    """Whatever lies beside them under a name like theirs: of these nothing is claimed. A folder
+    that holds such a file is not what was signed."""
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    assert call("statement", "key", tmp_path / "key").exit_code == 0
+    sign = ("statement", "sign", copy, "--key", tmp_path / "key", "--as", "owner")
+    assert call(*sign).exit_code == 0
+    write(copy, tmp_path / "first")
+    (tmp_path / "first" / "synthetic-raw.csv").write_text("age\n63\n", encoding="utf-8")
+    result = call("statement", "verify", tmp_path / "first")
+    assert result.exit_code == 4
+    assert "no file that the statement names" in " ".join(result.output.split())
+    (copy / "synthetic-raw.csv").write_text("age\n63\n", encoding="utf-8")
+    with pytest.raises(StatementCorrupt, match="no file that the statement names"):
+        write(copy, tmp_path / "second")
+    find(copy, "statement.sig.json").unlink()
+    names = {path.name for path in write(copy, tmp_path / "third")}
+    assert "synthetic-raw.csv" not in names
+    assert {"synthetic.csv", "synthetic-best.csv"} <= names
+    (copy / "synthetic.csv").write_text("age\n63\n", encoding="utf-8")
+    with pytest.raises(StatementCorrupt, match="differs from the rows"):
+        write(copy, tmp_path / "fourth")
+
+
+def test_the_card_says_of_every_file_how_it_was_made(exported: Path) -> None:
+    """Rows and preset of each."""
+    card = (exported / "README.md").read_text()
+    assert "- `synthetic.csv`: 90 rows by preset default, SHA-256" in card
+    assert "- `synthetic-best.csv`: 90 rows by preset best, SHA-256" in card
+    assert "size_categories:\n- n<1K" in card

@@ -1,5 +1,6 @@
 """`dpfedsyn sample`: further rows of a run that has ended, by its silos, under the run's caps."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from accountants.ledger import Ledger
-from dpfedsyn import checkpoint, topups
+from dpfedsyn import checkpoint, topping_up, topups
+from dpfedsyn.distill import released_run
+from dpfedsyn.errors import RunError
 from dpfedsyn.marking import find
 from tests.end_to_end.small import (
     REPEATABLE,
@@ -38,6 +41,11 @@ def spent(folder: Path) -> dict[str, tuple[float, float]]:
     silos = read(find(folder, "statement.json"))["silos"]
     budgets = {silo["name"]: silo["budget"]["answers_mu2"] for silo in silos}
     return {name: (budget["spent"], budget["cap"]) for name, budget in budgets.items()}
+
+
+def locked(folder: Path) -> dict[str, bytes]:
+    """The empty file whose lock keeps a second process out, where somebody has held it."""
+    return {"lock": b""} if (folder / "lock").exists() else {}
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +138,7 @@ def test_beyond_the_reserve_nothing_is_asked_charged_or_written(run: Path) -> No
     assert "500 rows by preset 'default' would cost" in flat
     assert "Nothing was asked, charged or released" in flat
     assert "22 rows fit, or 500 rows fit with --noise" in flat
-    assert contents(run) == before
+    assert contents(run) == before | locked(run)
     assert call("sample", run, "--rows", 23).exit_code == 3
     assert call("sample", run, "--rows", 22).exit_code == 0
     assert call("sample", run, "--rows", 1).exit_code == 3
@@ -146,6 +154,8 @@ def test_beyond_the_reserve_nothing_is_asked_charged_or_written(run: Path) -> No
         (("--rows", 5, "--noise", 0), 2),
         (("--resume",), 2),
         (("--rows", 5, "--silo", "va=/nowhere"), 2),
+        (("--rows", 10_000_001), 2),
+        (("--rows", "1" + 400 * "0"), 2),
     ],
 )
 def test_bad_input_changes_nothing(options: tuple[Any, ...], code: int, run: Path) -> None:
@@ -153,7 +163,7 @@ def test_bad_input_changes_nothing(options: tuple[Any, ...], code: int, run: Pat
     before = contents(run)
     result = call("sample", run, *options)
     assert result.exit_code == code, result.output
-    assert contents(run) == before
+    assert contents(run) == before | locked(run)
 
 
 def test_only_a_run_that_has_ended_can_be_topped_up(run: Path, tmp_path: Path) -> None:
@@ -171,6 +181,112 @@ def test_a_resumed_run_keeps_its_top_ups_in_the_statement(run: Path) -> None:
     before = read(run / "statement.json")
     assert call("run", "--out", run, "--resume").exit_code == 0
     assert read(run / "statement.json") == before
+
+
+@pytest.mark.parametrize("damage", ["gone", "{}", "half"])
+def test_without_its_statement_nothing_is_asked(damage: str, run: Path) -> None:
+    """It is read before a round is charged, not after."""
+    path = run / "statement.json"
+    told = read(path)
+    if damage == "gone":
+        path.unlink()
+    else:
+        del told["settings"]
+        path.write_text(damage if damage == "{}" else json.dumps(told), encoding="utf-8")
+    before = contents(run)
+    result = call("sample", run, "--rows", 5)
+    assert result.exit_code == 2, result.output
+    assert "statement is missing or damaged" in " ".join(result.output.split())
+    assert contents(run) == before | locked(run)
+
+
+def test_a_lost_list_of_top_ups_is_not_begun_anew(run: Path) -> None:
+    """The second one would take the first one's checkpoint for its own, and ask nothing."""
+    assert call("sample", run, "--rows", 3).exit_code == 0
+    (run / topups.FILE).unlink()
+    before = contents(run)
+    result = call("sample", run, "--rows", 7)
+    assert result.exit_code == 2, result.output
+    assert "does not know more-1, whose rounds were asked" in " ".join(result.output.split())
+    assert contents(run) == before
+
+
+def test_two_processes_never_top_up_one_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second, `run --resume` too, is refused before anything is read or asked."""
+    take, seen = topping_up.take, []
+
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        before = contents(run)
+        for command in (("sample", run, "--rows", 7), ("run", "--out", run, "--resume")):
+            seen.append(call(*command))
+        assert contents(run) == before
+        return take(*given, **named)
+
+    monkeypatch.setattr(topping_up, "take", meanwhile)
+    assert call("sample", run, "--rows", 3).exit_code == 0
+    assert [result.exit_code for result in seen] == [2, 2]
+    assert all("another process is at this run" in " ".join(r.output.split()) for r in seen)
+    assert [one.rows for one in topups.read(run)] == [3]
+    assert call("audit", run).exit_code == 0
+
+
+def test_a_top_up_that_a_silo_s_cap_ends_early_is_partial(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 6, said in statement, report and list: the ledger refuses whoever asks for more
+    than was looked for, and no row of it is learnt from."""
+    monkeypatch.setattr(topups, "require_room", lambda *_: None)
+    result = call("sample", run, "--rows", 60)
+    assert result.exit_code == 6, result.output
+    (one,) = topups.read(run)
+    assert (one.status, one.taken < 6) == ("partial", True)
+    assert one.reason
+    (told,) = read(run / "statement.json")["top_ups"]
+    assert (told["status"], told["reason"]) == ("partial", one.reason)
+    page = " ".join((run / "report.html").read_text(encoding="utf-8").split())
+    assert "Rows that were asked for after the run" in page
+    for silo, (charged, cap) in spent(run).items():
+        assert charged <= cap, silo
+    assert call("audit", run).exit_code == 0
+    assert list(released_run.read(run).sources) == ["synthetic.csv"]
+
+
+def test_a_signed_run_says_that_it_has_to_be_signed_again(run: Path, tmp_path: Path) -> None:
+    """What was signed does not name the new rows; and a statement that somebody edited is not
+    repeated beside distilled rows."""
+    assert call("statement", "key", tmp_path / "key").exit_code == 0
+    sign = ("statement", "sign", run, "--key", tmp_path / "key", "--as", "owner")
+    assert call(*sign).exit_code == 0
+    result = call("sample", run, "--rows", 3)
+    assert result.exit_code == 0, result.output
+    assert "have it signed again" in " ".join(result.output.split())
+    assert call("statement", "verify", run).exit_code == 4
+    assert call("distill", run, "--rows", 5).exit_code == 4
+    assert call(*sign).exit_code == 0
+    assert call("distill", run, "--rows", 5).exit_code == 0
+    told = read(run / "statement.json")
+    told["silos"][0]["epsilon"]["upper"] = 0.5
+    (run / "statement.json").write_text(json.dumps(told), encoding="utf-8")
+    assert call("distill", run, "--rows", 5).exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rows", "3"), ("rows", -3), ("rows", True), ("preset", "bset"), ("noise", 0),
+        ("status", "done"), ("taken", -1), ("number", 2), ("files", ["a.csv"]),
+    ],
+)  # fmt: skip
+def test_a_damaged_list_of_top_ups_is_refused(field: str, value: Any, tmp_path: Path) -> None:
+    """Whatever stands in it that no top-up wrote."""
+    one = {"number": 1, "rows": 3, "preset": "best", "noise": 1.0, "status": "complete",
+           "reason": None, "taken": 4, "files": []}  # fmt: skip
+    path = tmp_path / topups.FILE
+    path.write_text(json.dumps({"top_ups": [one]}), encoding="utf-8")
+    assert topups.read(tmp_path)[0].rows == 3
+    path.write_text(json.dumps({"top_ups": [{**one, field: value}]}), encoding="utf-8")
+    with pytest.raises(RunError, match="is damaged"):
+        topups.read(tmp_path)
 
 
 def interrupted(
