@@ -6,7 +6,10 @@ combines the kernels by responsibilities, equation (9):
     w~_i = softmax_i(log w_i(y) - temperature * energy_i)
 
 Because the silos' noise is Gaussian with a known variance, the server injects only what is missing
-of v (noise absorption), which leaves the chain's law unchanged as long as v is not exceeded.
+of v (noise absorption), which leaves a step's kernel unchanged as long as v is not exceeded and the
+weights do not depend on this round's noise (`l2` do). The whole chain's law is unchanged with prior
+or uniform weights, `anchored`, and `mix` with path energies; not where weights remember noise:
+`blend` with path energies, and released energies, whose own noise moves them.
 
 Silos may be missing from a round. Where weights look at this round's answers alone, they are
 renormalised over those who answered. Where a row belongs to a silo (anchored) or its past speaks
