@@ -40,8 +40,11 @@ class ChainState:
     """All that the server keeps between rounds.
 
     Attributes:
-        round_number: rounds done. x: (N, d) float32 samples. labels: (N,).
-        path: (K, N) path energies F_i. silo: (N,) the silo that an anchored sample follows.
+        round_number: rounds done.
+        x: (N, d) float32 samples.
+        labels: (N,).
+        path: (K, N) path energies F_i.
+        silo: (N,) the silo that an anchored sample follows.
         clean: (N, d) the clean samples predicted in the last round (what a partial run returns).
         missed: (K,) rounds in a row for which each silo was asked and gave no answer.
         heard: (N,) variance of the noise that each row absorbed with its last answer.
@@ -63,7 +66,8 @@ class RoundAnswers:
 
     Attributes:
         noise: (K, N, d) noised predictions (zeros where a silo was not asked).
-        energies: (K, N) released noised energies, or None. score_std: (K,) answer noise.
+        energies: (K, N) released noised energies, or None.
+        score_std: (K,) answer noise.
         answered: (K,) which silos answered; None: all of them.
     """
 

@@ -52,7 +52,8 @@ def code_faults(
     """Return what is wrong with a list of public codes, one sentence each.
 
     Args:
-        key: its name in the schema. blank: an empty cell may be one of them.
+        key: its name in the schema.
+        blank: an empty cell may be one of them.
     """
     faults = []
     if len(codes) < at_least:

@@ -35,7 +35,8 @@ class Baseline:
 
     Args:
         sample: from (comparison, on_step, labels (N,), generator) to latent samples (N, d).
-        steps: how often `on_step` is called for N rows. most_rows: for which it is affordable.
+        steps: how often `on_step` is called for N rows.
+        most_rows: for which it is affordable.
         untuned: its step size is the run's, which was chosen for a network on a private base.
     """
 

@@ -38,9 +38,11 @@ def make(
     """Return the statement as JSON-ready values.
 
     Args:
-        charges: of every silo. files: of synthetic rows. top_ups: rows that were asked after the
-            run, within its caps. evaluated: whether rows are compared with real records inside.
-            one_process: whether it was all silos and the server.
+        charges: of every silo.
+        files: of synthetic rows.
+        top_ups: rows that were asked after the run, within its caps.
+        evaluated: whether rows are compared with real records inside.
+        one_process: whether it was all silos and the server.
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what

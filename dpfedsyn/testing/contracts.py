@@ -236,12 +236,13 @@ def accountant_contract(
     Args:
         make: makes an empty `Accountant`. Where it has a list `history` of (noise multiplier,
             sampling rate, steps), as Opacus' have, steps are put there; else `step` is called.
-        bounds: whether its epsilon is an upper bound (a claim: never below our certified lower
-            end) or a lower one (never above our upper end).
+        bounds: whether its epsilon is an upper bound (a claim: never below our certified lower end)
+            or a lower one (never above our upper end).
         adjacency: of its epsilon; noise multipliers are std / clip norm under both.
         replace: makes the same accountant under replace, if there is one.
         calibrate: `(epsilon, delta, sampling rate, steps) -> noise multiplier`, if there is one.
-        tolerance, slack: relative and absolute error that the accountant states for itself.
+        tolerance: relative and absolute error that the accountant states for itself.
+        slack: relative and absolute error that the accountant states for itself.
 
     Raises:
         AssertionError: broken clauses, each with its smallest example.
