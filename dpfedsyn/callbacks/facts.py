@@ -16,10 +16,13 @@ from typing import Any
 from dpfedsyn.settings import Config
 
 SPENT = "spent, not a guarantee; the guarantee is the epsilon of the statement, at the caps"
+"""What stands beside every figure of what was spent."""
+
 NOT_COVERED = (
     "Measured on real records without noise. The claim does not cover publishing it: it stays with "
     "the owners of the records."
 )
+"""What stands beside every figure that was measured on records."""
 
 RESULTS = "results.json"
 

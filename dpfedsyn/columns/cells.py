@@ -8,6 +8,7 @@ from typing import TypeAlias
 from dpfedsyn.errors import DataError
 
 Code: TypeAlias = int | float | str
+"""A value as a file spells it: a number or a text."""
 
 LARGEST = 2.0**53
 """Beyond it, floats no longer tell whole numbers apart."""

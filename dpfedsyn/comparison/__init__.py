@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 Sample = Callable[[NDArray[np.int64], np.random.Generator], Array]
 
 CLASS_GAUSSIANS = "class-gaussians"
+"""Key of the baseline without any network."""
+
 MOST_PAPER_ROWS = 2000
 """The literal paper asks every silo every row a thousand times; its rows are bounded instead."""
 
@@ -79,6 +81,7 @@ BASELINES: Mapping[str, Baseline] = {
         untuned=True,
     ),
 }
+"""What every run is compared with, by key."""
 
 FURTHER: Mapping[str, Baseline] = {
     "networks": Baseline(
@@ -95,6 +98,7 @@ FURTHER: Mapping[str, Baseline] = {
         lambda c: len(c.config.silos) + embedding.STEPS // embedding.STEPS_TOLD_AT_ONCE,
     ),
 }
+"""What benchmarks are compared with, too."""
 """Baselines that a run's own evaluation leaves out: a benchmark makes them."""
 
 

@@ -13,6 +13,7 @@ from dpfedsyn.statement import hazards, limits, mechanisms, silos, software
 from dpfedsyn.statement.release import ReleasedFile, described
 
 STATEMENT_VERSION = 2
+"""Of the list of fields, FIELDS.md."""
 
 
 @dataclass(frozen=True)

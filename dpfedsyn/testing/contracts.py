@@ -217,6 +217,7 @@ CLAUSES = (
     Clause("replacing costs as much as half the noise", _factor_two),
     Clause("calibrated noise meets its budget, and barely", _round_trip),
 )
+"""What `accountant_contract` asks of an accountant, clause by clause."""
 
 
 def accountant_contract(

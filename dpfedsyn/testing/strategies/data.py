@@ -16,6 +16,7 @@ Array = NDArray[Any]
 
 # What breaks clipping: not a number, overflow of squares, numbers without leading bit, signed zero.
 EXTREMES = (float("nan"), float("inf"), -float("inf"), 1e38, -1e38, 1e-310, 5e-324, -0.0)
+"""Numbers on which programs stumble."""
 
 
 def records(
