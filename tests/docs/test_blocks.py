@@ -48,6 +48,7 @@ class Reader:
             self._shell(block)
         else:
             assert block.language == "text", f"{self._at(block)}: nothing runs {block.language!r}"
+            assert block.body.replace("...", "").strip(), f"{self._at(block)}: shows nothing"
             same = doctest.OutputChecker().check_output(block.body, self.printed, LOOSELY)
             assert same, f"{self._at(block)} says\n{block.body}\nand what was printed is\n" + (
                 self.printed
@@ -111,12 +112,13 @@ def test_what_a_long_page_says_happens(
         ("sh", "false\n", ""),
         ("text", "8.00\n", "8.01\n"),
         ("", "anything\n", ""),
+        ("text", "...\n", "anything\n"),
     ],
 )
 def test_a_page_that_is_wrong_is_found(
     language: str, body: str, printed: str, tmp_path: Path
 ) -> None:
-    """A false assertion, a command that fails, another number, a block that nothing runs."""
+    """A false assertion, a command that fails, another number, a block that nothing runs or says nothing."""
     reader = Reader("index.md", tmp_path, printed=printed)
     with pytest.raises(AssertionError):
         reader.follow(Block(language, None, body, 1))
