@@ -1,4 +1,4 @@
-"""Pages of the reference that follow from the code: every key of a configuration, every command.
+"""Pages that follow from the code: every key of a configuration, every command, every file.
 
 python -m tests.docs.generated     writes them; a test compares what is there with the code
 """
@@ -12,6 +12,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
@@ -24,6 +25,7 @@ from dpfedsyn.publication import CURATORS, SECTORS, StatementSettings
 from dpfedsyn.round_settings import PRESETS
 from dpfedsyn.settings import Config, SiloSettings
 from tests.docs.page import DOCS
+from tests.end_to_end.small import ROOT
 
 WRITTEN = "<!-- Written by `python -m tests.docs.generated`; a test compares it with the code. -->"
 
@@ -246,7 +248,36 @@ def of(parameter: click.Parameter) -> str | None:
     return f"| {names} | {', '.join(told)} | {escaped(getattr(parameter, 'help', None) or '')} |"
 
 
-PAGES = {"reference/configuration.md": configuration, "reference/commands.md": commands}
+def files() -> str:
+    """Return the page of all files."""
+    parts = [
+        WRITTEN,
+        "# Every file",
+        "What each file says of itself. The [map](map.md) has the most important ones, by stage.",
+    ]
+    for package in ("accountants", "dpfedsyn"):
+        for folder in sorted({path.parent for path in (ROOT / package).rglob("*.py")}):
+            rows = [
+                f"| `{path.relative_to(ROOT).as_posix()}` | {escaped(sentence(path))} |"
+                for path in sorted(folder.glob("*.py"))
+            ]
+            place = folder.relative_to(ROOT).as_posix()
+            parts += [f"## {place}", "\n".join(["| file | what it is |", "|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+def sentence(path: Path) -> str:
+    """Return the first sentence of a file's docstring."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    first = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<=[a-z)`])\. (?=[A-Z`])", first)[0].rstrip(".")
+
+
+PAGES = {
+    "reference/configuration.md": configuration,
+    "reference/commands.md": commands,
+    "files.md": files,
+}
 
 
 def main() -> None:

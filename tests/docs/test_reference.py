@@ -269,6 +269,18 @@ def test_every_key_of_a_column_is_on_the_page_of_the_schema() -> None:
     assert {key for key in asked if f"`{key}`" not in source("reference/schema.md")} == set()
 
 
+def test_every_folder_is_on_the_map_and_every_file_has_its_line() -> None:
+    """Of both packages."""
+    on_map, text = source("map.md"), source("files.md")
+    for package in ("accountants", "dpfedsyn"):
+        paths = [path for path in (ROOT / package).rglob("*.py")]
+        folders = {path.parent for path in paths} | {ROOT / "dpfedsyn" / "examples"}
+        deep = {folder for folder in folders if folder.parent == ROOT / package}
+        assert {f.name for f in deep if f"`{package}/{f.name}/" not in on_map} == set()
+        assert {p for p in paths if f"`{p.relative_to(ROOT).as_posix()}` | " not in text} == set()
+    assert re.search(r"\| `\S+` \|  \|", text) is None  # each says something of itself
+
+
 def test_what_is_shown_can_be_imported() -> None:
     """Every module of the reference, and the names that it is said to have."""
     for one in shown():
