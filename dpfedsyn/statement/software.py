@@ -10,7 +10,7 @@ from dpfedsyn import __version__
 DEFECTS = (
     (
         "opacus#819",
-        "updates are divided by the number of records: their scale, noise included, tells it",
+        "updates, noise included, are scaled by the number of records",
         "a public divisor: rate times public reference size",
     ),
     (

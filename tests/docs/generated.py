@@ -210,7 +210,7 @@ def commands() -> str:
         parts += [f"## {' '.join(path)}", escaped(" ".join((command.help or "").split()))]
         rows = [row for parameter in command.params if (row := of(parameter)) is not None]
         if rows:
-            parts.append("\n".join(["| | | |", "|---|---|---|", *rows]))
+            parts.append("\n".join(["| takes | | for |", "|---|---|---|", *rows]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -240,7 +240,7 @@ def of(parameter: click.Parameter) -> str | None:
     if isinstance(parameter, click.Argument):
         names = f"`{metavar}`".replace("|", "\\|")
     elif isinstance(parameter, click.Option) and not parameter.is_flag:
-        names += f" {escaped(parameter.metavar or parameter.type.name.upper())}"
+        names += f" {escaped(parameter.metavar or parameter.type.name.split()[0].upper())}"
     told = [] if not parameter.required else ["needed"]
     default = parameter.default
     if default not in (None, "", ()) and not isinstance(default, bool) and not callable(default):

@@ -131,6 +131,9 @@ INCLUDED_BLOCKS = {
     ("dpfedsyn/testing/FIVE_MINUTES.md", "python"): (
         "tests/dpfedsyn/test_testing_third_party.py::test_the_five_minutes_page_is_true"
     ),
+    ("dpfedsyn/testing/FIVE_MINUTES.md", "sh"): (
+        "tests/dpfedsyn/test_testing_third_party.py::test_the_five_minutes_page_is_true"
+    ),
     ("dpfedsyn/testing/FIVE_MINUTES.md", "text"): (
         "tests/dpfedsyn/test_testing_third_party.py::test_the_five_minutes_page_is_true"
     ),
