@@ -210,17 +210,17 @@ def delta_with_noise(delta: float, epsilon: float, draws: int) -> float:
         in each direction: tau is lost once for P and e^epsilon times for Q.
 
     Raises:
-        MechanismError: (1 + e^epsilon) tau exceeds delta / 1000: there is no claim to print.
+        MechanismError: what is added exceeds delta / 1000: there is no claim to print.
     """
     growth = (1.0 + math.exp(min(epsilon, 700.0))) * (1.0 + 2.0**-40)
-    tau = total_variation(draws)
-    if not (draws == 0 or growth * tau <= delta / 1000.0):
+    apart = total_variation(draws) + generator_advantage(draws)
+    added = growth * apart if draws else 0.0
+    if not added <= delta / 1000.0:
         raise MechanismError(
-            f"epsilon = {epsilon:g} for {draws} draws of noise: the sampler's total variation "
-            f"adds (1 + e^epsilon) {tau:.2g} to delta, more than delta / 1000 = {delta / 1000:g}, "
-            "so that no (epsilon, delta) is claimed. State a smaller epsilon or fewer draws."
+            f"epsilon = {epsilon:g} for {draws} draws of noise: sampler and generator together add "
+            f"{added:.2g} to delta, more than delta / 1000 = {delta / 1000:g}, so that no "
+            "(epsilon, delta) is claimed. State a smaller epsilon or fewer draws."
         )
-    added = growth * (tau + generator_advantage(draws)) if draws else 0.0
     return min(1.0, math.nextafter(delta + added, 2.0) if draws else delta)
 
 

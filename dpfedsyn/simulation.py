@@ -119,16 +119,14 @@ def fit(
         folder: new; of the run, whose configuration is written beside it (FOLDER.toml), and so are
             records that are no files yet (FOLDER-records).
         sizes: by name, about how many records (persons) a silo has, as the public knows it.
-        epsilon: of every silo, add-or-remove, per record, or per person where the schema has a
-            `person_column`.
+        epsilon: of every silo, add-or-remove, per record, or person if there is a `person_column`.
         delta: see `epsilon`.
         rows: that are drawn.
         preset: "default", "best" or "paper".
         evaluate: on a held-out part, without any budget.
         settings: further `section.key=value`.
         progress: who is told.
-        callbacks: programs that are told how the run goes, nothing private by default: see
-            `dpfedsyn.callbacks`.
+        callbacks: programs that are told, too, nothing private by default: `dpfedsyn.callbacks`.
 
     Raises:
         ConfigError, DataError, BudgetExhausted, RunError: as `dpfedsyn.run.run`.

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.end_to_end.small import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+NOTEBOOK = ".ipynb"
+PAGES = sorted(
+    path.relative_to(DOCS).as_posix()
+    for path in DOCS.rglob("*")
+    if path.suffix in {".md", NOTEBOOK}
+)
+NOTEBOOKS = [page for page in PAGES if page.endswith(NOTEBOOK)]
 
 SLOW = "<!-- slow -->"  # before a block: it and those behind it take more than some seconds
 BY_CI = "<!-- by .ci/run -->"  # before a block: `.ci/run` holds its lines
@@ -44,8 +52,18 @@ class Block:
 
 
 def source(page: str) -> str:
-    """Return a page as it is written, what it includes left out."""
-    return (DOCS / page).read_text(encoding="utf-8")
+    """Return a page as it is written, what it includes left out; a notebook as Markdown."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return of_notebook(json.loads(text)) if page.endswith(NOTEBOOK) else text
+
+
+def of_notebook(notebook: dict[str, Any]) -> str:
+    """Return a notebook as Markdown: its cells in order, those of code as blocks of Python."""
+    return "\n\n".join(
+        f"```python\n{text}\n```" if cell["cell_type"] == "code" else text
+        for cell in notebook["cells"]
+        for text in ["".join(cell["source"])]
+    )
 
 
 def whole(page: str) -> str:

@@ -1,4 +1,8 @@
-"""Every block of every page is run: Python in one namespace per page, commands in one folder."""
+"""Every block of every page is run: Python in one namespace per page, commands in one folder.
+
+A notebook is a page whose cells are such blocks, and needs no Jupyter here. In it, notebooks are
+run by `mkdocs build` (`.ci/notebooks.py`).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 from dpfedsyn.brought import own_module
@@ -92,11 +97,13 @@ def held(line: str) -> bool:
 def read(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, slow: bool) -> None:
     """Follow a page from its top: to its end, or to its first slow block."""
     monkeypatch.chdir(folder)
+    plt.switch_backend("agg")  # wherever there is a screen, too
     reader = Reader(page, folder)
     for block in blocks(page):
         if block.slow and not slow:
             break
         reader.follow(block)
+    plt.close("all")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.page import DOCS, INCLUDED, PAGES, existing, prose, source, whole
+from tests.docs.page import DOCS, INCLUDED, NOTEBOOK, PAGES, existing, prose, source, whole
 from tests.end_to_end.small import ROOT
 
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
@@ -145,4 +145,5 @@ def test_displayed_formulas_fit_the_page(page: str) -> None:
 
 def test_the_folder_holds_pages_alone() -> None:
     """What lies beside them would be published."""
-    assert {path.suffix for path in Path(DOCS).rglob("*") if path.is_file()} == {".md"}
+    found = {path.suffix for path in Path(DOCS).rglob("*") if path.is_file()}
+    assert found == {".md", NOTEBOOK}

@@ -84,7 +84,7 @@ def test_lower_bounds_cover(early):
 
 
 def test_rejection_is_monotone():
-    """Guarantee of dpfedsyn.audit.bounds.Evidence.rejects: "A mechanism that keeps the curve is".
+    """Guarantee of dpfedsyn.audit.bounds.Observed.rejects: "A mechanism that keeps the curve is".
 
     What rejects a curve rejects every smaller one, early or not.
     """

@@ -306,17 +306,18 @@ def test_the_claims_delta_pays_for_the_sampler_on_both_sides(
     epsilon: float, delta: float, draws: int
 ) -> None:
     """Guarantee of dpfedsyn.lattice.delta_with_noise: Whatever is (epsilon, delta)-DP: delta' is
-    delta + (1 + e^epsilon)(tau + tau_prg), rounded up; refused where tau is over delta / 1000."""
+    delta + (1 + e^epsilon)(tau + tau_prg), rounded up; refused beyond delta (1 + 1 / 1000)."""
     tau = Fraction(draws) * Fraction(2) ** -114
     advantage = Fraction(2 * draws + 1) ** 2 / Fraction(2) ** 129
     growth = 1 + Fraction(float(mpmath.exp(epsilon)))
+    added = growth * (tau + advantage) if draws else Fraction(0)
     try:
         found = Fraction(delta_with_noise(delta, epsilon, draws))
     except MechanismError:
-        assert growth * tau * 1001 > Fraction(delta)
+        assert added * 1001 > Fraction(delta)
         return
-    assert growth * tau * 1000 <= Fraction(delta) * (1 + Fraction(1, 10**9))
-    right = Fraction(delta) + (growth * (tau + advantage) if draws else 0)
+    assert added * 1000 <= Fraction(delta) * (1 + Fraction(1, 10**9))
+    right = Fraction(delta) + added
     assert min(1, right) <= found <= right * (1 + Fraction(1, 10**9))
 
 

@@ -12,7 +12,7 @@ FOLDERS = ("accountants", "benchmarks", "docs", "dpfedsyn", "tests", ".ci")
 FILES = (
     "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "mkdocs.yml", "pyproject.toml",
 )  # fmt: skip
-TEXT = {".py", ".md", ".toml", ".j2", ".json", ""}
+TEXT = {".py", ".md", ".ipynb", ".toml", ".j2", ".json", ""}
 FORBIDDEN = {
     # A promise that no epsilon makes.
     "identity promise": "anonym" + "(ous|is|iz)",

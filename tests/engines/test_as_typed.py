@@ -43,16 +43,19 @@ def end(block: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.typed
 @pytest.mark.parametrize(
     "engine",
     [
+        "processes",
         pytest.param("flower", marks=pytest.mark.flower),
         pytest.param("nvflare", marks=pytest.mark.nvflare),
     ],
 )
 def test_the_readme_s_federation_ends_with_a_whole_run(engine: str) -> None:
     """Daemons, what connects them, one run: on the loopback, in a folder of their own."""
-    pytest.importorskip({"flower": "flwr"}.get(engine, engine))
+    if engine != "processes":
+        pytest.importorskip({"flower": "flwr"}.get(engine, engine))
     assert sys.prefix != sys.base_prefix
     printed = end(typed(engine))
     assert "rounds: 10 of 10" in printed
