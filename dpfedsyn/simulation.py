@@ -113,11 +113,9 @@ def fit(
 
     Args:
         silos: by name, a file (CSV, Parquet, NPZ, folder of pictures), a pandas frame, arrays
-            (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face
-            `Dataset`.
+            (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face one.
         schema: public, TOML.
-        folder: new; of the run, whose configuration is written beside it (FOLDER.toml), and so are
-            records that are no files yet (FOLDER-records).
+        folder: new; of the run. Beside it go FOLDER.toml and FOLDER-records (if no files yet).
         sizes: by name, about how many records (persons) a silo has, as the public knows it.
         epsilon: of every silo, add-or-remove, per record, or person if there is a `person_column`.
         delta: see `epsilon`.
