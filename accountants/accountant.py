@@ -31,11 +31,14 @@ def epsilon(
     """Epsilon of `event` at `delta`.
 
     Args:
-        delta: in (0, 1). adjacency: the one that the event's noise multipliers are stated for.
+        delta: in (0, 1).
+        adjacency: the one that the event's noise multipliers are stated for.
+
     Guarantee:
         The mechanism is (upper, delta)-DP under this adjacency, and, cascades apart, it is not
         (epsilon, delta)-DP for any epsilon below lower. `upper` is infinite where nothing finite
         is known.
+
     Raises:
         UnsupportedEvent: no valid bound is known, such as for shuffled batches.
         AccountingError: delta outside (0, 1), or no event.
@@ -75,9 +78,11 @@ def odometer(
 
     Args:
         training: what trained the model; None where nothing private did.
-        rounds: the answers, one event a round. releases: everything else that leaves the silo.
+        rounds: the answers, one event a round.
+        releases: everything else that leaves the silo.
         cascade: the model stays inside and is read through its answers only; False composes
             training and rounds plainly.
+
     Guarantee:
         Each entry bounds the run that stops there *by a schedule fixed in advance*. After stopping
         adaptively only the bound at the filter's cap is a guarantee.

@@ -25,9 +25,12 @@ def calibrate(
 
     Args:
         make_event: from a value, such as a noise multiplier, to an event whose epsilon falls in it.
-        bracket: (low, high) > 0. tolerance: relative width at which the search ends.
+        bracket: (low, high) > 0.
+        tolerance: relative width at which the search ends.
+
     Guarantee:
         The returned value itself was accounted for and meets (epsilon, delta).
+
     Raises:
         CalibrationFailed: even `high` is over the budget, or the bracket or budget is no such.
     """

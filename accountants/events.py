@@ -248,6 +248,7 @@ Event: TypeAlias = (
     | Cascade
     | Unbounded
 )
+"""Anything that was released, as accounting sees it: one mechanism, or several composed."""
 _KINDS = get_args(Event)
 
 

@@ -33,6 +33,7 @@ def group(event: Event, size: int) -> Event:
 
     Guarantee:
         The mechanism that `event` describes for one unit satisfies the result for the group.
+
     Raises:
         UnsupportedEvent: naming the part for which no bound is known.
         AccountingError: size is no whole number >= 1.

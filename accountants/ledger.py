@@ -97,6 +97,7 @@ class Ledger:
         Args:
             anchor: where its newest row is remembered; a ledger that has one must be given it.
             wait: seconds to wait for another process that holds it.
+
         Raises:
             LedgerCorrupt: naming the first bad row, or the older copy.
             LedgerLocked: another process holds it; says which one and since when.
@@ -137,9 +138,11 @@ class Ledger:
 
         Args:
             kind: "answer" (group "B", judged by mu2 and record_mu2) or a planned kind ("R", "A").
-            mu2: the answer's two-point mu^2. record_mu2: its record-level mu^2, if capped.
+            mu2: the answer's two-point mu^2.
+            record_mu2: its record-level mu^2, if capped.
             uses: how many uses of the planned event this charge covers.
             draws: how many noise draws it makes, where the header caps them.
+
         Raises:
             BudgetExhausted, LedgerMismatch, ReplyPruned (charged before, reply gone).
         """
@@ -158,6 +161,7 @@ class Ledger:
 
         Guarantee:
             On return row and reply survive a power cut. On any error nothing may be released.
+
         Raises:
             LedgerMismatch: another charge came first, or the ticket is of another ledger.
             LedgerError: the disk refused; reopen the ledger, which tells what was written.

@@ -50,6 +50,7 @@ def add(header: Header, spent: FilterState, charge: Charge) -> FilterState:
         Every accepted row keeps the sums of mu^2 within the header's caps, each planned mechanism
         within its uses and the noise draws within theirs; the same function judges a request, a
         commit and a stored row.
+
     Raises:
         BudgetExhausted: over a cap or over the planned uses, or no positive finite cost.
         LedgerMismatch: not in the header's plan, or the cost is below what the event costs.

@@ -48,6 +48,7 @@ class Tradeoff:
         """Miss rate of the best test with false-positive rate `alpha` in [0, 1].
 
         The *lower* end is the claim: more misses are more privacy.
+
         Guarantee:
             Every test with false-positive rate alpha misses with probability at least the lower
             end, in both directions.
@@ -76,6 +77,7 @@ class Tradeoff:
         number is prior (1 - delta(log((1 - prior) / prior))) with delta of P against Q. So one
         direction belongs to a prior, and the larger delta of both holds for either labelling; of
         the two forms the one with epsilon >= 0 is used. The *lower* end is the claim.
+
         Guarantee:
             No test errs with a probability below the lower end, whichever neighbour has the prior.
         """

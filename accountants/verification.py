@@ -68,11 +68,14 @@ def verify(
     """Check every row of a ledger without changing the file.
 
     Args:
-        key: the silo's chain key. expected_head: hex head exported earlier, if there is one.
+        key: the silo's chain key.
+        expected_head: hex head exported earlier, if there is one.
         anchor: the ledger's anchor, if it is at hand.
+
     Guarantee:
         An edited, deleted, inserted or exchanged row, reply or header is found, and so is a cut
         tail where `expected_head` or the anchor is given. Whoever has the key can forge all of it.
+
     Raises:
         LedgerCorrupt: naming the first row that does not fit. LedgerLocked: a run is using it.
     """
@@ -102,6 +105,7 @@ def require_anchored(chain: Chain, anchored: Anchored, path: Path) -> int:
     Guarantee:
         A chain that lacks the anchored row, an older copy for instance, is refused, and so is one
         with more than one row beyond it: no crash leaves that.
+
     Raises:
         LedgerCorrupt: the budget counts as exhausted.
     """

@@ -1,7 +1,9 @@
 """What a sampler makes of the answers' noise: how much it absorbs, and how wide its rows become.
 
 The server injects only what the silos' noise has not brought already. So noise within a step's own
-variance changes nothing, and noise beyond it widens every row. Public settings alone.
+variance changes nothing of that step, given its weights, and noise beyond it widens every row.
+Whether the whole chain is unchanged depends on the weights: see `dpfedsyn.sampler`. Public settings
+alone.
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def drawn_levels(
     Whole units at a time, about `at_once` draws; without units one piece without units.
 
     Args:
-        rows: (B, M), the row that each draw is of. words: B M random words of 64 bits.
+        rows: (B, M), the row that each draw is of.
+        words: B M random words of 64 bits.
     """
     count, draws = rows.shape
     t = (words % np.uint64(levels)).astype(np.int64).reshape(count, draws)
@@ -98,7 +99,8 @@ class Kernel:
         back of the noise before.
 
         Args:
-            heard: (N,) variance of the noise in this answer. before: `absorbed` of the last one.
+            heard: (N,) variance of the noise in this answer.
+            before: `absorbed` of the last one.
         """
         missing = self.variance - self.gain**2 * heard + self.cancelled * before
         return np.maximum(missing, 0.0)
@@ -143,9 +145,10 @@ def reverse_kernels(
 
     Args:
         eta: 1 is the ancestral step of DDPM (Ho et al. 2020, equation 7), 0 the deterministic one
-            of DDIM. spacing: see `levels`.
-        order: 2 extrapolates D from the last two rounds, D + (D - D_before) h / (2 h_before) with
-            h = log(sigma / sigma'), as DPM-Solver++(2M) and its SDE do (Lu et al. 2022). The first
+            of DDIM.
+        spacing: see `levels`.
+        order: 2 extrapolates D from the last two rounds, D + (D - D_before) h / (2 h_before) with h
+            = log(sigma / sigma'), as DPM-Solver++(2M) and its SDE do (Lu et al. 2022). The first
             step and the last are of order 1.
     """
     times = levels(count, spacing)

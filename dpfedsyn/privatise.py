@@ -29,7 +29,8 @@ class AnswerLattice:
     """Where the noised *sums* over the parts lie, and how far apart: public, from the noise alone.
 
     Attributes:
-        scores, energies: lattices of the sums; `energies` is None where none are asked for.
+        scores: lattices of the sums; `energies` is None where none are asked for.
+        energies: lattices of the sums; `energies` is None where none are asked for.
     """
 
     scores: Lattice
@@ -103,9 +104,10 @@ class AnswerMechanism:
         Whole numbers of the lattices' spacings; energies less M B / 2, None where not asked for.
 
         Args:
-            noise: (M, N, d) predicted noise of each part's model. energies: (M, N).
-            lattice: of `lattice` for the noise that was charged. key: key of this charge's own
-                keystream.
+            noise: (M, N, d) predicted noise of each part's model.
+            energies: (M, N).
+            lattice: of `lattice` for the noise that was charged.
+            key: key of this charge's own keystream.
 
         Guarantee:
             The L2 sensitivity of what the noise is added to is at most 2 C sqrt(N) (scores) and

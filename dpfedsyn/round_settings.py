@@ -11,7 +11,7 @@ from dpfedsyn.allowed_values import COUNT, POSITIVE, SHARE, one_of, setting, wit
 class AnswersSettings:
     """What a silo answers, and how much noise it adds."""
 
-    rows: int = setting(3000, COUNT)
+    rows: int = setting(3000, COUNT)  # synthetic rows, all asked about in every round
     clip: float = setting(6.0, POSITIVE)  # L2 bound on one predicted noise vector
     energy_bound: float = setting(18.0, POSITIVE)  # energies are clipped to [0, this]
     mu: float = setting(6000.0, POSITIVE)  # sqrt of the sum of mu_t^2 over all planned answers
@@ -27,17 +27,19 @@ class AnswersSettings:
 class SamplerSettings:
     """How the server moves its samples; a preset fills these, the file overrides them."""
 
-    kernel: str = setting("ula", one_of("ula", "ancestral"))
+    kernel: str = setting("ula", one_of("ula", "ancestral"))  # Langevin, or DDPM's own steps
+    # What weighs silos beside the prior: their noised energies, 1/2 |answer|^2, the path, nothing.
     energy: str = setting("released", one_of("released", "l2", "path", "uniform"))
+    # A row follows the answers' average, one silo drawn anew in each round, or one silo throughout.
     step: str = setting("blend", one_of("blend", "mix", "anchored"))
-    prior: str = setting("labels", one_of("labels", "uniform"))  # w_i(y), or 1/K
-    levels: int = setting(25, within(1, 1000))
+    prior: str = setting("labels", one_of("labels", "uniform"))  # w_i(y) by label, or 1/K
+    levels: int = setting(25, within(1, 1000))  # of noise, from 1,000 of the schedule
     spacing: float = setting(1.0, within(1, 10))  # ancestral: > 1, more levels near clean samples
     eta: float = setting(1.0, within(0, 1))  # ancestral: 1 draws all noise (DDPM), 0 none (DDIM)
     order: int = setting(1, within(1, 2))  # ancestral: 2 extrapolates from the last two answers
     steps_per_level: int = setting(4, within(1, 1000))  # ULA only
     step_size: float = setting(0.5, within(0, 1, open_low=True))  # c in eta = c (1 - abar)^p
-    power: float = setting(1.0, within(1, 10))  # p
+    power: float = setting(1.0, within(1, 10))  # p in the same
     score_scale: float = setting(1.0, POSITIVE)  # lambda of the score, equation (11)
     temperature: float = setting(1.0, POSITIVE)  # lambda of the weights, equation (9)
     absorb: bool = True  # inject only the noise that the silos have not added already

@@ -6,7 +6,10 @@ combines the kernels by responsibilities, equation (9):
     w~_i = softmax_i(log w_i(y) - temperature * energy_i)
 
 Because the silos' noise is Gaussian with a known variance, the server injects only what is missing
-of v (noise absorption), which leaves the chain's law unchanged as long as v is not exceeded.
+of v (noise absorption), which leaves a step's kernel unchanged as long as v is not exceeded and the
+weights do not depend on this round's noise (`l2` do). The whole chain's law is unchanged with prior
+or uniform weights, `anchored`, and `mix` with path energies; not where weights remember noise:
+`blend` with path energies, and released energies, whose own noise moves them.
 
 Silos may be missing from a round. Where weights look at this round's answers alone, they are
 renormalised over those who answered. Where a row belongs to a silo (anchored) or its past speaks
@@ -37,8 +40,11 @@ class ChainState:
     """All that the server keeps between rounds.
 
     Attributes:
-        round_number: rounds done. x: (N, d) float32 samples. labels: (N,).
-        path: (K, N) path energies F_i. silo: (N,) the silo that an anchored sample follows.
+        round_number: rounds done.
+        x: (N, d) float32 samples.
+        labels: (N,).
+        path: (K, N) path energies F_i.
+        silo: (N,) the silo that an anchored sample follows.
         clean: (N, d) the clean samples predicted in the last round (what a partial run returns).
         missed: (K,) rounds in a row for which each silo was asked and gave no answer.
         heard: (N,) variance of the noise that each row absorbed with its last answer.
@@ -60,7 +66,8 @@ class RoundAnswers:
 
     Attributes:
         noise: (K, N, d) noised predictions (zeros where a silo was not asked).
-        energies: (K, N) released noised energies, or None. score_std: (K,) answer noise.
+        energies: (K, N) released noised energies, or None.
+        score_std: (K,) answer noise.
         answered: (K,) which silos answered; None: all of them.
     """
 

@@ -45,7 +45,8 @@ def calibrate(
     """Return each round's noise such that all rounds together cost mu^2 (two-point bound).
 
     Args:
-        mu: Gaussian-DP parameter of all rounds together. rows: rows asked of the silo per round.
+        mu: Gaussian-DP parameter of all rounds together.
+        rows: rows asked of the silo per round.
 
     Scores and energies are calibrated jointly: of each round's mu_t^2, `energy_share` pays for
     the energies where they are released. Over the rounds sigma_t follows what the sampler absorbs:

@@ -30,7 +30,8 @@ class Federation:
     """A run that has ended.
 
     Attributes:
-        folder: of the run. status: "complete", or "partial" where a cap or a quorum ended it.
+        folder: of the run.
+        status: "complete", or "partial" where a cap or a quorum ended it.
     """
 
     folder: Path
@@ -112,15 +113,18 @@ def fit(
 
     Args:
         silos: by name, a file (CSV, Parquet, NPZ, folder of pictures), a pandas frame, arrays
-            (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face
-            `Dataset`. schema: public, TOML. folder: new; of the run, whose configuration is written
-            beside it (FOLDER.toml), and so are records that are no files yet (FOLDER-records).
+            (images (n, h, w), labels (n,)), a torch `Dataset` of such pairs or a Hugging Face one.
+        schema: public, TOML.
+        folder: new; of the run. Beside it go FOLDER.toml and FOLDER-records (if no files yet).
         sizes: by name, about how many records (persons) a silo has, as the public knows it.
-        epsilon, delta: of every silo, add-or-remove, per record, or per person where the schema has
-            a `person_column`. rows: that are drawn.
-        preset: "default", "best" or "paper". evaluate: on a held-out part, without any budget.
-        settings: further `section.key=value`. progress: who is told. callbacks: programs that are
-            told how the run goes, nothing private by default: see `dpfedsyn.callbacks`.
+        epsilon: of every silo, add-or-remove, per record, or person if there is a `person_column`.
+        delta: see `epsilon`.
+        rows: that are drawn.
+        preset: "default", "best" or "paper".
+        evaluate: on a held-out part, without any budget.
+        settings: further `section.key=value`.
+        progress: who is told.
+        callbacks: programs that are told, too, nothing private by default: `dpfedsyn.callbacks`.
 
     Raises:
         ConfigError, DataError, BudgetExhausted, RunError: as `dpfedsyn.run.run`.

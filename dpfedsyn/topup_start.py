@@ -26,7 +26,8 @@ class Wanted:
     """What to ask for.
 
     Attributes:
-        rows: how many; None: go on with the top-up that has not ended. preset: None: the run's.
+        rows: how many; None: go on with the top-up that has not ended.
+        preset: None: the run's.
         noise: times the noise of the run's rows.
     """
 

@@ -71,7 +71,8 @@ class Units:
         """Return positions (B, M) of rows: for each of B chosen units, M that random words pick.
 
         Args:
-            chosen: (count,). words: (B, M) of 64 bits, uniform.
+            chosen: (count,).
+            words: (B, M) of 64 bits, uniform.
         """
         sizes = self.sizes[chosen][:, None]
         return self._order[self._starts[chosen][:, None] + (words % sizes.astype(np.uint64)).astype(
@@ -105,8 +106,8 @@ def added(points: Points, places: Positions, length: int, units: Units | None) -
     """Sum rows of whole numbers (n, w) at their places: (length, w), for a unit their mean.
 
     Args:
-        places: (n,) in 0 .. length - 1. units: of the rows, each with all of them; None: every row
-            is its own.
+        places: (n,) in 0 .. length - 1.
+        units: of the rows, each with all of them; None: every row is its own.
 
     Guarantee:
         One unit adds a vector (length, w) of whole numbers whose norm is at most that of its

@@ -26,7 +26,8 @@ def from_counts(counts: Array, std: Array) -> TargetMixture:
     """Weights w_i(y) in proportion to max(noisy n_i(y), 0): post-processing of released counts.
 
     Args:
-        counts: (K, classes) noisy. std: (K,) their noise.
+        counts: (K, classes) noisy.
+        std: (K,) their noise.
 
     Guarantee:
         Weights and abstention are functions of the released noisy counts and their public noise

@@ -34,7 +34,9 @@ def closest_record(records: Array, synthetic: Array, reference: Array) -> Array:
     """Score (n,) of each record: minus the distance to its closest synthetic row.
 
     Args:
-        records: (n, d). synthetic: (m, d). reference: not looked at.
+        records: (n, d).
+        synthetic: (m, d).
+        reference: not looked at.
     """
     step = max(1, _CELLS_AT_ONCE // len(synthetic))
     pieces = [records[start : start + step] for start in range(0, len(records), step)]
@@ -48,7 +50,9 @@ def density_ratio(records: Array, synthetic: Array, reference: Array) -> Array:
     Times d it is the log ratio of both nearest-neighbour density estimates, up to a constant.
 
     Args:
-        records: (n, d). synthetic: (m, d). reference: (r, d), from the same population, not used.
+        records: (n, d).
+        synthetic: (m, d).
+        reference: (r, d), from the same population, not used.
     """
     near, expected = (
         -closest_record(records, others, reference) for others in (synthetic, reference)
@@ -84,7 +88,8 @@ def success(
     with a false alarm of at most 1e-4 if records are independent.
 
     Args:
-        used, control: scores (n,) of used and of held-out records.
+        used: scores (n,) of used and of held-out records.
+        control: scores (n,) of used and of held-out records.
     """
     rates = [_rate(used, control, fpr, claim) for fpr in FALSE_POSITIVE_RATES]
     return {

@@ -63,13 +63,16 @@ def audit(
         mechanism: `(data, rng) -> output`, or vectorised `(data, n, rng) -> n outputs`; numbers,
             arrays, words, tensors, or dicts and sequences of them. Its noise must come from `rng`;
             the n outputs must be independent of each other, and the data is left as it is.
-        neighbours: (D0, D1). claim: `GDP(mu)`, or any event of `accountants`, also
-            `ApproximateDP(epsilon, delta)`. alpha: chance of a false VIOLATION.
-        max_calls: of the mechanism. seed: of coins and of `rng`: the same seed, the same audit.
-        adjacency: under which they are neighbours and the claim is stated. unit: with "record"
-            the data must differ in one row; whole persons or silos differ in more.
+        neighbours: (D0, D1).
+        claim: `GDP(mu)`, or any event of `accountants`, also `ApproximateDP(epsilon, delta)`.
+        alpha: chance of a false VIOLATION.
+        max_calls: of the mechanism.
+        seed: of coins and of `rng`: the same seed, the same audit.
+        adjacency: under which they are neighbours and the claim is stated.
+        unit: with "record" the data must differ in one row; whole persons or silos differ in more.
         score: `(n, d) outputs -> (n,)`, larger where D1 is likelier; learnt from the calls if None.
-        low_bits: also look at the last bits of values, see `frame`. early: stop at a violation.
+        low_bits: also look at the last bits of values, see `frame`.
+        early: stop at a violation.
 
     Guarantee:
         If the claim is true, the verdict is VIOLATION with a probability of at most `alpha`, and
@@ -129,8 +132,10 @@ def audit_scores(
     up before, its coin is the last. Those that are left over are not used.
 
     Args:
-        without, with_: outputs on D0 and on D1, (n,) or (n, d), in the order they were drawn.
-        claim, alpha, seed, adjacency, confidence, score: as of `audit`.
+        without: outputs on D0 and on D1, (n,) or (n, d), in the order they were drawn.
+        with_: see `without`.
+
+    The other arguments are those of `audit`.
 
     Guarantee:
         If the claim is true, the verdict is VIOLATION with a probability of at most `alpha`, and

@@ -62,8 +62,9 @@ def audit_optimizer(
     steps, so that noise which is used twice shows as well.
 
     Args:
-        module: any network. optimizer_of: makes the optimizer that is audited over its parameters,
-            such as Opacus's `DPOptimizer`; ghost clipping has no `grad_sample` to put anything in.
+        module: any network.
+        optimizer_of: makes the optimizer that is audited over its parameters, such as Opacus's
+            `DPOptimizer`; ghost clipping has no `grad_sample` to put anything in.
         claim: of one step and one record. For `PoissonSampled` the canary joins a call that has it
             with the sampling rate, as a loader would let it.
         others: records beside the canary, in every batch, whose gradients point against it: the
@@ -120,8 +121,9 @@ def audit_training(
 
     Args:
         settings: of training; sampling rate, clip and draws are the ones audited.
-        noise_multiplier: of a step. claim: of a step; None: that of the accounting,
-            `PoissonSampled(Gaussian(noise_multiplier), settings.sampling_rate)`.
+        noise_multiplier: of a step.
+        claim: of a step; None: that of the accounting, `PoissonSampled(Gaussian(noise_multiplier),
+            settings.sampling_rate)`.
         others: records beside the canary that point against it, sampled like it.
 
     Guarantee:

@@ -59,6 +59,7 @@ class GDP:
 
 
 Claim: TypeAlias = GDP | Event
+"""What `audit` tests: `GDP(mu)`, or an event of `accountants`."""
 
 
 @dataclass(frozen=True, eq=False)

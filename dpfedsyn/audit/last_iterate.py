@@ -35,8 +35,8 @@ class LastIterate:
     """One training run, audited from its last weights: a loose lower bound.
 
     Attributes:
-        claim: what the accounting says of the whole run, for one record. found: what one run's
-            canaries show.
+        claim: what the accounting says of the whole run, for one record.
+        found: what one run's canaries show.
     """
 
     claim: Event

@@ -275,10 +275,8 @@ def _why_not(
     if not clear:
         return "the noise of kept replies is so small that rounding of floats would hide it."
     if silo.settings.brings:
-        return (
-            f"{silo.settings.model}: the model that it brought cannot be read here, or is no "
-            "longer the one that the run began with, so nothing was predicted again."
-        )
+        gone = "its model cannot be read here, or is no longer the one that the run began with."
+        return f"{silo.settings.model}: {gone}"
     return f"{silo.folder}: its model is missing, so kept replies could not be predicted again."
 
 

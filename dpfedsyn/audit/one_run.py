@@ -104,8 +104,9 @@ def one_run(
     `guesses`, or what serves an ideal Gaussian run best that is as private as the claim.
 
     Args:
-        claim: what is claimed of one canary in the whole run. guesses: even, at most the number
-            of canaries; all of them where neither it nor a claim is given.
+        claim: what is claimed of one canary in the whole run.
+        guesses: even, at most the number of canaries; all of them where neither it nor a claim is
+            given.
 
     Guarantee:
         Each bound of the result holds with probability `confidence` over coins and run, for that

@@ -31,13 +31,18 @@ class Audit:
     """What was found about one claim on one pair of neighbours.
 
     Attributes:
-        verdict: VIOLATION, CONSISTENT or INCONCLUSIVE. claim: what was tested. alpha: chance of a
-            false VIOLATION. confidence: of the lower bounds. calls: made. seconds: taken.
+        verdict: VIOLATION, CONSISTENT or INCONCLUSIVE.
+        claim: what was tested.
+        alpha: chance of a false VIOLATION.
+        confidence: of the lower bounds.
+        calls: made.
+        seconds: taken.
         log_wealth: the largest log wealth of the bets; VIOLATION from log(1 / alpha).
         mu_lower: the mechanism is mu-GDP for no smaller mu, at `confidence`.
         needed_calls: that would have found half the noise with 95 % power, if it shows in a shift
-            of the outputs' means, be it spread over all their values; None where no number of
-            calls does. witness: where the violation shows; None without one.
+            of the outputs' means, be it spread over all their values; None where no number of calls
+            does.
+        witness: where the violation shows; None without one.
         outcomes: other outcomes than the usual one (errors, other shapes) that were seen.
     """
 
@@ -68,7 +73,8 @@ class Audit:
         claims that are violated, whose sampling may be what is wrong.
 
         Args:
-            delta: in (0, 1). assume_family: False assumes nothing, and gives a far lower bound.
+            delta: in (0, 1).
+            assume_family: False assumes nothing, and gives a far lower bound.
 
         Guarantee:
             Above the mechanism's epsilon on these neighbours with a probability of at most

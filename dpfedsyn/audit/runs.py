@@ -29,7 +29,8 @@ class RunAudit:
     """The findings about one run, and how far the run had come.
 
     Attributes:
-        rounds: taken in each pass. heads: the last link of every ledger that could be verified.
+        rounds: taken in each pass.
+        heads: the last link of every ledger that could be verified.
         alpha: false-alarm rate of all statistical tests together; every other check has none.
     """
 
@@ -73,7 +74,8 @@ def audit(path: Path, *, retrain: bool = False, alpha: float = ALPHA) -> RunAudi
     """Audit a run folder as it stands, finished or not; nothing is written.
 
     Args:
-        retrain: read the records and repeat the training. alpha: see `RunAudit`.
+        retrain: read the records and repeat the training.
+        alpha: see `RunAudit`.
 
     Guarantee:
         On a run that charged, drew and released as the privacy model says, any statistical test

@@ -23,9 +23,12 @@ class Region:
     """A set of outputs on which the labels are more lopsided than the claim allows.
 
     Attributes:
-        rule: name of the score. toward: the label that is too common there. threshold: of the
-            log-odds towards it. inside, right: calls there, and those with that label. allowed:
-            the largest share of right ones that the claim allows in a region of this size.
+        rule: name of the score.
+        toward: the label that is too common there.
+        threshold: of the log-odds towards it.
+        inside: calls there, and those with that label.
+        right: calls there, and those with that label.
+        allowed: the largest share of right ones that the claim allows in a region of this size.
     """
 
     rule: str
@@ -50,7 +53,9 @@ class Retrial:
     """A violation tried again with fresh calls and the rule that was learnt before.
 
     Attributes:
-        log_wealth: of the one bet. calls: made. reproduced: the wealth reached the limit.
+        log_wealth: of the one bet.
+        calls: made.
+        reproduced: the wealth reached the limit.
     """
 
     log_wealth: float
@@ -63,9 +68,12 @@ class Witness:
     """A violation that can be shown again.
 
     Attributes:
-        neighbours: (D0, D1). seed, unit, max_calls: of the audit. calls: that
-            it made. region: where it shows, in words
-            and numbers.
+        neighbours: (D0, D1).
+        seed: of the audit.
+        unit: of the audit.
+        max_calls: of the audit.
+        calls: that it made.
+        region: where it shows, in words and numbers.
     """
 
     mechanism: Mechanism
@@ -87,8 +95,8 @@ class Witness:
         """Try again: fresh calls, the same rule and one fixed bet.
 
         Args:
-            seed: of the fresh calls; another one than the audit's by default. calls: at most;
-                four times the audit's by default.
+            seed: of the fresh calls; another one than the audit's by default.
+            calls: at most; four times the audit's by default.
 
         Guarantee:
             If the claim is true, `reproduced` with a probability of at most alpha: the bet was
@@ -154,7 +162,8 @@ def toss(
     """Toss `calls` fair coins and call the mechanism on the neighbour that each picks.
 
     Args:
-        coins: of the labels alone. rng: the mechanism's.
+        coins: of the labels alone.
+        rng: the mechanism's.
     """
     labels = coins.integers(0, 2, calls)
     return caller.on(neighbours, labels, rng), labels.astype(np.float64)
@@ -175,7 +184,8 @@ def witness_of(
     """The region, score and bet that gained most.
 
     Args:
-        rules: those that were bet with last. state: after it.
+        rules: those that were bet with last.
+        state: after it.
     """
     likelihood = likelihood_gains(state.likelihood, state.bets, test.prices)
     tails, labels = state.tails, state.labels

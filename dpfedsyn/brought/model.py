@@ -25,9 +25,11 @@ class BroughtModel:
     """A module with its own levels and coordinates.
 
     Args:
-        module: in evaluation, on `device`. call: how it is called. labelled: whether it takes
-            labels. digest: SHA-256 (hex) of its
-            weights' file; it depends on what the model was trained on, and stays in the silo.
+        module: in evaluation, on `device`.
+        call: how it is called.
+        labelled: whether it takes labels.
+        digest: SHA-256 (hex) of its weights' file; it depends on what the model was trained on, and
+            stays in the silo.
     """
 
     module: nn.Module

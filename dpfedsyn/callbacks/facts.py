@@ -16,10 +16,13 @@ from typing import Any
 from dpfedsyn.settings import Config
 
 SPENT = "spent, not a guarantee; the guarantee is the epsilon of the statement, at the caps"
+"""What stands beside every figure of what was spent."""
+
 NOT_COVERED = (
     "Measured on real records without noise. The claim does not cover publishing it: it stays with "
     "the owners of the records."
 )
+"""What stands beside every figure that was measured on records."""
 
 RESULTS = "results.json"
 
@@ -34,8 +37,9 @@ class Started:
     """A run has begun.
 
     Attributes:
-        name: of the run. silos: their names. settings: public ones, by "section.key", without
-            paths.
+        name: of the run.
+        silos: their names.
+        settings: public ones, by "section.key", without paths.
     """
 
     name: str
@@ -49,7 +53,8 @@ class Spent:
 
     Attributes:
         epsilon_upper: at record level, with `delta`, `unit` and `adjacency`; infinity: nothing is
-            claimed. answers_mu: of the answers so far, as one Gaussian mechanism.
+            claimed.
+        answers_mu: of the answers so far, as one Gaussian mechanism.
     """
 
     epsilon_upper: float
@@ -64,8 +69,12 @@ class Round:
     """A round is over: its answers are charged and used.
 
     Attributes:
-        step: from 1 over all passes. sampling: the pass. number, of: in this pass.
-        asked: rows that each silo was asked about. answered: silos that answered in time.
+        step: from 1 over all passes.
+        sampling: the pass.
+        number: in this pass.
+        of: in this pass.
+        asked: rows that each silo was asked about.
+        answered: silos that answered in time.
         spent: of each silo.
     """
 
@@ -83,8 +92,8 @@ class Ended:
     """A run has come to its end.
 
     Attributes:
-        status: "complete", "partial", or "stopped" where it was cut off. statement: what is
-            promised, as statement.json has it; None where it was cut off.
+        status: "complete", "partial", or "stopped" where it was cut off.
+        statement: what is promised, as statement.json has it; None where it was cut off.
     """
 
     status: str

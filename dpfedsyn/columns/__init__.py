@@ -25,6 +25,7 @@ from dpfedsyn.columns.ordinal import Ordinal
 from dpfedsyn.columns.target import Target
 
 Column: TypeAlias = Numeric | Date | Ordinal | Binary | Categorical
+"""Any kind of feature column."""
 
 __all__ = [
     "ISO",

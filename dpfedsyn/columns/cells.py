@@ -8,6 +8,7 @@ from typing import TypeAlias
 from dpfedsyn.errors import DataError
 
 Code: TypeAlias = int | float | str
+"""A value as a file spells it: a number or a text."""
 
 LARGEST = 2.0**53
 """Beyond it, floats no longer tell whole numbers apart."""
@@ -52,7 +53,8 @@ def code_faults(
     """Return what is wrong with a list of public codes, one sentence each.
 
     Args:
-        key: its name in the schema. blank: an empty cell may be one of them.
+        key: its name in the schema.
+        blank: an empty cell may be one of them.
     """
     faults = []
     if len(codes) < at_least:

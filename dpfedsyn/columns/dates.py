@@ -11,6 +11,7 @@ from dpfedsyn.columns.ordered import Ordered, Outside, Scale
 from dpfedsyn.errors import DataError
 
 ISO = "%Y-%m-%d"
+"""Format of a date column that names none."""
 
 _DIRECTIVE = re.compile(r"%(.)")
 _KNOWN = frozenset("Ymdj%")

@@ -11,6 +11,8 @@ from dpfedsyn.errors import DataError
 from dpfedsyn.misspelt import remark
 
 MAX_DECIMALS = 6
+"""Digits behind the point that synthetic numbers have at most."""
+
 _TEXT = -math.inf  # no cell is read as such a number
 
 

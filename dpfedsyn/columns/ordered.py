@@ -10,7 +10,10 @@ from dpfedsyn.columns.cells import Code
 from dpfedsyn.errors import DataError
 
 Outside: TypeAlias = Literal["clip", "error"]
+"""What happens to a value beyond the bounds: it is moved to the nearest, or the file is refused."""
+
 Scale: TypeAlias = Literal["log", "sqrt"]
+"""What is encoded in place of a value that is mostly small."""
 
 MAX_STEPS = 2**24
 """Steps of equal length between the bounds that a float32 coordinate in [-2, 2] still tells apart:

@@ -25,6 +25,8 @@ Array = NDArray[np.float64]
 Sample = Callable[[NDArray[np.int64], np.random.Generator], Array]
 
 CLASS_GAUSSIANS = "class-gaussians"
+"""Key of the baseline without any network."""
+
 MOST_PAPER_ROWS = 2000
 """The literal paper asks every silo every row a thousand times; its rows are bounded instead."""
 
@@ -35,7 +37,8 @@ class Baseline:
 
     Args:
         sample: from (comparison, on_step, labels (N,), generator) to latent samples (N, d).
-        steps: how often `on_step` is called for N rows. most_rows: for which it is affordable.
+        steps: how often `on_step` is called for N rows.
+        most_rows: for which it is affordable.
         untuned: its step size is the run's, which was chosen for a network on a private base.
     """
 
@@ -78,6 +81,7 @@ BASELINES: Mapping[str, Baseline] = {
         untuned=True,
     ),
 }
+"""What every run is compared with, by key."""
 
 FURTHER: Mapping[str, Baseline] = {
     "networks": Baseline(
@@ -94,6 +98,7 @@ FURTHER: Mapping[str, Baseline] = {
         lambda c: len(c.config.silos) + embedding.STEPS // embedding.STEPS_TOLD_AT_ONCE,
     ),
 }
+"""What benchmarks are compared with, too."""
 """Baselines that a run's own evaluation leaves out: a benchmark makes them."""
 
 

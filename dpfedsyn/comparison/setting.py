@@ -24,9 +24,12 @@ class Comparison:
     """The run that baselines are compared with; silos in the configuration's order.
 
     Attributes:
-        records: the training part of every silo. budgets: what the run planned for it.
-        label_weights: (K, classes), the run's mixing weights. seed: of the evaluation, public.
-        paper: the sampler of the literal paper. fedavg_rounds: how often parameters are averaged.
+        records: the training part of every silo.
+        budgets: what the run planned for it.
+        label_weights: (K, classes), the run's mixing weights.
+        seed: of the evaluation, public.
+        paper: the sampler of the literal paper.
+        fedavg_rounds: how often parameters are averaged.
         on_step: told every DP-SGD step and every round of the literal paper; it may raise to stop.
     """
 

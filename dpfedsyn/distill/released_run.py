@@ -27,7 +27,8 @@ class ReleasedRun:
     """Public facts of a run that has ended.
 
     Attributes:
-        told: its statement. files: of the rows to learn from, as the statement names them.
+        told: its statement.
+        files: of the rows to learn from, as the statement names them.
     """
 
     path: Path

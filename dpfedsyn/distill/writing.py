@@ -47,8 +47,9 @@ def distil(run: Path, rows: int, out: Path | None, *, seed: int) -> Distilled:
     """Write `rows` new rows in the run's own format, and say what they are.
 
     Args:
-        run: folder of a run that has ended. out: file of the rows, with the format's ending; None:
-            the first unused RUN/distilled-N. seed: of the draws; equal seeds give equal files.
+        run: folder of a run that has ended.
+        out: file of the rows, with the format's ending; None: the first unused RUN/distilled-N.
+        seed: of the draws; equal seeds give equal files.
 
     Guarantee:
         Post-processing: of the run nothing is read but its released rows, its statement, its

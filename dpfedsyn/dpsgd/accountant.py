@@ -150,6 +150,7 @@ def check_poisson(loader: DataLoader[Any]) -> None:
         A loader that passes puts each record into each batch independently, with a probability of
         at most the 1 / len(loader) that Opacus accounts for (to 2^-24, the step of torch's uniform
         numbers), and an empty batch holds no record.
+
     Raises:
         AccountingError: shuffled or fixed batches, `poisson_sampling=False`, a sampler that is not
             exactly Opacus's (its distributed one skips empty batches, which depends on the

@@ -23,6 +23,8 @@ from dpfedsyn.lattice import Lattice, lattice_for
 from dpfedsyn.noise import Keystream
 
 DECLARED_SLACK = 1e-6
+"""By how much of itself DP-SGD's sensitivity is declared larger, for float32 gradients."""
+
 LEAST_NOISE_MULTIPLIER = 2.0**-30
 MOST_SUM = 2.0**61  # lattice points
 CACHED = 2**19  # numbers of per-record gradients that are worked on at once

@@ -97,10 +97,13 @@ def train_block(
     """Take `steps` DP-SGD steps whose charge is already in the ledger.
 
     Args:
-        x: (n, d) encoded records; labels: (n,). expected_batch_size: sampling rate times the
-            public reference size, fractional; never the record count. key: the block's noise key.
-            base: beneath the network; None: beneath a brought model there is none.
-            units: whose rows they are; None: every record is its own unit.
+        x: (n, d) encoded records.
+        labels: (n,).
+        expected_batch_size: sampling rate times the public reference size, fractional; never the
+            record count.
+        key: the block's noise key.
+        base: beneath the network; None: beneath a brought model there is none.
+        units: whose rows they are; None: every record is its own unit.
 
     Guarantee:
         Each step is one Poisson-subsampled Gaussian mechanism with the given noise multiplier:

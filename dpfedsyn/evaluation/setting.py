@@ -25,7 +25,9 @@ class Evaluated:
 
     Attributes:
         comparison: training records, budgets and settings, as the trained baselines need them.
-        test: real rows to test on. models: of the run. bases: the same with a network of zeros.
+        test: real rows to test on.
+        models: of the run.
+        bases: the same with a network of zeros.
         label_shares: (classes,) of the mixture.
     """
 

@@ -29,9 +29,10 @@ def write(run: Path, folder: Path, *, title: str = "", licence: str = "") -> lis
     """Write the folder, and return its files.
 
     Args:
-        run: folder of a run that has ended. folder: new. title: of the data set; empty: the
-            statement's, or the run's name. licence: of the data set, as its owners decide; empty:
-            not stated.
+        run: folder of a run that has ended.
+        folder: new.
+        title: of the data set; empty: the statement's, or the run's name.
+        licence: of the data set, as its owners decide; empty: not stated.
 
     Guarantee:
         Rows, claim and public settings are all that is in it: nothing that was measured on real

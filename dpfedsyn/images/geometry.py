@@ -15,7 +15,8 @@ class Geometry:
     """The linear part of an image encoding.
 
     Args:
-        height, width: sides h and w of the images, in pixels.
+        height: sides h and w of the images, in pixels.
+        width: sides h and w of the images, in pixels.
         basis: (d, h * w) the picture that each coordinate adds, row-major. Orthonormal rows, the
             lowest frequencies of `dpfedsyn.images.dct`, except for coordinates that move pixels
             instead of adding to them: those come last, as zeros.

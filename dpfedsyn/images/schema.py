@@ -48,7 +48,8 @@ class ImageSchema:
 
     Args:
         labels: public names; y = 0 .. len(labels) - 1 counts in this order.
-        height, width: of every image, in pixels.
+        height: of every image, in pixels.
+        width: of every image, in pixels.
         frequencies: number of coefficients that are kept, the lowest frequencies first; of pixels
             height * width.
         basis: FREQUENCIES, or PIXELS: coordinates are scale * (pixel value / largest - grey), row

@@ -34,11 +34,14 @@ class Job:
     """What a job of this package says.
 
     Attributes:
-        name: letters, digits, `.`, `_`, `-`. config: TOML file at the server, or an example's name.
-        out: the run's folder at the server. sites: NVFlare names of the sites that take part, all
-        of which have to be there. overrides: `section.key=value`. silos: by site, which silo it
-        forwards to, where that is not the site's own name. sync: seconds in which sites have to
-        be ready. metrics: loopback port of the server's machine; 0: none.
+        name: letters, digits, `.`, `_`, `-`.
+        config: TOML file at the server, or an example's name.
+        out: the run's folder at the server.
+        sites: NVFlare names of the sites that take part, all of which have to be there.
+        overrides: `section.key=value`.
+        silos: by site, which silo it forwards to, where that is not the site's own name.
+        sync: seconds in which sites have to be ready.
+        metrics: loopback port of the server's machine; 0: none.
     """
 
     name: str
@@ -130,7 +133,8 @@ def run(session: Any, job: Job, tries: int = TRIES) -> Ending:
     checkpoint; silos give the answers of a repeated step from their stores, at no further cost.
 
     Args:
-        session: of `nvflare.fuel.flare_api`. tries: jobs in all that are handed in.
+        session: of `nvflare.fuel.flare_api`.
+        tries: jobs in all that are handed in.
 
     Raises:
         SiloUnavailable: none of the jobs came to its end. FederationError: the run ended by an

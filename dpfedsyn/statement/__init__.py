@@ -12,7 +12,7 @@ registry    registry.yaml, a record of deployments, from the statement alone
 keeping     both as files of the run folder
 signing     statement.sig.json: who stands behind these bytes
 verifying   whether a folder is what somebody signed
-standing    as whom a key signs
+signers     as whom a key signs
 """
 
 from dpfedsyn.statement.keeping import FILE, RECORD, keep

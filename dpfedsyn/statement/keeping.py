@@ -9,7 +9,10 @@ from dpfedsyn.folder import RunFolder, finite
 from dpfedsyn.statement import registry
 
 FILE = "statement.json"
+"""The statement, in a run folder."""
+
 RECORD = "registry.yaml"
+"""The record for the registry of deployments, beside it."""
 
 
 def keep(folder: RunFolder, made: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from dpfedsyn.statement import hazards, limits, mechanisms, silos, software
 from dpfedsyn.statement.release import ReleasedFile, described
 
 STATEMENT_VERSION = 2
+"""Of the list of fields, FIELDS.md."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ def make(
     """Return the statement as JSON-ready values.
 
     Args:
-        charges: of every silo. files: of synthetic rows. top_ups: rows that were asked after the
-            run, within its caps. evaluated: whether rows are compared with real records inside.
-            one_process: whether it was all silos and the server.
+        charges: of every silo.
+        files: of synthetic rows.
+        top_ups: rows that were asked after the run, within its caps.
+        evaluated: whether rows are compared with real records inside.
+        one_process: whether it was all silos and the server.
 
     Guarantee:
         Every claimed epsilon is the one at the ledger's cap, which was fixed before the run; what

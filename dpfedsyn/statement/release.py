@@ -18,8 +18,13 @@ class ReleasedFile:
     """One file of rows.
 
     Attributes:
-        name: in the run folder. sha256: of its content, in hex. bytes: how many. rows: how many.
-        made_by: pass of the run. sampler: its kernel. steps: rounds that were taken.
+        name: in the run folder.
+        sha256: of its content, in hex.
+        bytes: how many.
+        rows: how many.
+        made_by: pass of the run.
+        sampler: its kernel.
+        steps: rounds that were taken.
     """
 
     name: str
@@ -37,7 +42,9 @@ def released(
     """Return what a pass has left.
 
     Args:
-        files: contents by suffix. rows: of each. steps: rounds that were taken.
+        files: contents by suffix.
+        rows: of each.
+        steps: rounds that were taken.
     """
     return tuple(
         ReleasedFile(

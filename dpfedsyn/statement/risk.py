@@ -24,9 +24,9 @@ def of(
     """Return the risks of a claim as JSON-ready values, all of them upper bounds.
 
     Args:
-        events: the claims, the worst of which counts. deviation: total variation between ideal and
-            drawn noise, generator included. delta: of the claim, with which the posterior may be
-            passed.
+        events: the claims, the worst of which counts.
+        deviation: total variation between ideal and drawn noise, generator included.
+        delta: of the claim, with which the posterior may be passed.
 
     Guarantee:
         No test that accuses with a false-positive rate on the curve finds a unit with a

@@ -32,8 +32,10 @@ class Signature:
     """One signature, and what it is of; all in lowercase hex but the names.
 
     Attributes:
-        signer: name that the signer gave. public_key: 32 bytes. files: SHA-256 by name, without a
-            mark. signature: 64 bytes.
+        signer: name that the signer gave.
+        public_key: 32 bytes.
+        files: SHA-256 by name, without a mark.
+        signature: 64 bytes.
     """
 
     signer: str

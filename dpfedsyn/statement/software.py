@@ -10,7 +10,7 @@ from dpfedsyn import __version__
 DEFECTS = (
     (
         "opacus#819",
-        "the batch that updates are divided by tells the number of records",
+        "updates, noise included, are scaled by the number of records",
         "a public divisor: rate times public reference size",
     ),
     (

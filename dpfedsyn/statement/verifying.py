@@ -26,9 +26,10 @@ class Verified:
     """What holds of a folder.
 
     Attributes:
-        signatures: all of them genuine and of these bytes. files: names of the rows' files whose
-            content is the statement's. told: the statement. known: whether a signature is by the
-            key that was asked for.
+        signatures: all of them genuine and of these bytes.
+        files: names of the rows' files whose content is the statement's.
+        told: the statement.
+        known: whether a signature is by the key that was asked for.
     """
 
     signatures: tuple[Signature, ...]

@@ -217,6 +217,7 @@ CLAUSES = (
     Clause("replacing costs as much as half the noise", _factor_two),
     Clause("calibrated noise meets its budget, and barely", _round_trip),
 )
+"""What `accountant_contract` asks of an accountant, clause by clause."""
 
 
 def accountant_contract(
@@ -236,12 +237,13 @@ def accountant_contract(
     Args:
         make: makes an empty `Accountant`. Where it has a list `history` of (noise multiplier,
             sampling rate, steps), as Opacus' have, steps are put there; else `step` is called.
-        bounds: whether its epsilon is an upper bound (a claim: never below our certified lower
-            end) or a lower one (never above our upper end).
+        bounds: whether its epsilon is an upper bound (a claim: never below our certified lower end)
+            or a lower one (never above our upper end).
         adjacency: of its epsilon; noise multipliers are std / clip norm under both.
         replace: makes the same accountant under replace, if there is one.
         calibrate: `(epsilon, delta, sampling rate, steps) -> noise multiplier`, if there is one.
-        tolerance, slack: relative and absolute error that the accountant states for itself.
+        tolerance: relative and absolute error that the accountant states for itself.
+        slack: relative and absolute error that the accountant states for itself.
 
     Raises:
         AssertionError: broken clauses, each with its smallest example.

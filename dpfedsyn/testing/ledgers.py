@@ -72,7 +72,8 @@ class LedgerMachine(RuleBasedStateMachine):
     """Every accepted charge is there for good, every refused one leaves no trace.
 
     Attributes:
-        adapter: makes the adapter of the ledger under test. cap: of the budget.
+        adapter: makes the adapter of the ledger under test.
+        cap: of the budget.
         tolerance: how far the ledger's sum may lie below the exact one, and the exact one above the
             cap; 0 asks for exact (or upward) rounding, as a filter needs.
     """

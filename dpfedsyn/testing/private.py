@@ -43,15 +43,18 @@ def assert_private(
     Args:
         mechanism: `(data, rng) -> output` or vectorised `(data, n, rng) -> n outputs`. Its noise
             comes from `rng`; torch's generator is seeded from it.
-        mu, epsilon, delta, event: the claim, in one of three forms: mu-GDP, (epsilon, delta) with
-            delta 0 by default, or an event of `accountants`.
+        mu: the claim, in one of three forms: mu-GDP, (epsilon, delta) with delta 0 by default, or
+            an event of `accountants`.
+        epsilon: see `mu`.
+        delta: see `mu`.
+        event: see `mu`.
         alpha: chance that this assertion fails although the claim is true. Inside `@given` it is
             shared out over all examples of the assertion.
         max_calls: of the mechanism; by default `--dp-audit-calls`, or 20,000.
         seed: of the audit; by default from the example's content, so that the same example gives
             the same audit, and different examples different noise.
-        inconclusive: what to do where so many calls could not have found half the noise. "warn":
-            an `InconclusiveAudit` warning, which fails the test under `filterwarnings = error`;
+        inconclusive: what to do where so many calls could not have found half the noise. "warn": an
+            `InconclusiveAudit` warning, which fails the test under `filterwarnings = error`;
             "error": an AssertionError; "ignore": nothing.
 
     Guarantee:

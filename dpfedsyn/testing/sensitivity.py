@@ -41,8 +41,10 @@ def assert_sensitivity(
     """Assert that a query moves by at most its declared sensitivity; return by how much it does.
 
     Args:
-        query: what the noise is added to: `data -> array`, or a tensor, a number, a tuple,
-            mapping or dataclass of such. norm: 1, 2 or infinity. tolerance: relative, for rounding.
+        query: what the noise is added to: `data -> array`, or a tensor, a number, a tuple, mapping
+            or dataclass of such.
+        norm: 1, 2 or infinity.
+        tolerance: relative, for rounding.
 
     Guarantee:
         A NaN or infinity on one side counts as infinitely far, never as near; so does a change of

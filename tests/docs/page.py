@@ -85,8 +85,13 @@ def included(file: str, section: str | None) -> str:
 
 
 def blocks(page: str) -> list[Block]:
-    """Return the fenced blocks of a page, in order."""
-    text, found = source(page), []
+    """Return the fenced blocks of a page, in order; not those of what it includes."""
+    return parsed(source(page))
+
+
+def parsed(text: str) -> list[Block]:
+    """Return the fenced blocks of a text, in order."""
+    found = []
     for fence in _FENCE.finditer(text):
         info = fence["info"].strip()
         title = _TITLE.search(info)

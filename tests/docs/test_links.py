@@ -22,6 +22,8 @@ _CODE = re.compile(r"`[^`\n]+`")
 _TEST = re.compile(r"tests/[\w/]+\.py(?:::\w+)?")
 _FILE = re.compile(r"`((?:accountants|dpfedsyn|benchmarks|tests|\.ci)/[\w./-]*\w/?)(?:::\w+)?`")
 
+LETTERS = 84
+
 
 def named(nav: Any) -> Iterator[str]:
     """Yield the pages of a navigation."""
@@ -132,6 +134,13 @@ def test_pages_begin_with_one_heading() -> None:
     for page in PAGES:
         first = [line for line in prose(page).splitlines() if line.startswith("# ")]
         assert len(first) == 1, (page, first)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("mathematics/")])
+def test_displayed_formulas_fit_the_page(page: str) -> None:
+    """A window of 1,300 pixels shows this many letters of them."""
+    lines = prose(page).splitlines()
+    assert [line for line in lines if line.startswith("    ") and len(line) > LETTERS] == []
 
 
 def test_the_folder_holds_pages_alone() -> None:

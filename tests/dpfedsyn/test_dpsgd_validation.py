@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dpfedsyn import dpsgd
 from dpfedsyn.dpsgd.gradients import Factored, gradients_of
 from dpfedsyn.dpsgd.hooks import RecordGradients
+from dpfedsyn.errors import ModelError
 
 
 def shared() -> nn.Module:
@@ -59,6 +60,15 @@ def test_each_layer_is_named_with_what_would_do(make: Callable[[], nn.Module], w
     found = dpsgd.unsupported(make())
     assert found
     assert any(re.search(words, text) for text in found), found
+
+
+def test_batch_norm_is_refused_where_gradients_are_taken() -> None:
+    """By our own guard, whatever its statistics are and in whatever mode it is."""
+    for tracked in (True, False):
+        layer = nn.BatchNorm2d(4, track_running_stats=tracked)
+        for module in (layer, nn.Sequential(nn.Conv2d(1, 4, 3), layer).eval()):
+            with pytest.raises(ModelError, match=r"nothing was trained:\n.*mixes the records"):
+                RecordGradients(module)
 
 
 def test_dropout_frozen_layers_and_group_norm_are_no_fault() -> None:

@@ -19,7 +19,7 @@ from dpfedsyn import preparation as mechanisms
 from dpfedsyn import train as training
 from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import NoisyStatistics
-from dpfedsyn.budget import Budget
+from dpfedsyn.budget import Budget, solve
 from dpfedsyn.counts import label_counts
 from dpfedsyn.data import Records
 from dpfedsyn.errors import DPError, LedgerError
@@ -73,8 +73,9 @@ def header(budget: Budget) -> Header:
         planned = [
             Planned("counts", "R" if budget.counts_released else "A", budget.counts, 1),
             Planned("moments", "A", budget.moments, 1),
-            Planned("dp-sgd", "A", STEP, 6),
         ]
+    if budget.training is not None:
+        planned.append(Planned("dp-sgd", "A", budget.training.event, budget.training.count))
     return Header(
         KEY.ledger_id, "north", "run", "record", "add-or-remove", 1e-5, tuple(planned), 100.0,
         None, 3, "1",
@@ -138,6 +139,49 @@ def test_a_block_of_steps_is_on_disk_before_it_is_taken(
         monkeypatch.setattr(training.dpsgd, "train_block", watched)
         prepare(one)
     assert seen == [(2, 2), (4, 4), (6, 6)]
+
+
+def test_records_are_drawn_at_the_rate_that_is_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each record in each step by a bit of its own, at the rate of the charges in the ledger.
+
+    30 records in 300 steps. Under independent bits at that rate the number of bits that are set,
+    and of those set in two steps running, are within 6 standard deviations (false alarm 1e-8
+    together), and the dispersion of batch sizes is chi-squared with 300 degrees, beyond 190 or 450
+    with probability 1e-7. Another rate fails the first, batches of a fixed size the last.
+    """
+    count, steps = 30, 300
+    batches: list[NDArray[np.int64]] = []
+    real = dpsgd.training.drawn_rows
+
+    def watched(*arguments: Any) -> NDArray[np.int64]:
+        batches.append(real(*arguments))
+        return batches[-1]
+
+    monkeypatch.setattr(dpsgd.training, "drawn_rows", watched)
+    train: dict[str, Any] = {"steps": steps, "block": 50, "sampling_rate": 0.3}
+    budget = solve(config(**train), config(**train).silos[0])
+    with preparation(tmp_path, records(count), budget, **train) as one:
+        prepare(one)
+        charged = [
+            c.event for c in one.ledger.charges() if c.kind == "dp-sgd" for _ in range(c.uses)
+        ]
+    (step,) = set(charged)
+    assert isinstance(step, PoissonSampled)
+    assert len(charged) == len(batches) == steps
+    drawn = np.array([np.isin(np.arange(count), rows) for rows in batches])
+    rate = step.sampling_rate
+
+    def off(bits: NDArray[np.bool_], chance: float) -> float:
+        return abs(bits.sum() - bits.size * chance) / math.sqrt(bits.size * chance * (1 - chance))
+
+    assert off(drawn, rate) < 6.0
+    # Bits of a record in two steps running: correlated sums, of at most twice the spread.
+    assert off(drawn[1:] & drawn[:-1], rate**2) < 12.0
+    sizes = drawn.sum(axis=1)
+    dispersion = ((sizes - count * rate) ** 2).sum() / (count * rate * (1 - rate))
+    assert 190.0 < dispersion < 450.0
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3, 4])

@@ -45,11 +45,14 @@ class Release:
     """One value that noise was added to, on both neighbours.
 
     Attributes:
-        noise: "gaussian", "laplace", ... scale: its standard deviation (or Laplace scale).
-        shape: of the value. distance: how far the neighbours' values lie apart, by norm "1", "2"
-            and "inf"; infinite where one is not a number and the other is.
+        noise: "gaussian", "laplace", ...
+        scale: its standard deviation (or Laplace scale).
+        shape: of the value.
+        distance: how far the neighbours' values lie apart, by norm "1", "2" and "inf"; infinite
+            where one is not a number and the other is.
         mu: |difference / scale|_2, what this release costs for these neighbours; None where the
-            noise is not Gaussian. where: file and line of the addition.
+            noise is not Gaussian.
+        where: file and line of the addition.
     """
 
     noise: str

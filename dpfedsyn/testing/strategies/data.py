@@ -16,6 +16,7 @@ Array = NDArray[Any]
 
 # What breaks clipping: not a number, overflow of squares, numbers without leading bit, signed zero.
 EXTREMES = (float("nan"), float("inf"), -float("inf"), 1e38, -1e38, 1e-310, 5e-324, -0.0)
+"""Numbers on which programs stumble."""
 
 
 def records(
@@ -28,8 +29,8 @@ def records(
     """One record: an array of this shape.
 
     Args:
-        bound: largest absolute value of usual entries. extreme: with `EXTREMES` too, as far as the
-            type has them.
+        bound: largest absolute value of usual entries.
+        extreme: with `EXTREMES` too, as far as the type has them.
     """
     usual: st.SearchStrategy[float]
     if np.dtype(dtype).kind == "f":
@@ -65,8 +66,9 @@ def neighbours(
     zero-out: zeros in their place. Pairs that are the same data set are not drawn.
 
     Args:
-        min_size, max_size: of the rows that both have. rows: of the unit, 1 for a record; a person
-            brings from 1 to so many.
+        min_size: of the rows that both have.
+        max_size: of the rows that both have.
+        rows: of the unit, 1 for a record; a person brings from 1 to so many.
     """
     kind = Adjacency(adjacency)
     shared = draw(st.lists(record, min_size=min_size, max_size=max_size))

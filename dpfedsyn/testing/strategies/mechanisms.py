@@ -19,6 +19,7 @@ BROKEN = (
     "half noise", "no noise", "no clipping", "NaN passes", "count leaks", "one draw for all",
     "half of the coordinates", "scale from data", "mean by own count",
 )  # fmt: skip
+"""The mistakes of `broken_mechanisms`, by name."""
 
 
 @dataclass(frozen=True)
