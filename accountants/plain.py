@@ -1,18 +1,19 @@
 """delta and epsilon of everything but cascades: each engine where it is good, all of them valid.
 
 Gaussians alone have a closed form, and so has a single sampled step. Compositions of sampled steps
-and Gaussians are taken by a contour. Where that leaves a gap (few steps with far jumps), and for
-every other mechanism, there is a lattice; Renyi bounds and total variation always exist. Bounds of
-several engines intersect.
+and Gaussians are taken by a contour; beside (epsilon, delta) claims they are mixed. Where that
+leaves a gap (few steps with far jumps), and for every other mechanism, there is a lattice; Renyi
+bounds and total variation always exist. Bounds of several engines intersect.
 """
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import certified, gaussian, loss_lattice, rdp
+from accountants import certified, claims, gaussian, loss_lattice, rdp
 from accountants.events import ApproximateDP
 from accountants.moments import log_moments
 from accountants.parts import Parts
@@ -40,6 +41,9 @@ def delta_bounds(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, A
         return np.ones_like(epsilon), np.ones_like(epsilon)
     if not (parts.sampled or parts.others):
         return _gaussian(parts.mu2, epsilon)
+    if (mixed := claims.losses(parts.others)) is not None:
+        rest = replace(parts, others=())
+        return claims.delta_bounds(mixed, lambda at: delta_bounds(rest, direction, at), epsilon)
     lower, upper = np.zeros_like(epsilon), np.ones_like(epsilon)
     ahead = epsilon >= 0
     if ahead.any():
@@ -98,9 +102,6 @@ def behind(epsilon: Array, delta: Array) -> Array:
 def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     """(lower, upper) at epsilon >= 0: the contour, and where that leaves a gap, the others too."""
     if parts.others:
-        match parts:
-            case Parts(mu2=0.0, sampled=(), others=((ApproximateDP() as claim, 1),)):
-                return _one_claim(claim, epsilon)
         return loss_lattice.delta_bounds(parts, direction, epsilon)
     mu2 = np.full_like(epsilon, parts.mu2)
     lower, upper = certified.delta_bounds(parts.sampled, direction, mu2, epsilon)
@@ -117,18 +118,6 @@ def _ahead(parts: Parts, direction: int, epsilon: Array) -> tuple[Array, Array]:
     if gap.any():
         narrow(gap, loss_lattice.delta_bounds(parts, direction, epsilon[gap]))
     return np.minimum(lower, upper), upper
-
-
-def _one_claim(claim: ApproximateDP, epsilon: Array) -> tuple[Array, Array]:
-    """A claim alone in closed form: delta + (1 - delta) (1 - e^(eps - eps_0)) / (1 + e^-eps_0).
-
-    The pair that stands for it tells all with probability delta, and is else randomised response
-    (Kairouz, Oh & Viswanath 2015, Theorem 3.3); the same in both directions.
-    """
-    high = (1.0 - claim.delta) / (1.0 + math.exp(-claim.epsilon))
-    value = claim.delta - high * np.expm1(np.minimum(epsilon - claim.epsilon, 0.0))
-    slack = 1e-14 * value
-    return np.maximum(value - slack, 0.0), np.minimum(value + slack, 1.0)
 
 
 def _one_step(rate: float, sigma: float, direction: int, epsilon: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from accountants import knots, rdp
+from accountants import claims, knots, rdp
 from accountants.knots import Knots
 from accountants.parts import Parts
 from accountants.plain import behind, delta_bounds, moments
@@ -118,9 +118,14 @@ def _grid(parts: Parts, direction: int) -> Array:
 
 
 def _even_grid(parts: Parts, direction: int) -> Array:
-    """Even steps to where the profile is as good as 0, or as good as what it never falls below."""
+    """Even steps to where the profile is as good as 0, or as good as what it never falls below.
+
+    And where the losses of claims lie: alone they make kinks there.
+    """
     ends = [_end(parts, side) for side in (direction, 1 - direction)]
-    return np.union1d(np.linspace(-ends[1], ends[0], 400), np.array([0.0]))
+    mixed = claims.losses(parts.others)
+    kinks = np.zeros(1) if mixed is None else mixed.values
+    return np.union1d(np.linspace(-ends[1], ends[0], 400), np.append(kinks, 0.0))
 
 
 def _end(parts: Parts, direction: int) -> float:

@@ -146,7 +146,7 @@ def claims_profile(claim, count, epsilon):
         mass = mp.binomial(count, i) * high**i * (1 - high) ** (count - i)
         gain = -mp.expm1(mp.mpf(epsilon) - (2 * i - count) * reach)
         total += (1 - chance) ** count * mass * max(gain, mp.mpf(0))
-    return total
+    return min(total, mp.mpf(1))  # of which its last digit may be more
 
 
 @settings(max_examples=12)
