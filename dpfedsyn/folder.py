@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from dpfedsyn.errors import ConfigError, RunError
 from dpfedsyn.settings import Config
 
 RUNNING, COMPLETE, PARTIAL = "running", "complete", "partial"
-LOCK = "lock"  # held by the one process that writes into a folder
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,18 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         RunError: one is at it now.
     """
-    with (path / LOCK).open("a") as lock:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # itself: no file is left behind
+    try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(
                 f"{path}: another process is at this run, so nothing was asked. Wait for it, or "
                 "end it and continue with --resume."
             ) from None
         yield
+    finally:
+        os.close(folder)
 
 
 def require_ended(path: Path) -> None:
@@ -184,9 +187,7 @@ def _same_run(stored: Path, config: Config) -> bool:
 
 def unused(path: Path) -> bool:
     """Whether a run may begin here: nothing lies here but what a kill left half-written."""
-    if not path.exists():
-        return True
-    return all(entry.suffix == ".part" or entry.name == LOCK for entry in path.iterdir())
+    return not path.exists() or all(entry.suffix == ".part" for entry in path.iterdir())
 
 
 def vacant(path: Path) -> bool:

@@ -240,7 +240,6 @@ def test_the_servers_folder_holds_nothing_of_a_silo(
     take(wire(silos), tmp_path / "run")
     here = {str(p.relative_to(tmp_path / "run")) for p in (tmp_path / "run").rglob("*")}
     assert here == {
-        "lock",
         "config.toml",
         "NON-PRIVATE-plan.json",
         "described.json",

@@ -23,7 +23,6 @@ INSIDE = {
     "rounds.jsonl",
     "events.jsonl",
     "partition.safetensors",
-    "lock",
 }
 """State of the program, which no page tells anybody to hand on."""
 

@@ -43,11 +43,6 @@ def spent(folder: Path) -> dict[str, tuple[float, float]]:
     return {name: (budget["spent"], budget["cap"]) for name, budget in budgets.items()}
 
 
-def locked(folder: Path) -> dict[str, bytes]:
-    """The empty file whose lock keeps a second process out, where somebody has held it."""
-    return {"lock": b""} if (folder / "lock").exists() else {}
-
-
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run that keeps its promises; no test may change it."""
@@ -138,7 +133,7 @@ def test_beyond_the_reserve_nothing_is_asked_charged_or_written(run: Path) -> No
     assert "500 rows by preset 'default' would cost" in flat
     assert "Nothing was asked, charged or released" in flat
     assert "22 rows fit, or 500 rows fit with --noise" in flat
-    assert contents(run) == before | locked(run)
+    assert contents(run) == before
     assert call("sample", run, "--rows", 23).exit_code == 3
     assert call("sample", run, "--rows", 22).exit_code == 0
     assert call("sample", run, "--rows", 1).exit_code == 3
@@ -163,7 +158,7 @@ def test_bad_input_changes_nothing(options: tuple[Any, ...], code: int, run: Pat
     before = contents(run)
     result = call("sample", run, *options)
     assert result.exit_code == code, result.output
-    assert contents(run) == before | locked(run)
+    assert contents(run) == before
 
 
 def test_only_a_run_that_has_ended_can_be_topped_up(run: Path, tmp_path: Path) -> None:
@@ -197,7 +192,7 @@ def test_without_its_statement_nothing_is_asked(damage: str, run: Path) -> None:
     result = call("sample", run, "--rows", 5)
     assert result.exit_code == 2, result.output
     assert "statement is missing or damaged" in " ".join(result.output.split())
-    assert contents(run) == before | locked(run)
+    assert contents(run) == before
 
 
 def test_a_lost_list_of_top_ups_is_not_begun_anew(run: Path) -> None:
