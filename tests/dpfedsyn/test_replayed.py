@@ -52,6 +52,11 @@ class One:
 
 def play(settings: Any, std: float = 0.3) -> list[Base]:
     """Show every silo what all have answered until all have a base."""
+    return played(settings, std)[0]
+
+
+def played(settings: Any, std: float = 0.3) -> tuple[list[Base], list[list[Sum]]]:
+    """The bases that all silos find, and what they were shown at last."""
     silos: list[Any] = [One(place, std) for place in range(len(PARTS))]
 
     def given(place: int) -> Any:
@@ -65,7 +70,7 @@ def play(settings: Any, std: float = 0.3) -> list[Base]:
         ]
         if not isinstance(found[0], tuple):
             assert len(transcript) == settings.questions
-            return found  # type: ignore[return-value]
+            return found, transcript  # type: ignore[return-value]
         transcript.append(found)  # type: ignore[arg-type]
 
 
@@ -104,6 +109,23 @@ def test_a_transcript_of_another_run_is_refused() -> None:
         whole.append(getattr(silos, ask)())
     with pytest.raises(ProtocolMismatch):
         go([*whole, *[counts] * 20])
+
+
+def test_each_fault_of_a_transcript_is_seen_by_itself() -> None:
+    """Other silos' sums that are none, another noise than this silo's own, one question more."""
+
+    def refused(transcript: Transcript, words: str) -> None:
+        one, given = One(0, 0.3), One(0, 0.3)
+        with pytest.raises(ProtocolMismatch, match=words):
+            continued(transcript, one, given, 0, len(PARTS), QUERY, ENCODER, SETTINGS)  # type: ignore[arg-type]
+        assert one.asked == 0
+
+    own, *others = Silos(PARTS, 0.3).counts()
+    for bad in ((np.full(3, np.inf), 0.1), (np.zeros(3), -1.0), (np.zeros(3), np.inf)):
+        refused([[own, bad, others[1]]], "not 3 finite vectors a question")
+    refused([[(own[0], 2.0 * own[1]), *others]], "another answer to question 1")
+    _, whole = played(SETTINGS)
+    refused([*whole, whole[0]], f"of more than {len(whole)} questions")
 
 
 def test_a_silo_answers_each_question_once_whatever_it_is_shown(tmp_path: Path) -> None:

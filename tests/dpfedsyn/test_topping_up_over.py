@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dpfedsyn import folder as folders
 from dpfedsyn import run as runner
 from dpfedsyn import topping_up, topups
 from dpfedsyn.daemon.resident import Resident
@@ -103,6 +104,32 @@ def test_an_interrupted_top_up_goes_on_at_no_further_cost(
     assert more(wire(silos), run, None).status == "complete"
     assert max(answers(silos).values()) == ROUNDS + 2
     assert topups.read(run)[0].taken == 2
+
+
+def test_another_process_at_the_run_keeps_a_top_up_out(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """Its server's folder is one process's at a time."""
+    transport = wire(silos)
+    with folders.locked(tmp_path / "run"), pytest.raises(RunError, match="another process is at"):
+        more(transport, tmp_path / "run", 5)
+    assert transport.sent == []
+    assert more(transport, tmp_path / "run", 5).status == "complete"
+
+
+def test_what_a_silo_that_is_away_may_have_spent_counts(
+    silos: dict[str, Resident], tmp_path: Path
+) -> None:
+    """It left in a top-up of 20 of the 30 rows that fit; whether another 20 fit is asked of what it
+    was charged at most, although nobody can ask it."""
+    run, away = tmp_path / "run", leaving(silos, 1)
+    assert topping_up.over(run, away, Wanted(20), sleep=lambda _: None).status == "complete"
+    gone = wire(silos, silent=lambda name, step, count: name == "hungarian")
+    files = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with pytest.raises(BudgetExhausted, match="hungarian: 20 rows"):
+        topping_up.over(run, gone, Wanted(20), sleep=lambda _: None)
+    assert gone.questions() == []
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == files
 
 
 def test_a_silo_that_left_is_counted_as_charged(silos: dict[str, Resident], tmp_path: Path) -> None:
