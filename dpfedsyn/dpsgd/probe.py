@@ -148,13 +148,17 @@ def _rewritten(before: dict[str, Tensor], trial: Trial) -> list[str]:
 
 
 def _missing(found: Pass, trial: Trial) -> list[str]:
-    units = len(found.losses)
+    units, names = len(found.losses), []
+    for name, parameter in trained(trial.network).items():
+        gradients = found.gradients.get(name)
+        if gradients is None or _shape(gradients) != (units, *parameter.shape):
+            names.append(_own(name))
+    if not names:
+        return []
     return [
-        f"{_own(name)}: no gradient of single records reaches it: its layer is not used, is not "
-        "called as a layer (its weights alone are used), or sees nothing that autograd follows to "
-        "the samples or steps (integers cut that); mend that, or set requires_grad=False."
-        for name, parameter in trained(trial.network).items()
-        if name not in found.gradients or _shape(found.gradients[name]) != (units, *parameter.shape)
+        f"{', '.join(names)}: no gradient of single records: its layer is not used, or not called "
+        "as a layer (its weights alone are used), or is given nothing that autograd follows to the "
+        "samples or steps (integers cut that); mend that, or set requires_grad=False."
     ]
 
 
@@ -197,7 +201,8 @@ def _mixed(first: Pass, others: list[Pass]) -> list[str]:
 def _wrong(found: Pass, tuning: Tuning, weights: Arrays, batch: TunedBatch) -> list[str]:
     """Compare each record's gradient with autograd's of the record alone."""
     coarse = max(torch.finfo(p.dtype).eps for p in trained(tuning.with_weights(weights)).values())
-    off, rounded, names = max(OFF, 16 * coarse), max(ROUNDED, 4 * coarse), set()
+    off, rounded = max(OFF, 16 * coarse), max(ROUNDED, 4 * coarse)
+    names: dict[str, None] = {}
     for unit in range(len(found.losses)):
         own = alone(tuning, weights, batch, unit)
         lengths = {name: float(value.double().norm()) for name, value in own.items()}
@@ -210,10 +215,11 @@ def _wrong(found: Pass, tuning: Tuning, weights: Arrays, batch: TunedBatch) -> l
         for name, value in own.items():
             distance = float((formed(found.gradients[name], unit) - value.double()).norm())
             if not distance <= off * lengths[name] + rounded * whole:
-                names.add(_own(name))
+                names[_own(name)] = None
+    if not names:
+        return []
     return [
-        f"{name}: a record's gradient is not the one that autograd gives for the record alone: its "
-        "weights are used elsewhere too, or what is computed depends on the number of rows; use "
-        "weights in their own layer, and nothing of the batch's size."
-        for name in sorted(names)
+        f"{', '.join(names)}: a record's gradient is not the one that autograd gives for it alone: "
+        "weights are used beside their layer, or what is computed depends on the number of "
+        "rows; use weights in their own layer, and nothing of the batch's size."
     ]

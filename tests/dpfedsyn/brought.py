@@ -130,3 +130,18 @@ def pictures(folder: Path, kind: type[nn.Module] = Pictures) -> Path:
     path = declared(folder, [1, 8, 8], module=f"tests.dpfedsyn.brought:{kind.__name__}")
     save_file(kind().state_dict(), folder / "weights.safetensors")
     return path
+
+
+class Centred(Pictures):
+    """The same, each picture less the mean of its batch."""
+
+    def forward(self, samples: Tensor, steps: Tensor) -> Tensor:
+        return super().forward(samples - samples.mean(0), steps)
+
+
+class Spare(Pictures):
+    """The same, with a layer that is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Linear(3, 3)
