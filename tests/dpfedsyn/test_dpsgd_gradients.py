@@ -22,6 +22,7 @@ from dpfedsyn.dpsgd import (
 )
 from dpfedsyn.dpsgd.gradients import CANCELLATION, Factored, Whole
 from dpfedsyn.dpsgd.hooks import RecordGradients
+from dpfedsyn.errors import ModelError
 from dpfedsyn.noise import Keystream
 
 DECLARED = 1.0 + 1e-6
@@ -366,7 +367,7 @@ def test_a_layer_whose_gradients_are_not_known_is_refused(layer: nn.Module) -> N
 
 
 def test_a_layer_is_given_the_rows_of_records() -> None:
-    """Of 4 records 6 rows are nobody's."""
+    """Of 5 records 12 rows are nobody's."""
     network = nn.Sequential(nn.Flatten(0, 1), nn.Linear(7, 6))
     module = RecordGradients(network)
     x = torch.ones(4, 3, 7, requires_grad=True)

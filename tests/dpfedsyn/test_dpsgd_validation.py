@@ -60,7 +60,7 @@ class Attention(nn.Module):
          r"1 \(BatchNorm2d\): .*mixes the records.*GroupNorm"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True)),
          r"1 \(ReLU\): .*inplace=False"),
-        *((partial(kind, 3, track_running_stats=True), rf"the module \({kind.__name__}\): .*running")
+        *((partial(kind, 3, track_running_stats=True), rf"\({kind.__name__}\): .*running")
           for kind in (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)),
         (lambda: nn.Sequential(nn.Embedding(4, 2)), r"0 \(Embedding\): .*one-hot.*nn\.Linear"),
         (lambda: nn.LayerNorm(4), r"\(LayerNorm\): .*GroupNorm\(1, channels\)"),
