@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dpfedsyn.brought import BroughtModel
 from dpfedsyn.brought.tuning import Arrays, Tuned, TunedBatch, Tuning
 from dpfedsyn.dpsgd.gradients import Factored, Gradients
-from dpfedsyn.dpsgd.trial import Pass, Trial, alone, batch_of, changed, formed, moved, words
+from dpfedsyn.dpsgd.trial import HookedPass, Trial, alone, batch_of, changed, formed, moved, words
 from dpfedsyn.dpsgd.validation import unsupported
 from dpfedsyn.dpsgd.watch import first_mixed, same
 from dpfedsyn.errors import ModelError
@@ -128,7 +128,7 @@ def _own(name: str) -> str:
     return name.removeprefix("module.")
 
 
-def _drawn(found: Pass) -> list[str]:
+def _drawn(found: HookedPass) -> list[str]:
     if not found.drawn:
         return []
     place = next((event.place for event in found.events if event.drawn), "the module")
@@ -147,7 +147,7 @@ def _rewritten(before: dict[str, Tensor], trial: Trial) -> list[str]:
     ]
 
 
-def _missing(found: Pass, trial: Trial) -> list[str]:
+def _missing(found: HookedPass, trial: Trial) -> list[str]:
     units, names = len(found.losses), []
     for name, parameter in trained(trial.network).items():
         gradients = found.gradients.get(name)
@@ -169,7 +169,7 @@ def _shape(gradients: Gradients) -> tuple[int, ...]:
     return tuple(gradients.rows.shape)
 
 
-def _unlike(first: Pass, last: Pass) -> list[str]:
+def _unlike(first: HookedPass, last: HookedPass) -> list[str]:
     units = range(len(first.losses))
     if all(_alike(first, last, unit) for unit in units):
         return []
@@ -181,11 +181,11 @@ def _unlike(first: Pass, last: Pass) -> list[str]:
     ]
 
 
-def _alike(one: Pass, other: Pass, unit: int) -> bool:
+def _alike(one: HookedPass, other: HookedPass, unit: int) -> bool:
     return all(map(same, one.of(unit), other.of(unit)))
 
 
-def _mixed(first: Pass, others: list[Pass]) -> list[str]:
+def _mixed(first: HookedPass, others: list[HookedPass]) -> list[str]:
     units = range(len(first.losses))
     for unit, other in enumerate(others):
         if not all(_alike(first, other, k) for k in units if k != unit):
@@ -198,7 +198,7 @@ def _mixed(first: Pass, others: list[Pass]) -> list[str]:
     return []
 
 
-def _wrong(found: Pass, tuning: Tuning, weights: Arrays, batch: TunedBatch) -> list[str]:
+def _wrong(found: HookedPass, tuning: Tuning, weights: Arrays, batch: TunedBatch) -> list[str]:
     """Compare each record's gradient with autograd's of the record alone."""
     coarse = max(torch.finfo(p.dtype).eps for p in trained(tuning.with_weights(weights)).values())
     off, rounded = max(OFF, 16 * coarse), max(ROUNDED, 4 * coarse)

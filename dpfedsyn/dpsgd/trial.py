@@ -24,7 +24,7 @@ SHOWN = 160  # characters of another's error
 
 
 @dataclass(frozen=True, eq=False)
-class Pass:
+class HookedPass:
     """One pass forward and backward.
 
     Args:
@@ -64,7 +64,7 @@ class Trial:
         except NotImplementedError as error:  # of Opacus
             raise ModelError(f"the module: Opacus refuses it ({words(error)}).") from error
 
-    def run(self, batch: TunedBatch) -> Pass:
+    def run(self, batch: TunedBatch) -> HookedPass:
         """Make a pass over a batch.
 
         Raises:
@@ -85,7 +85,7 @@ class Trial:
                 raise ModelError(_failed(watch.innermost, words(error))) from error
         samples: dict[str, Any] = {k: getattr(p, "grad_sample", None) for k, p in named.items()}
         found = {k: gradients_of(sample) for k, sample in samples.items() if sample is not None}
-        return Pass(losses.detach(), found, watch.events, watch.drawn)
+        return HookedPass(losses.detach(), found, watch.events, watch.drawn)
 
 
 def alone(tuning: Tuning, weights: Arrays, batch: TunedBatch, record: int) -> dict[str, Tensor]:
