@@ -98,7 +98,7 @@ class Tuning:
         """Return the brought model with these weights."""
         network = self.with_weights(arrays)
         assert isinstance(network, Tuned)
-        module: nn.Module = network.module.eval().requires_grad_(False).to(self.model.device)
+        module: nn.Module = network.module.requires_grad_(False).to(self.model.device)
         return replace(self.model, module=module)
 
     def task(self, base: None) -> Tuning:

@@ -20,7 +20,16 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dpfedsyn.brought import BroughtModel
 from dpfedsyn.brought.tuning import Arrays, Tuned, TunedBatch, Tuning
 from dpfedsyn.dpsgd.gradients import Factored, Gradients
-from dpfedsyn.dpsgd.trial import HookedPass, Trial, alone, batch_of, changed, formed, moved, words
+from dpfedsyn.dpsgd.hooked_pass import (
+    HookedPass,
+    Trial,
+    alone,
+    batch_of,
+    changed,
+    formed,
+    moved,
+    words,
+)
 from dpfedsyn.dpsgd.validation import unsupported
 from dpfedsyn.dpsgd.watch import first_mixed, same
 from dpfedsyn.errors import ModelError
