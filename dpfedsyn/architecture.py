@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dpfedsyn.base import Base
 from dpfedsyn.images import Geometry
-from dpfedsyn.network import Network, NoNetwork, ResidualNetwork
+from dpfedsyn.network import Network, NoNetwork, ResidualNetwork, trained
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import Residuals
 from dpfedsyn.settings import NetworkSettings
@@ -66,8 +66,8 @@ class Architecture:
 
 
 def weights_of(network: Network) -> Arrays:
-    """Return a copy of the network's weights, by parameter name; `with_weights` is the inverse."""
-    named = network.named_parameters()
+    """Return a copy of the weights that are trained, by name; `with_weights` is the inverse."""
+    named = trained(network).items()
     return {name: parameter.detach().cpu().numpy().copy() for name, parameter in named}
 
 

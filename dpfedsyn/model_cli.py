@@ -23,10 +23,10 @@ def model_check(
         bool, typer.Option(help="Records have labels, as with data.conditional = true.")
     ] = True,
     dp_sgd: Annotated[
-        bool, typer.Option("--dp-sgd", help="Also: exit 2 where DP-SGD cannot take a layer.")
+        bool, typer.Option("--dp-sgd", help="Also: exit 2 where DP-SGD cannot train it.")
     ] = False,
 ) -> None:
-    """Load a model as a run would, and name the layers that DP-SGD could not take."""
+    """Load a model as a run would, try it on synthetic rows, and say what DP-SGD could not take."""
     with one_error():
         import torch
 
@@ -41,15 +41,17 @@ def model_check(
             f"samples {found.coordinates.shape}, predicts {found.levels.prediction} at {steps} "
             f"levels, abar {float(shares[0]):.6g} to {float(shares[-1]):.3g}. It can be brought."
         )
-        found.module.requires_grad_(True)
-        faults = dpsgd.unsupported(found.module)
+        faults = dpsgd.refusals(found)
         shown = "".join(f"\n  {fault}" for fault in faults)
         if faults and dp_sgd:
             raise ModelError(
-                f"{model}: DP-SGD cannot take {len(faults)} of its layers, so it could not be "
-                f"trained with privacy:{shown}"
+                f"{model}: DP-SGD cannot take it, so it could not be trained with privacy:{shown}"
             )
-        typer.echo(f"DP-SGD could not take:{shown}" if faults else "DP-SGD could take every layer.")
+        typer.echo(
+            f"DP-SGD could not take:{shown}"
+            if faults
+            else "DP-SGD could take every layer, and on synthetic rows no record met another."
+        )
 
 
 @app.command("key")

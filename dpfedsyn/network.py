@@ -36,6 +36,12 @@ class Network(nn.Module, ABC):
         """Set the initial weights from the stream; the output stays zero."""
 
 
+def trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that are trained, by name; the others keep their values."""
+    named = network.named_parameters()
+    return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
 class ResidualNetwork(Network):
     """One wide hidden layer on all features but the base's guess; the output starts at zero."""
 

@@ -20,7 +20,7 @@ from dpfedsyn.architecture import Architecture
 from dpfedsyn.base import Base
 from dpfedsyn.bases import Asked, bases
 from dpfedsyn.brought import BroughtModel
-from dpfedsyn.brought.tuning import Tuned, Tuning
+from dpfedsyn.brought.tuning import Tuning
 from dpfedsyn.counts import label_counts
 from dpfedsyn.data import Records, parts
 from dpfedsyn.errors import LedgerMismatch, ModelError
@@ -226,10 +226,10 @@ def require_tunable(silo: SiloSettings, model: BroughtModel) -> None:
     """Refuse a brought model that DP-SGD cannot take, or that is of another size than is planned.
 
     Raises:
-        ModelError: names each layer, why, and what would do; or the right number of parameters.
+        ModelError: names each layer, why, and what would do (`dpfedsyn.dpsgd.probe.refusals`); or
+            the right number of parameters that are trained.
     """
-    module = Tuned(model).module
-    faults = dpsgd.unsupported(module)
+    faults = dpsgd.refusals(model)
     if model.labelled:
         faults.append("labels: it takes them, and only models without labels are trained further.")
     if faults:
@@ -237,10 +237,10 @@ def require_tunable(silo: SiloSettings, model: BroughtModel) -> None:
         raise ModelError(
             f"{silo.name}: DP-SGD cannot take its model, so nothing was trained or charged:{shown}"
         )
-    count = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    count = Tuning(model).size
     if count != silo.parameters:
         raise ModelError(
-            f"{silo.name}: its model has {count} parameters, the plan's noise is for "
+            f"{silo.name}: its model has {count} parameters to train, the plan's noise is for "
             f"{silo.parameters}; nothing was trained or charged. Set parameters = {count}."
         )
 

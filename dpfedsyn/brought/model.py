@@ -28,6 +28,7 @@ class BroughtModel:
         module: in evaluation, on `device`.
         call: how it is called.
         labelled: whether it takes labels.
+        fixed: names of parameters that its own code does not train; see `fixed_of`.
         digest: SHA-256 (hex) of its weights' file; it depends on what the model was trained on, and
             stays in the silo.
     """
@@ -39,6 +40,7 @@ class BroughtModel:
     digest: str
     device: torch.device
     labelled: bool = False
+    fixed: frozenset[str] = frozenset()
 
     @property
     def parameters(self) -> int:
@@ -67,3 +69,9 @@ class BroughtModel:
             noise = self.levels.noise(predicted, entered, t)
         found: Array = noise.cpu().numpy().astype(np.float64)
         return found
+
+
+def fixed_of(module: nn.Module) -> frozenset[str]:
+    """Return the names of a module's parameters that need no gradient, before all are set so."""
+    named = module.named_parameters()
+    return frozenset(name for name, parameter in named if not parameter.requires_grad)

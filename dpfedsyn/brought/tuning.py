@@ -16,12 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from dpfedsyn.brought.levels import Levels
 from dpfedsyn.brought.model import BroughtModel
 from dpfedsyn.diffusion import drawn_levels
-from dpfedsyn.network import Network
+from dpfedsyn.network import Network, trained
 from dpfedsyn.noise import Keystream
 from dpfedsyn.units import Rows
 
@@ -31,14 +30,18 @@ NUMBERS_AT_ONCE = 2**26  # of per-record gradients: a quarter of a gigabyte
 
 
 class Tuned(Network):
-    """A copy of a brought module on features (..., d + 1): a sample of its own, and the step."""
+    """A copy of a brought module on features (..., d + 1): a sample of its own, and the step.
+
+    It is in evaluation while it is trained: dropout, in a layer or as a function that is told
+    `self.training`, is off. Its draws would be torch's own, and no key would determine a training.
+    Trained are the parameters of floating point that the model does not hold fixed.
+    """
 
     def __init__(self, model: BroughtModel) -> None:
         super().__init__()
-        self.module = copy.deepcopy(model.module).requires_grad_(True).train()
-        for layer in self.module.modules():
-            if isinstance(layer, _DropoutNd):
-                layer.eval()  # its draws would be nobody's keystream
+        self.module = copy.deepcopy(model.module).eval()
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(parameter.is_floating_point() and name not in model.fixed)
         self.model, self.shape = [model], model.coordinates.shape  # a list: no part of the weights
         self.rows_at_once = max(1, NUMBERS_AT_ONCE // max(1, model.parameters))
 
@@ -73,12 +76,17 @@ class Tuning:
 
     @property
     def start(self) -> Arrays:
-        """The weights as they were brought, by parameter name."""
-        named = Tuned(self.model).named_parameters()
+        """The weights that are trained, as they were brought, by parameter name."""
+        named = trained(Tuned(self.model)).items()
         return {name: value.detach().cpu().numpy().copy() for name, value in named}
 
+    @property
+    def size(self) -> int:
+        """Number of parameters that are trained."""
+        return sum(parameter.numel() for parameter in trained(Tuned(self.model)).values())
+
     def with_weights(self, arrays: Mapping[str, NDArray[np.float32]]) -> Network:
-        """Return the network with the given weights, by parameter name."""
+        """Return the network with the given weights, by parameter name; the others as brought."""
         network = Tuned(self.model)
         own = dict(network.named_parameters())
         with torch.no_grad():
@@ -90,7 +98,7 @@ class Tuning:
         """Return the brought model with these weights."""
         network = self.with_weights(arrays)
         assert isinstance(network, Tuned)
-        module: nn.Module = network.module.eval().requires_grad_(False).to(self.model.device)
+        module: nn.Module = network.module.requires_grad_(False).to(self.model.device)
         return replace(self.model, module=module)
 
     def task(self, base: None) -> Tuning:

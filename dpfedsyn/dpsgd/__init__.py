@@ -7,6 +7,7 @@ from dpfedsyn.dpsgd.optimizer import (
     clipped_points,
     gradient_lattice,
 )
+from dpfedsyn.dpsgd.probe import refusals
 from dpfedsyn.dpsgd.training import TrainingState, initial_state, state_before, train_block
 from dpfedsyn.dpsgd.validation import unsupported
 
@@ -18,6 +19,7 @@ __all__ = [
     "clipped_points",
     "gradient_lattice",
     "initial_state",
+    "refusals",
     "state_before",
     "train_block",
     "unsupported",

@@ -16,17 +16,19 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
 from dpfedsyn.dpsgd.gradients import Factored, Gradients, Whole
-from dpfedsyn.dpsgd.validation import unsupported
+from dpfedsyn.dpsgd.validation import KNOWN, unsupported
 from dpfedsyn.errors import ModelError
 
 
 class RecordGradients(GradSampleModule):
     """`GradSampleModule` for networks on (B, M, features): a record is M rows, its draws.
 
-    Layers inside may see (B, M, ...) or (B M, ...), a record's rows together.
+    Layers inside may see (B, M, ...) or (B M, ...), a record's rows together. What mixes records
+    between layers is not seen here: see `dpfedsyn.dpsgd.probe`.
 
     Raises:
-        ModelError: names each layer that mixes records, or whose gradients are not known.
+        ModelError: names each layer that mixes records, or whose gradients are not known; a layer
+            that was used twice, or on rows that are not a record's each.
 
     Guarantee:
         After one backward pass through the summed losses each parameter's `grad_sample` holds the
@@ -41,6 +43,10 @@ class RecordGradients(GradSampleModule):
             shown = "".join(f"\n  {fault}" for fault in faults)
             raise ModelError(f"DP-SGD cannot take this network, so nothing was trained:{shown}")
         super().__init__(network, loss_reduction="sum")
+        for layer in network.modules():
+            if type(layer) in KNOWN:
+                # Opacus's hooks see layers in this mode alone; to these it makes no difference.
+                layer.train()
 
     def forward(self, features: Tensor) -> Any:
         """Run the network on (B, M, features) and remember which rows make a record."""
@@ -75,12 +81,28 @@ class RecordGradients(GradSampleModule):
             loss_reduction=loss_reduction,
             batch_first=batch_first,
         )
+        if len(backprops) == 0 or len(backprops) % self.records:
+            raise self._refusal(
+                module,
+                f"it is given {len(backprops)} rows where there are {self.records} records, so "
+                "that whose they are is not known; keep records in dimension 0",
+            )
         for parameter, gradients in _gradients(module, activations[0], backprops, self.records):
+            if not parameter.requires_grad:
+                continue
             if parameter.grad_sample is not None or parameter._forward_counter != 1:
-                raise AssertionError("a layer was used twice before its gradients were taken")
+                raise self._refusal(
+                    module,
+                    "it is used twice in a pass, and gradients are taken of single uses; give each "
+                    "use a layer of its own",
+                )
             parameter.grad_sample = gradients
             parameter._forward_counter = 0
         del module.max_batch_len
+
+    def _refusal(self, layer: nn.Module, fault: str) -> ModelError:
+        names = {id(module): name for name, module in self._module.named_modules()}
+        return ModelError(f"{names[id(layer)] or 'the module'} ({type(layer).__name__}): {fault}.")
 
 
 def _gradients(
@@ -105,8 +127,6 @@ def _convolution(
     module: nn.Conv2d, activations: Tensor, backprops: Tensor, records: int
 ) -> list[tuple[Any, Gradients]]:
     """One convolution with a group for each record: its weights' gradient is the records' own."""
-    if module.groups != 1 or isinstance(module.padding, str):
-        raise AssertionError("per-record gradients are of plain convolutions only")
     shape = (records * module.out_channels, *module.weight.shape[1:])
     a, g = _groups(activations, records), _groups(backprops, records)
     rows: Tensor = conv2d_weight(

@@ -19,7 +19,7 @@ from dpfedsyn.architecture import Architecture, Arrays, averaged, weights_of
 from dpfedsyn.base import Base
 from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.dpsgd.optimizer import PublicRateOptimizer
-from dpfedsyn.network import Network
+from dpfedsyn.network import Network, trained
 from dpfedsyn.noise import Keystream
 from dpfedsyn.objective import drawn_rows
 from dpfedsyn.settings import TrainSettings
@@ -114,7 +114,7 @@ def train_block(
     """
     network = architecture.with_weights(state.weights).to(device)
     module = RecordGradients(network)
-    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    adam = torch.optim.Adam(trained(network).values(), lr=settings.learning_rate)
     _load_adam(adam, network, state, device)
     optimizer = PublicRateOptimizer(
         adam,
@@ -135,7 +135,7 @@ def train_block(
             if len(piece):
                 module.backward(task.losses(module, piece, device))
             else:
-                for parameter in network.parameters():
+                for parameter in trained(network).values():
                     nothing = torch.zeros((0, *parameter.shape), device=device)
                     setattr(parameter, "grad_sample", nothing)  # noqa: B010  (of Opacus)
             optimizer.signal_skip_step(not last)
@@ -161,7 +161,7 @@ def _load_adam(
 ) -> None:
     if state.step == 0:
         return
-    for name, parameter in network.named_parameters():
+    for name, parameter in trained(network).items():
         adam.state[parameter] = {
             "step": torch.tensor(float(state.step)),
             "exp_avg": torch.from_numpy(state.first[name]).clone().to(device),
@@ -170,7 +170,7 @@ def _load_adam(
 
 
 def _adam_moments(adam: torch.optim.Adam, network: Network) -> tuple[Arrays, Arrays]:
-    states = {name: adam.state[parameter] for name, parameter in network.named_parameters()}
+    states = {name: adam.state[parameter] for name, parameter in trained(network).items()}
     first = {name: s["exp_avg"].cpu().numpy().copy() for name, s in states.items()}
     second = {name: s["exp_avg_sq"].cpu().numpy().copy() for name, s in states.items()}
     return first, second

@@ -99,6 +99,26 @@ def normalised(dimension: int = 16) -> Normalised:
     return Normalised(dimension)
 
 
+class Plain(nn.Module):
+    """A linear layer over coordinates, and integers that nobody trains."""
+
+    def __init__(self, dimension: int = 16) -> None:
+        super().__init__()
+        self.layer = nn.Linear(dimension, dimension)
+        self.kept = nn.Parameter(torch.arange(3), requires_grad=False)
+
+    def forward(self, samples: Tensor, steps: Tensor, labels: Tensor) -> Tensor:
+        found: Tensor = self.layer(samples)
+        return found
+
+
+class Met(Plain):
+    """The same of what a record has beside the mean of its batch."""
+
+    def forward(self, samples: Tensor, steps: Tensor, labels: Tensor) -> Tensor:
+        return super().forward(samples - samples.mean(0), steps, labels)
+
+
 class Pictures(nn.Module):
     """A small denoiser of pictures, made of what DP-SGD can take."""
 
@@ -130,3 +150,18 @@ def pictures(folder: Path, kind: type[nn.Module] = Pictures) -> Path:
     path = declared(folder, [1, 8, 8], module=f"tests.dpfedsyn.brought:{kind.__name__}")
     save_file(kind().state_dict(), folder / "weights.safetensors")
     return path
+
+
+class Centred(Pictures):
+    """The same, each picture less the mean of its batch."""
+
+    def forward(self, samples: Tensor, steps: Tensor) -> Tensor:
+        return super().forward(samples - samples.mean(0), steps)
+
+
+class Spare(Pictures):
+    """The same, with a layer that is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Linear(3, 3)

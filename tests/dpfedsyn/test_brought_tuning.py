@@ -1,5 +1,6 @@
 """Brought models trained further with DP-SGD: the loss, single steps, and what is refused."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from accountants import Adjacency, PoissonSampled, Repeated, epsilon
 from dpfedsyn import brought, budget, dpsgd
 from dpfedsyn import config as configuration
 from dpfedsyn.brought.levels import PREDICTIONS, Levels
+from dpfedsyn.brought.model import fixed_of
 from dpfedsyn.brought.tuning import Tuning
 from dpfedsyn.diffusion import signal_shares
 from dpfedsyn.errors import ModelError
@@ -126,6 +128,32 @@ def test_layers_labels_and_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> 
     blurred = brought.read(made.pictures(tmp_path, made.Blurred), made.UNLABELLED, CPU)
     with pytest.raises(ModelError, match=r"norm \(BatchNorm2d\): .*nn\.GroupNorm"):
         require_tunable(silo, blurred)
+
+
+def test_a_unet_of_diffusers_is_probed(tmp_path: Path) -> None:
+    """Attention keeps records apart; fixed Fourier features are no fault; a block that changes a
+    layer's output in place is refused in words; a processor of one's own by its layer."""
+    pytest.importorskip(
+        "diffusers", reason="diffusers is not installed: pip install 'dpfedsyn[diffusers]'"
+    )
+    made.unet(tmp_path)
+    model = brought.read(tmp_path, made.UNLABELLED, CPU)
+    assert dpsgd.refusals(model) == []
+    fourier = made.unet(tmp_path, time_embedding_type="fourier")
+    fixed = fixed_of(fourier)
+    assert fixed == {"time_proj.weight"}
+    task = Tuning(replace(model, module=fourier, fixed=fixed))
+    assert dpsgd.refusals(task.model) == []
+    assert "module.time_proj.weight" not in train(task, stripes(8), steps=2).weights
+    blocks = {"down_block_types": ("DownBlock2D", "SkipDownBlock2D"),
+              "up_block_types": ("SkipUpBlock2D", "UpBlock2D")}  # fmt: skip
+    (found,) = dpsgd.refusals(replace(model, module=made.unet(tmp_path, **blocks)))
+    assert re.search(r"a pass over synthetic records fails .*in place; write relu", found)
+    own = made.unet(tmp_path)
+    attention = own.mid_block.attentions[0]
+    attention.processor = type("AttnProcessor2_0", (type(attention.processor),), {})()
+    (found,) = dpsgd.refusals(replace(model, module=own))
+    assert re.match(r"mid_block\.attentions\.0 \(Attention\): its processor AttnProc", found)
 
 
 def test_a_unet_of_diffusers_is_trained_further(tmp_path: Path) -> None:

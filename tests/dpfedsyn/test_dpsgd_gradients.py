@@ -22,6 +22,7 @@ from dpfedsyn.dpsgd import (
 )
 from dpfedsyn.dpsgd.gradients import CANCELLATION, Factored, Whole
 from dpfedsyn.dpsgd.hooks import RecordGradients
+from dpfedsyn.errors import ModelError
 from dpfedsyn.noise import Keystream
 
 DECLARED = 1.0 + 1e-6
@@ -348,11 +349,11 @@ def integers(sample: Factored | Whole) -> Tensor:
 
 
 def test_a_second_backward_pass_before_a_step_is_refused() -> None:
-    """Its gradients would overwrite those of records that were charged for."""
+    """Its gradients would overwrite those of records that were charged for; the layer is named."""
     network = layers(1)
     module = RecordGradients(network)
     losses(module, torch.ones(2, 3, 7)).sum().backward()
-    with pytest.raises(AssertionError, match="twice"):
+    with pytest.raises(ModelError, match=r"^2 \(Linear\): it is used twice in a pass"):
         losses(module, torch.ones(2, 3, 7)).sum().backward()
 
 
@@ -361,16 +362,29 @@ def test_a_second_backward_pass_before_a_step_is_refused() -> None:
 )
 def test_a_layer_whose_gradients_are_not_known_is_refused(layer: nn.Module) -> None:
     """Rather than guessed: what it shares among records could not be clipped."""
-    module = RecordGradients(layer)
-    x = torch.ones(2, 4, 4, 4, requires_grad=True)
-    with pytest.raises(AssertionError, match="per-record gradient"):
-        module(x).sum().backward()
+    with pytest.raises(ModelError, match="nothing was trained"):
+        RecordGradients(layer)
 
 
-def test_a_layer_that_mixes_records_is_refused() -> None:
-    """Batch norm: no clipping could undo what its statistics carry."""
-    with pytest.raises(RuntimeError, match="buffer"):
-        RecordGradients(nn.BatchNorm2d(4))
+def test_a_layer_is_given_the_rows_of_records() -> None:
+    """Of 5 records 12 rows are nobody's."""
+    network = nn.Sequential(nn.Flatten(0, 1), nn.Linear(7, 6))
+    module = RecordGradients(network)
+    x = torch.ones(4, 3, 7, requires_grad=True)
+    found = module(x)
+    module.records = 5
+    with pytest.raises(ModelError, match=r"^1 \(Linear\): it is given 12 rows where .* 5 records"):
+        found.sum().backward()
+
+
+def test_what_needs_no_gradient_gets_none() -> None:
+    """Half of a layer may be held fixed."""
+    network = layers(1)
+    network[0].weight.requires_grad_(False)
+    module, x = RecordGradients(network), torch.randn(2, 3, 7)
+    module.backward(losses(module, x))
+    assert not hasattr(network[0].weight, "grad_sample")
+    assert formed(network[0].bias.grad_sample).shape == (2, 6)
 
 
 def stepped(pieces: list[Tensor], noise: float) -> list[Tensor]:

@@ -3,9 +3,12 @@
 import copy
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
+from opacus.validators import ModuleValidator
+from opacus.validators.errors import ShouldReplaceModuleError
 from torch import Tensor, nn
 
 from dpfedsyn import dpsgd
@@ -14,10 +17,25 @@ from dpfedsyn.dpsgd.hooks import RecordGradients
 from dpfedsyn.errors import ModelError
 
 
-def shared() -> nn.Module:
+def shared() -> nn.Sequential:
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     module[1].weight = module[0].weight
     return module
+
+
+class Lin(nn.Linear):
+    """Does what its class says, which nobody here knows."""
+
+
+def namesake() -> nn.Module:
+    """Attention whose processor has the name of one of diffusers'."""
+    module = Attention()
+    module.processor = type("AttnProcessor2_0", (), {})()
+    return module
+
+
+def parametrised() -> nn.Module:
+    return nn.utils.parametrizations.weight_norm(nn.Linear(2, 2, bias=False))
 
 
 class Bare(nn.Module):
@@ -42,7 +60,8 @@ class Attention(nn.Module):
          r"1 \(BatchNorm2d\): .*mixes the records.*GroupNorm"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True)),
          r"1 \(ReLU\): .*inplace=False"),
-        (lambda: nn.InstanceNorm2d(3, track_running_stats=True), r"the module \(InstanceNorm2d\)"),
+        *((partial(kind, 3, track_running_stats=True), rf"\({kind.__name__}\): .*running")
+          for kind in (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)),
         (lambda: nn.Sequential(nn.Embedding(4, 2)), r"0 \(Embedding\): .*one-hot.*nn\.Linear"),
         (lambda: nn.LayerNorm(4), r"\(LayerNorm\): .*GroupNorm\(1, channels\)"),
         (lambda: nn.ConvTranspose2d(1, 1, 3), r"\(ConvTranspose2d\): .*nn\.Upsample"),
@@ -50,6 +69,10 @@ class Attention(nn.Module):
         (lambda: nn.LSTM(2, 2), r"\(LSTM\): .*attention of nn\.Linear"),
         (lambda: nn.Conv2d(4, 4, 3, groups=2), r"\(Conv2d\): .*groups=1"),
         (lambda: nn.Conv2d(4, 4, 3, padding="same"), r"\(Conv2d\): .*padding to a number"),
+        (lambda: nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), r'padding_mode="zeros"'),
+        (lambda: nn.Sequential(Lin(2, 2)), r"0 \(Lin\): .*subclass of nn\.Linear"),
+        (parametrised, r"\(ParametrizationList\): .*remove_parametrizations"),
+        (namesake, r"processor AttnProcessor2_0 is not known.*set_default_attn_processor"),
         (shared, r"1\.weight: is the same parameter as 0\.weight"),
         (Bare, r"\(Bare\): .*build it of Linear, Conv2d, GroupNorm"),
         (Attention, r"processor Mine is not known.*set_default_attn_processor"),
@@ -78,6 +101,18 @@ def test_dropout_frozen_layers_and_group_norm_are_no_fault() -> None:
         frozen, nn.Linear(8, 8, bias=False), nn.SiLU(), nn.Dropout(0.1), nn.GroupNorm(2, 8)
     )
     assert dpsgd.unsupported(module) == []
+    for kind in (Bare, lambda: nn.Conv2d(4, 4, 3, groups=2), shared, lambda: Lin(2, 2)):
+        assert dpsgd.unsupported(kind().requires_grad_(False)) == []
+
+
+def test_what_opacus_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its list may grow; and a module is left in the mode in which it was."""
+    module = nn.Sequential(nn.Linear(2, 2)).eval()
+    assert dpsgd.unsupported(module) == []
+    error = ShouldReplaceModuleError("linear layers are out of fashion")
+    monkeypatch.setitem(ModuleValidator.VALIDATORS, nn.Linear, lambda layer: [error])
+    assert dpsgd.unsupported(module) == ["linear layers are out of fashion"]
+    assert not module.training
 
 
 class Pictures(nn.Module):

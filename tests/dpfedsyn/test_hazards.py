@@ -539,8 +539,9 @@ PRIVATE_PATH = ("silo.py", "preparation.py", "releases.py", "clusters.py", "base
                 "federation.py", "base.py", "unet.py", "architecture.py", "dpsgd/hooks.py",
                 "dpsgd/gradients.py", "lattice.py", "truncation.py",
                 "rounded_gaussian.py")  # fmt: skip
-FLOAT_NOISE = (  # on which no promise rests: of training, of an audit's inputs, of replays
+FLOAT_NOISE = (  # on which no promise rests: of training, inputs of audits and probes, replays
     "objective.py", "network.py", "unet.py", "audit/mechanisms.py", "brought/tuning.py",
+    "dpsgd/hooked_pass.py",
     "comparison/embedding.py",
     "testing/replaying/numpy_noise.py",
 )  # fmt: skip

@@ -61,7 +61,8 @@ HAZARDS: dict[str, tuple[str, ...]] = {
     ),
     "batch norm": (
         "dpfedsyn/test_unet.py::test_no_layer_mixes_records",
-        "dpfedsyn/test_dpsgd_gradients.py::test_a_layer_that_mixes_records_is_refused",
+        "dpfedsyn/test_dpsgd_validation.py::test_batch_norm_is_refused_where_gradients_are_taken",
+        "dpfedsyn/test_dpsgd_probe.py::test_what_mixes_records_is_refused",
         "dpfedsyn/test_hazards.py::test_the_private_path_draws_from_keystreams_only",
     ),
     "blocks of steps taken before they are charged": (

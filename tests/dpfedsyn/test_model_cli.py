@@ -40,6 +40,22 @@ def test_a_model_with_batch_norm_is_refused_for_dp_sgd_by_its_name(tmp_path: Pat
     assert "use nn.GroupNorm" in words
 
 
+def test_a_model_is_tried_on_synthetic_rows(tmp_path: Path) -> None:
+    """One that mixes records by code that no class tells is refused; the other is told that it
+    passed. Integers among its parameters are no trouble."""
+    for kind, status, text in (
+        (brought.Plain, 0, "take every layer, and on synthetic rows no record met another"),
+        (brought.Met, 2, "before layer (Linear): one record's values depend on the others"),
+    ):
+        module = f"tests.dpfedsyn.brought:{kind.__name__}"
+        model = brought.declared(tmp_path, [DIMENSION], module=module)
+        save_file(kind(DIMENSION).state_dict(), tmp_path / "weights.safetensors")
+        result = call("model", "check", model, "--schema", SCHEMA, "--dp-sgd")
+        assert result.exit_code == status, result.output
+        assert text in " ".join(result.output.split())
+        assert call("model", "check", model, "--schema", SCHEMA).exit_code == 0
+
+
 def test_a_signed_claim_is_read_by_a_run(tmp_path: Path) -> None:
     """A key, its public half, a claim and its opening; nothing is overwritten."""
     brought.declared(tmp_path, [DIMENSION])

@@ -295,13 +295,24 @@ def test_a_brought_model_is_trained_further_with_dp_sgd(tmp_path: Path) -> None:
 
 
 def test_what_dp_sgd_cannot_take_is_refused_by_its_layer(tmp_path: Path) -> None:
-    """Batch norm: exit code 2 before anything is written; so is a start of unknown origin."""
+    """Batch norm, a mean over the batch, a layer that is not used: exit code 2 before anything is
+    written; so is a start of unknown origin."""
     config = tuned(tmp_path, brought.Blurred)
     result = run(config, tmp_path / "run")
     words = " ".join(result.output.split())
     assert result.exit_code == 2
     assert "norm (BatchNorm2d): batch normalisation mixes the records" in words
     assert not (tmp_path / "run").exists()
+    for kind, fault in (
+        (brought.Centred, "before enter (Conv2d): one record's values depend on the others"),
+        (brought.Spare, "spare.weight, spare.bias: no gradient of single records"),
+    ):
+        result = run(tuned(tmp_path, kind), tmp_path / "run")
+        assert result.exit_code == 2
+        words = " ".join(result.output.split())
+        assert fault in words
+        assert "nothing was trained or charged" in words
+        assert not (tmp_path / "run").exists()
     result = run(tuned(tmp_path, provenance=""), tmp_path / "run")
     assert result.exit_code == 2
     assert "needs to know whose public records" in " ".join(result.output.split())
