@@ -32,8 +32,11 @@ def written(folder: Path, silos: str, *, public: bool = False, more: str = "") -
     """Write a configuration of the hospitals' records with these [[silos]] and their model."""
     brought.declared(folder, [ENCODER.dimension])
     source = "public" if public else "counts"
+    # Several silos here bring the one model: its records count in each.
+    overlap = max(1, silos.count('"model.json"'))
     (folder / "config.toml").write_text(
         f'name = "brought"\n{more}\n[data]\nschema = "{EXAMPLE.path(EXAMPLE.data.schema)}"\n'
+        f"[privacy]\noverlap = {overlap}\n"
         f'[weights]\nsource = "{source}"\n[answers]\nbest_share = 0.0\n{silos}'
     )
     return folder / "config.toml"
