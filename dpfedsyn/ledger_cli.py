@@ -60,7 +60,7 @@ def ledger_sign(files: Files, out: HeadsOut = None) -> None:
 
 
 def _behind(path: Path, header: Any) -> str:
-    """Say who answers for the silo's model; nothing of one trained here, or outside of a run."""
+    """Say who answers for the silo's model; outside of a run its ledger alone says it."""
     from dpfedsyn import vouching
     from dpfedsyn.config import load
     from dpfedsyn.errors import ConfigError
@@ -68,9 +68,9 @@ def _behind(path: Path, header: Any) -> str:
     try:
         config = load(str(path.resolve().parents[2] / "config.toml"), records=False)
     except (ConfigError, IndexError):
-        return ""
+        return vouching.of_ledger(header)
     own = next((silo for silo in config.silos if silo.name == header.silo), None)
-    return "" if own is None else vouching.in_short(config, own, header)
+    return vouching.of_ledger(header) if own is None else vouching.in_short(config, own, header)
 
 
 def _export(files: list[Path], out: Path | None, *, signed: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from accountants import epsilon as bound_of
 from accountants.rows import Header
@@ -11,7 +10,7 @@ from dpfedsyn import signed_claim
 from dpfedsyn.budget import Budget
 from dpfedsyn.errors import ModelError
 from dpfedsyn.report import wording
-from dpfedsyn.settings import Config, SiloSettings
+from dpfedsyn.settings import CLAIMED, Config, SiloSettings
 from dpfedsyn.signed_claim import Claim
 
 CLAIM, ANSWERS, TRAINING = "claim", "answers", "dp-sgd"
@@ -98,13 +97,23 @@ def in_short(config: Config, silo: SiloSettings, header: Header) -> str:
     """
     if not silo.brings:
         return ""
-    composed = any(planned.kind == "claimed" for planned in header.planned)
-    carried = TRAINING if silo.tunes else CLAIM if composed else ANSWERS
-    claim: dict[str, Any] = {}
-    if composed:
-        try:
-            found = signed_claim.of_silo(config, silo)
-            claim = {} if found is None else found.to_dict()
-        except ModelError:  # gone or edited since: the ledger still says that there was one
-            claim = {}
-    return wording.behind({"training": silo.training, "carried_by": carried, "claim": claim})
+    if silo.tunes or not _composes(header):
+        return wording.behind({"training": silo.training, "carried_by": ANSWERS})
+    try:
+        claim = signed_claim.of_silo(config, silo)
+    except ModelError:
+        claim = None
+    if claim is None:
+        return of_ledger(header)
+    return wording.behind({"training": silo.training, "claim": claim.to_dict()})
+
+
+def of_ledger(header: Header) -> str:
+    """Say what a ledger tells by itself: of a claim that is gone, or was edited since."""
+    if not _composes(header):
+        return ""
+    return wording.behind({"training": CLAIMED, "carried_by": CLAIM, "claim": {}})
+
+
+def _composes(header: Header) -> bool:
+    return any(planned.kind == "claimed" for planned in header.planned)

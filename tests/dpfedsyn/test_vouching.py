@@ -53,9 +53,7 @@ def test_weights_that_are_said_to_be_public_are_only_said_to_be() -> None:
     )
 
 
-@given(
-    claimed=st.sampled_from([0.5, 2.0, 7.0, 20.0]), mu=st.sampled_from([0.05, 0.3, 1.0, 6000.0])
-)
+@given(claimed=st.sampled_from([0.5, 2.0, 7.0, 20.0]), mu=st.sampled_from([0.05, 0.3, 1.0, 6000.0]))
 def test_a_claim_carries_what_would_be_more_without_it(claimed: float, mu: float) -> None:
     """By the accountant: the same budget without the claim has a larger epsilon, or it has not."""
     config, silo = bringing(training=CLAIMED)
