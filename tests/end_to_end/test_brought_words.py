@@ -11,6 +11,7 @@ import pytest
 from accountants import Bound
 from dpfedsyn import budget, keys, resolved, signed_claim
 from dpfedsyn import config as configuration
+from dpfedsyn.audit import evidence, ledgers
 from dpfedsyn.signed_claim import Claim
 from tests.end_to_end.small import call, ledger, read
 from tests.end_to_end.test_brought import SIGNER, claimed, found, records, run, silo, written
@@ -160,6 +161,28 @@ def test_a_claim_that_was_swapped_is_found(ended: tuple[Path, str]) -> None:
         place.write_bytes(kept[0])
         opening.write_bytes(kept[1])
     assert call("audit", "run", out).exit_code == 0
+
+
+def test_answers_of_a_brought_model_are_charged_whole_at_record_level(
+    ended: tuple[Path, str],
+) -> None:
+    """One record may be behind all of a model: half a charge for it is a VIOLATION, also where
+    `train.parts`, of which such a model knows nothing, is more than 1."""
+    read_back = evidence.read(ended[0])
+    parts = replace(read_back.config.train, parts=4)
+    own = read_back.silos["cleveland"]
+    for share, verdict in ((1.0, "CONSISTENT"), (0.5, "VIOLATION")):
+        charges = tuple(
+            replace(c, record_mu2=None if c.record_mu2 is None else share * c.record_mu2)
+            for c in own.charges
+        )
+        shown = replace(
+            read_back,
+            config=replace(read_back.config, train=parts),
+            silos={"cleveland": replace(own, charges=charges)},
+        )
+        (rounds,) = [one for one in ledgers.findings(shown) if one.check == "charges of rounds"]
+        assert rounds.verdict == verdict, rounds.fact
 
 
 def swapped(place: Path, claim: Claim, signer: keys.SiloKey = SIGNER) -> None:
