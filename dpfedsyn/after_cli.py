@@ -108,13 +108,15 @@ def _progress(folder: Path, screen: Any) -> Any:
 
 def _left(folder: Path) -> list[str]:
     """Say what each silo's budget for answers has left."""
+    from dpfedsyn.report import wording
     from dpfedsyn.report.finished import read
 
     told = []
     for silo in read(folder).statement["silos"]:
         budget = silo["budget"]["answers_mu2"]
         told.append(
-            f"{silo['name']}: {budget['remaining']:.6g} of mu^2 = {budget['cap']:.6g} are left."
+            f"{silo['name']}: {budget['remaining']:.6g} of mu^2 = {budget['cap']:.6g} are left"
+            f"{wording.behind(silo.get('brought'))}."
         )
     return told
 

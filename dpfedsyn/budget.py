@@ -34,6 +34,7 @@ from dpfedsyn.shares import base_share, bought, cap_mu, cell_rounds, moments_sha
 ROUND_DOWN = 1.0 - 1e-12  # of mu: the claim printed for it must not exceed the budget by an ulp
 NOISE_MULTIPLIERS = (0.2, 5000.0)  # what DP-SGD's calibration searches
 CAP_HALVINGS = 20  # of the ratio between a cap that fits and one that does not
+LEAST_GAIN = 1.0 + 1e-3  # in mu of the answers: a claim that gives less is left out
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def solve(config: Config, silo: SiloSettings, claimed: ApproximateDP | None = No
     counts and moments as configured; DP-SGD gets the least noise with which the *whole* claim's
     upper bound still meets epsilon. Without a network moments get all that counts leave. For an
     ensemble the whole budget caps the answers, and behind a brought model what counts leave of it;
-    with a claim of its own, the answers get as much as the whole claim can carry.
+    with a claim of its own, the answers get as much as the whole claim can carry; one that gives
+    them no more than they have without it is left out.
 
     Args:
         claimed: of a brought model: what its signer promises; None: nothing.
@@ -227,9 +229,9 @@ def _brought(
 
     if fits(wanted):
         return with_answers(wanted)
-    low, high = alone, wanted
-    if low >= high or not fits(low):
-        return budget  # the claim helps nothing: the answers alone are within epsilon
+    low, high = alone * LEAST_GAIN, wanted
+    if not fits(low):
+        return budget  # the claim helps nothing: answers alone may have as much
     for _ in range(CAP_HALVINGS):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if fits(middle) else (low, middle)

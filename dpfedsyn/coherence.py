@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dpfedsyn import publication
+from dpfedsyn import brought_settings, publication
 from dpfedsyn.absences import aways
 from dpfedsyn.errors import ConfigError
 from dpfedsyn.round_settings import SamplerSettings
-from dpfedsyn.settings import CLAIMED, NOT_PRIVATE, TUNED, Config, SiloSettings
+from dpfedsyn.settings import Config
 
 
 def faults_of(config: Config, records: bool) -> list[str]:
@@ -64,9 +64,7 @@ def faults_of(config: Config, records: bool) -> list[str]:
             "weights.source = 'counts': an ensemble's whole record-level budget pays for answers; "
             "set weights.source = 'public'."
         )
-    faults += [fault for silo in config.silos for fault in _brought(config, silo, records)]
-    if config.bringing:
-        faults += _beside_brought(config)
+    faults += brought_settings.faults(config, records)
     faults += publication.faults(config.statement)
     faults += _combination(config)
     faults += _origin(config)
@@ -77,68 +75,6 @@ def faults_of(config: Config, records: bool) -> list[str]:
                 "there is nothing to compare; use energy = 'path', or step = 'blend' or 'mix'."
             )
         faults += _steps(name, sampler)
-    return faults
-
-
-def _brought(config: Config, silo: SiloSettings, records: bool) -> list[str]:
-    """Faults of what a silo says of a model that it brings, or that it has none and no records."""
-    where, faults = f"silos.{silo.name}", []
-    if not silo.brings:
-        if not config.has_records(silo):
-            faults.append(
-                f"{where}: `path` is missing, and there is no `model`: it has nothing to answer "
-                "with; give it records, or a model."
-            )
-        if silo.training != NOT_PRIVATE or any(
-            (silo.claim, silo.claim_key, silo.provenance, silo.parameters)
-        ):
-            faults.append(
-                f"{where}: `training`, `claim`, `claim_key`, `provenance` and `parameters` are of "
-                "a model that it brings, and `model` is empty; name one, or leave them out."
-            )
-        return faults
-    if silo.tunes != bool(silo.provenance.strip()) or silo.tunes != bool(silo.parameters):
-        faults.append(
-            f'{where}: training = "{silo.training}" with provenance = {silo.provenance!r} and '
-            f'parameters = {silo.parameters}: "{TUNED}" needs to know whose public records the '
-            "first weights were trained on, and how many they are; nothing else has them. Weights "
-            "from private records cost what they cost there, and cannot be the start here."
-        )
-    if silo.tunes and not config.has_records(silo):
-        faults.append(f'{where}: training = "{TUNED}" needs records; give it a path.')
-    claimed = silo.training == CLAIMED
-    if claimed != bool(silo.claim) or claimed != bool(silo.claim_key):
-        faults.append(
-            f'{where}: training = "{silo.training}" with claim = {silo.claim!r} and claim_key = '
-            f'{silo.claim_key!r}: "{CLAIMED}" needs both, the others neither.'
-        )
-    if silo.claim and not config.path(silo.claim).is_file():
-        faults.append(f"{where}.claim: {config.path(silo.claim)} is missing; name its file.")
-    if records and not config.path(silo.model).exists():
-        faults.append(f"{where}.model: {config.path(silo.model)} is missing; mend its path.")
-    if config.weights.source == "counts" and not config.has_records(silo):
-        faults.append(
-            f"weights.source = 'counts': {silo.name} brings a model and no records to count; give "
-            "it a path, or set weights.source = 'public' and silos.weight."
-        )
-    return faults
-
-
-def _beside_brought(config: Config) -> list[str]:
-    """Faults of settings that need every silo to train here."""
-    names, faults = ", ".join(silo.name for silo in config.bringing), []
-    needing: tuple[tuple[str, object, object], ...] = (
-        ("train.method", config.train.method, "dp-sgd"),
-        ("base.combine", config.base.combine, "none"),
-        ("base.marginals_share", config.base.marginals_share, 0.0),
-        ("evaluate.baselines", list(config.evaluate.trained), []),
-    )
-    for key, value, wanted in needing:
-        if value != wanted:
-            faults.append(
-                f"{key} = {value!r}: {names} brings a model and trains nothing here, which that "
-                f"needs of every silo; set {key} = {wanted!r}, or bring no model."
-            )
     return faults
 
 

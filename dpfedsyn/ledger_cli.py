@@ -29,7 +29,8 @@ def ledger_show(files: Files) -> None:
         from dpfedsyn.report import ledgers, terminal
 
         for path in files:
-            shown = ledgers.of(path, _verified(path))
+            verified = _verified(path)
+            shown = ledgers.of(path, verified, _behind(path, verified.header))
             terminal.show(console(), [shown], private=void_of(path) is None)
 
 
@@ -56,6 +57,20 @@ def ledger_sign(files: Files, out: HeadsOut = None) -> None:
     """Write the same, signed by each silo's own key (Ed25519)."""
     with one_error():
         _export(files, out, signed=True)
+
+
+def _behind(path: Path, header: Any) -> str:
+    """Say who answers for the silo's model; outside of a run its ledger alone says it."""
+    from dpfedsyn import vouching
+    from dpfedsyn.config import load
+    from dpfedsyn.errors import ConfigError
+
+    try:
+        config = load(str(path.resolve().parents[2] / "config.toml"), records=False)
+    except (ConfigError, IndexError):
+        return vouching.of_ledger(header)
+    own = next((silo for silo in config.silos if silo.name == header.silo), None)
+    return vouching.of_ledger(header) if own is None else vouching.in_short(config, own, header)
 
 
 def _export(files: list[Path], out: Path | None, *, signed: bool) -> None:

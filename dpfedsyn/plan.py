@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from accountants import Adjacency, Bound, Event, Unbounded, epsilon, overlap
-from dpfedsyn import absorption, domain, feasible, schedule, signed_claim
+from dpfedsyn import absorption, domain, feasible, schedule, signed_claim, vouching
 from dpfedsyn.budget import Budget, solve
 from dpfedsyn.domain import Encoder
 from dpfedsyn.draws import Draws, draws
@@ -72,6 +72,16 @@ class Plan:
             raise BudgetExhausted(
                 f"The plan does not fit its budget; nothing was released.\n{faults}"
             )
+
+    def carried(self, silo: SiloSettings) -> str:
+        """Return what the epsilon of a silo that brings its model comes from."""
+        claim, budget = self.claims.get(silo.name), self.budgets.get(silo.name)
+        return vouching.carries(self.config, silo, claim, budget)
+
+    def behind(self, silo: SiloSettings) -> str:
+        """Say what protects the records behind a model that a silo brings."""
+        claim = self.claims.get(silo.name)
+        return vouching.told(self.config, silo, claim, self.carried(silo))
 
     @property
     def rounds(self) -> int:
@@ -167,7 +177,6 @@ def make(config: Config) -> Plan:
             f"({', '.join(encoder.labels)}); give one share per label, or none."
         )
     faults: list[str] = []
-    notes = [signed_claim.told(silo, claims.get(silo.name)) for silo in config.bringing]
     budgets = {}
     for silo in config.silos:
         faults += feasible.faults(config, silo, dimension, classes)
@@ -178,6 +187,7 @@ def make(config: Config) -> Plan:
             except BudgetExhausted as refusal:
                 faults.append(str(refusal))
     plan = Plan(config, encoder, budgets, planned_passes(config), (), (), claims)
+    notes = [plan.behind(silo) for silo in config.bringing]
     if any(part.settings.absorb and part.settings.energy == "l2" for part in plan.passes):
         notes.append(_INEXACT)
     notes += _too_wide(plan)

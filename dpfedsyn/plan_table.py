@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from accountants import Bound, Composed, Event, gaussian
-from dpfedsyn import latency, passes, signed_claim
+from dpfedsyn import latency, passes, vouching
 from dpfedsyn import plan as planning
 from dpfedsyn.budget import Budget
 from dpfedsyn.counts import counts_sensitivity
@@ -16,6 +16,7 @@ from dpfedsyn.marking import void_because
 from dpfedsyn.moments import query_of
 from dpfedsyn.passes import PassPlan
 from dpfedsyn.plan import Plan
+from dpfedsyn.report import wording
 from dpfedsyn.settings import SiloSettings
 
 
@@ -92,9 +93,16 @@ def model_of(plan: Plan, silo: SiloSettings) -> dict[str, Any] | None:
     claim = plan.claims.get(silo.name)
     return {
         "training": silo.training,
-        "words": signed_claim.told(silo, claim),
+        "words": plan.behind(silo),
+        "carried_by": plan.carried(silo),
         "claim": None if claim is None else {**claim.to_dict(), "public_key": silo.claim_key},
     }
+
+
+def behind(plan: Plan) -> dict[str, str]:
+    """Return in short, by silo, who answers for the models that were brought."""
+    own = ((silo.name, model_of(plan, silo)) for silo in plan.config.bringing)
+    return {name: wording.behind(model).strip() for name, model in own}
 
 
 def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
@@ -119,10 +127,11 @@ def shares_mu2(plan: Plan, budget: Budget) -> dict[str, float]:
     if budget.training is not None:
         alone = plan.epsilon(budget.training).upper
         squares["dp-sgd"] = gaussian.mu(alone, plan.config.privacy.delta) ** 2
-    if budget.claimed is not None:
+    if vouching.rests_on_claim(plan.config, budget):
+        assert budget.claimed is not None
         squares["claimed"] = _as_gaussian(plan, budget.claimed) ** 2
-    if budget.record_mu is not None:
-        squares["answers"] = budget.record_mu**2
+    elif budget.claimed is not None or budget.record_mu is not None:
+        squares["answers"] = (budget.record_mu or budget.answers_mu) ** 2
     total = math.fsum(squares.values()) or 1.0
     return {name: square / total for name, square in squares.items()}
 

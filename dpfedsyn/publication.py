@@ -42,6 +42,23 @@ class StatementSettings:
 
 
 UNSAID = StatementSettings()
+MOST_CHARACTERS = 200  # of words that stand in a line of their own wherever they are printed
+
+
+def line_fault(text: str) -> str | None:
+    """Say why a text is not one printable line of bounded length; None: it is.
+
+    Line breaks and control characters would begin lines, items and colours of their own in what
+    prints it.
+    """
+    if not text.strip():
+        return "it is empty"
+    if len(text) > MOST_CHARACTERS:
+        return f"it has {len(text)} characters, and {MOST_CHARACTERS} are allowed"
+    if not text.isprintable():
+        place = next(n for n, c in enumerate(text) if not c.isprintable())
+        return f"character {place + 1} of it is {text[place]!r}, which is not printable"
+    return None
 
 
 def faults(said: StatementSettings) -> list[str]:

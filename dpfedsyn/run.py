@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from dpfedsyn import checkpoint, evaluation, service, topups
+from dpfedsyn import checkpoint, evaluation, plan_table, service, topups
 from dpfedsyn import folder as folders
 from dpfedsyn import plan as planning
 from dpfedsyn.baselines import MeanModel
@@ -101,7 +101,7 @@ def _held(
     if config.evaluate.enabled and evaluation.possible(looked_at, fewest):
         kept = folder.path / "baselines"
         scores = evaluation.evaluate(tables, looked_at, progress=progress, kept=kept)
-        folder.write_json("results.json", scores)
+        folder.write_json("results.json", {**scores, "models": plan_table.behind(plan)})
         shutil.rmtree(kept, ignore_errors=True)
     else:
         progress.note(

@@ -27,6 +27,7 @@ from typing import Any
 
 from accountants import Adjacency, ApproximateDP
 from accountants.rows import encode
+from dpfedsyn import publication
 from dpfedsyn.errors import ModelError
 from dpfedsyn.keys import SiloKey, is_signed
 from dpfedsyn.settings import PERSON, RECORD, Config, SiloSettings
@@ -57,7 +58,8 @@ class Claim:
         """Return the claim.
 
         Raises:
-            ModelError: numbers that claim nothing, an unknown unit or adjacency.
+            ModelError: numbers that claim nothing, an unknown unit or adjacency, words that are
+                not one printable line.
         """
         finite = math.isfinite(self.epsilon) and self.epsilon >= 0.0
         if not (finite and 0.0 <= self.delta < 1.0):
@@ -71,6 +73,12 @@ class Claim:
                 f"nothing was signed or read. Units are {RECORD}, {PERSON}; adjacencies "
                 f"{', '.join(Adjacency)}."
             )
+        for name in ("data", "signer"):
+            if fault := publication.line_fault(getattr(self, name)):
+                raise ModelError(
+                    f"{name} of a claim: {fault}. Reports, cards and terminals print it as it "
+                    "stands, so nothing was signed or read. Say it in one line."
+                )
         return self
 
     def message(self) -> bytes:
@@ -89,9 +97,13 @@ class Claim:
         return {"version": VERSION, **asdict(self)}
 
 
-def committed(opening: bytes, weights: str) -> str:
-    """Return the commitment (hex) to weights whose file has this SHA-256 (hex)."""
-    return hashlib.sha256(opening + bytes.fromhex(weights)).hexdigest()
+def committed(secret: bytes, weights: str) -> str:
+    """Return the commitment (hex) to weights whose file has this SHA-256 (hex).
+
+    Args:
+        secret: the opening.
+    """
+    return hashlib.sha256(secret + bytes.fromhex(weights)).hexdigest()
 
 
 def signed(claim: Claim, signer: SiloKey) -> Claim:
@@ -113,12 +125,12 @@ def is_genuine(claim: Claim, public: bytes) -> bool:
     return is_signed(message, signature, public)
 
 
-def write(claim: Claim, path: Path, opening: bytes) -> None:
-    """Write a claim, and beside it its opening, for the owner only."""
+def write(claim: Claim, path: Path, secret: bytes) -> None:
+    """Write a claim, and beside it its opening (`secret`), for the owner only."""
     place = opening_of(path)
     descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(opening.hex() + "\n")
+        file.write(secret.hex() + "\n")
     path.write_text(json.dumps(claim.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
@@ -188,27 +200,6 @@ def of_silo(config: Config, silo: SiloSettings) -> Claim | None:
     return claim
 
 
-def told(silo: SiloSettings, claim: Claim | None) -> str:
-    """Say what protects the records behind a model that a silo brings."""
-    if silo.tunes:
-        return (
-            f"{silo.name}: its model was brought and trained further here with DP-SGD. Its first "
-            f"weights are said to be public ({silo.provenance}); if they were trained on records "
-            "of the silo, nothing here protects those records from them but the answers' noise."
-        )
-    if claim is None:
-        return (
-            f"{silo.name}: this model was not trained here; only the noise on its answers protects "
-            "the records that it was trained on."
-        )
-    return (
-        f"{silo.name}: this model was not trained here. {claim.signer!r} claims epsilon <= "
-        f"{claim.epsilon:g} for it (delta {claim.delta:g}, unit {claim.unit}, {claim.adjacency}; "
-        f"data: {claim.data}) and has signed that; the record-level claim rests on it. Nobody here "
-        "has checked it; without it only the noise on the answers protects."
-    )
-
-
 def require_model(claim: Claim, path: Path, weights: str) -> None:
     """Refuse a model that is not the one that was claimed.
 
@@ -222,20 +213,34 @@ def require_model(claim: Claim, path: Path, weights: str) -> None:
     Raises:
         ModelError: the opening is missing, or the model is another.
     """
+    if committed(opening(path), weights) != claim.model:
+        raise ModelError(
+            f"{path}: the claim is of another model than these weights, or its opening is another "
+            "one's; nothing was run. Bring the model that was claimed."
+        )
+
+
+def opening(path: Path) -> bytes:
+    """Read the opening of a claim.
+
+    Args:
+        path: of the claim.
+
+    Raises:
+        ModelError: there is none.
+    """
     place = opening_of(path)
     try:
-        opening = bytes.fromhex(place.read_text(encoding="ascii").strip())
+        found = bytes.fromhex(place.read_text(encoding="ascii").strip())
+        if len(found) != OPENING_BYTES:
+            raise ValueError(f"it has {len(found)} bytes instead of {OPENING_BYTES}")
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{place}: the claim's opening cannot be read ({error}), so that nobody can tell which "
             "model was claimed; nothing was run. Put the file back that was written beside the "
             "claim."
         ) from None
-    if len(opening) != OPENING_BYTES or committed(opening, weights) != claim.model:
-        raise ModelError(
-            f"{path}: the claim is of another model than these weights, or its opening is another "
-            "one's; nothing was run. Bring the model that was claimed."
-        )
+    return found
 
 
 def _parsed(content: Any) -> Claim:

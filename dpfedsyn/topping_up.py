@@ -19,7 +19,7 @@ from typing import Any
 from accountants import verify
 from accountants.anchor import FileAnchor
 from dpfedsyn import folder as folders
-from dpfedsyn import keys, remote, topups
+from dpfedsyn import keys, plan_table, remote, topups
 from dpfedsyn import run as running
 from dpfedsyn.collaboration import Collaboration, conclude, decoded, mixture, written
 from dpfedsyn.device import pick_device
@@ -77,7 +77,7 @@ def _here(run: Path, begun: Begun, progress: Progress) -> TopUp:
     brought = read_models(plan, device)
     silos = records.silos
     with federation(plan, plan.encoder, silos, folder, device, progress, brought) as members:
-        topups.keep(folder, (*begun.before, begun.one))
+        topups.keep(folder, (*begun.before, begun.one), plan_table.behind(plan))
         events = EventLog(folder.path)
         progress = Several(progress, events)
         sites = {name: member.site for name, member in members.items()}
@@ -141,7 +141,7 @@ def _over(
         topups.require_room(plan, begun.one, begun.part, left)
     for name, silo in last.items():
         roster.met(name, silo)
-    topups.keep(folder, (*begun.before, begun.one))
+    topups.keep(folder, (*begun.before, begun.one), plan_table.behind(plan))
     roster = Roster(plan, folder)  # which knows now what this top-up's rounds cost
     events = EventLog(folder.path)
     progress = Several(progress, events)
@@ -195,7 +195,7 @@ def _conclude(
     more, settings = (*begun.before, one), told["settings"]
     kept = {key: bool(settings[key]) for key in ("evaluated", "one_process")}
     conclude(begun.plan, sites, charges, done, folder, more=more, **kept)
-    topups.keep(folder, more)
+    topups.keep(folder, more, plan_table.behind(begun.plan))
 
 
 def _left(run: Path, plan: Plan) -> dict[str, Left]:

@@ -218,9 +218,14 @@ def _sound(one: TopUp) -> TopUp:
     return one
 
 
-def keep(folder: RunFolder, found: Sequence[TopUp]) -> None:
-    """Write the top-ups of a run, durably."""
-    folder.write_json(FILE, {"top_ups": [asdict(one) for one in found]})
+def keep(folder: RunFolder, found: Sequence[TopUp], models: Mapping[str, str]) -> None:
+    """Write the top-ups of a run, durably.
+
+    Args:
+        models: by silo, who answers for a model that was brought.
+    """
+    kept = {"top_ups": [asdict(one) for one in found], "models": dict(models)}
+    folder.write_json(FILE, kept)
 
 
 def told(plan: Plan, found: Sequence[TopUp]) -> Iterator[dict[str, Any]]:

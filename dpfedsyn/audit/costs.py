@@ -13,11 +13,20 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from accountants import Cascade, Composed, Event, Gaussian, Repeated, Unbounded
+from accountants import (
+    Cascade,
+    Composed,
+    Event,
+    Gaussian,
+    Repeated,
+    Unbounded,
+    UnsupportedEvent,
+)
+from accountants import epsilon as bound_of
 from accountants.rows import Header
 from dpfedsyn.diffusion import Kernel
 from dpfedsyn.round_settings import SamplerSettings
-from dpfedsyn.settings import NOT_PRIVATE, BaseSettings, Config, SiloSettings
+from dpfedsyn.settings import BaseSettings, Config, SiloSettings
 
 ROUNDED = 1e-9  # relative: floats of one quantity, derived in two ways
 ROOM = (1.0 - 1e-9) ** 2  # of mu^2: what a schedule may leave unused
@@ -47,9 +56,16 @@ def moved(config: Config) -> int:
     return 2 if config.privacy.adjacency == "replace" else 1
 
 
-def caps(config: Config, silo: SiloSettings) -> tuple[float, float | None]:
-    """(cap on the answers' mu^2 of two models, at record level or None)."""
-    if silo.brings and silo.training == NOT_PRIVATE:
+def caps(config: Config, silo: SiloSettings, claimed: bool) -> tuple[float, float | None]:
+    """(cap on the answers' mu^2 of two models, at record level or None).
+
+    With a claim that is composed for its model, the answers may have less than their cap: any that
+    keeps the whole claim within epsilon. Without one, whatever was signed, the answers are it all.
+
+    Args:
+        claimed: whether the ledger composes a claim.
+    """
+    if silo.brings and not silo.tunes and not claimed:
         mu2 = gaussian_mu(config.epsilon(silo), config.privacy.delta) ** 2
         mu2 *= 1.0 - (config.privacy.counts_share if config.weights.source == "counts" else 0.0)
         return mu2, mu2
@@ -166,6 +182,17 @@ def claim(header: Header, private: bool) -> Event:
         return Unbounded("no private training was planned")
     answers = Gaussian(1.0 / math.sqrt(header.answers_cap))
     return Composed((*released, Cascade(Composed(tuple(inside)), answers)))
+
+
+def upper(header: Header, private: bool) -> float:
+    """Epsilon of the claim at the header's caps; infinite where nothing is promised."""
+    claimed = claim(header, private)
+    if isinstance(claimed, Unbounded):
+        return math.inf
+    try:
+        return bound_of(claimed, delta=header.delta, adjacency=header.adjacency).upper
+    except UnsupportedEvent:
+        return math.inf
 
 
 def least_delta(delta: float, epsilon: float, draws: int) -> float:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dpfedsyn import __version__, marking, statement
+from dpfedsyn import __version__, marking, statement, vouching
 from dpfedsyn import folder as folders
-from dpfedsyn.audit import evidence, ledgers, mechanisms, noises, statements, training
+from dpfedsyn.audit import claimed, evidence, ledgers, mechanisms, noises, statements, training
 from dpfedsyn.audit.auditing import Verdict
 from dpfedsyn.audit.findings import ALPHA, CHAIN, VIOLATION, Finding, judged, verdict
 
@@ -32,12 +33,14 @@ class RunAudit:
         rounds: taken in each pass.
         heads: the last link of every ledger that could be verified.
         alpha: false-alarm rate of all statistical tests together; every other check has none.
+        models: by silo, who answers for a model that was brought.
     """
 
     findings: tuple[Finding, ...]
     rounds: dict[str, int]
     heads: dict[str, str]
     alpha: float = ALPHA
+    models: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -54,7 +57,8 @@ class RunAudit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole audit as JSON-ready values."""
-        return {**self.summary(), "findings": [finding.to_dict() for finding in self.findings]}
+        found = [finding.to_dict() for finding in self.findings]
+        return {**self.summary(), "models": dict(self.models), "findings": found}
 
     def summary(self) -> dict[str, Any]:
         """Return what the statement says of it: verdicts, and no number that noise decides."""
@@ -93,6 +97,7 @@ def audit(path: Path, *, retrain: bool = False, alpha: float = ALPHA) -> RunAudi
         findings=(
             *found.chain,
             *ledgers.findings(found),
+            *claimed.findings(found),
             *statements.findings(found),
             *training.findings(found, retrain=retrain),
             *certain,
@@ -101,6 +106,11 @@ def audit(path: Path, *, retrain: bool = False, alpha: float = ALPHA) -> RunAudi
         rounds=found.rounds(),
         heads={name: silo.links[-1] for name, silo in found.silos.items()},
         alpha=alpha,
+        models={
+            name: vouching.in_short(found.config, silo.settings, silo.header).strip()
+            for name, silo in found.silos.items()
+            if silo.settings.brings
+        },
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from accountants import Unbounded, UnsupportedEvent, epsilon, overlap
+from accountants import overlap
 from accountants.rows import ANSWER
 from dpfedsyn.audit import costs
 from dpfedsyn.audit.costs import ROUNDED
@@ -48,7 +48,7 @@ def _private(evidence: Evidence) -> bool:
 
 
 def _silo(evidence: Evidence, silo: SiloEvidence, told: dict[str, Any]) -> Finding:
-    upper = _upper(evidence, silo)
+    upper = costs.upper(silo.header, _private(evidence))
     return one(
         CHECK,
         silo.name,
@@ -58,18 +58,6 @@ def _silo(evidence: Evidence, silo: SiloEvidence, told: dict[str, Any]) -> Findi
         mend=MEND,
         numbers={"epsilon": upper if math.isfinite(upper) else None},
     )
-
-
-def _upper(evidence: Evidence, silo: SiloEvidence) -> float:
-    """Epsilon of the claim at the header's caps; infinite where nothing is promised."""
-    claimed = costs.claim(silo.header, _private(evidence))
-    if isinstance(claimed, Unbounded):
-        return math.inf
-    try:
-        header = silo.header
-        return epsilon(claimed, delta=header.delta, adjacency=header.adjacency).upper
-    except UnsupportedEvent:
-        return math.inf
 
 
 def _wrong(

@@ -38,7 +38,12 @@ def _wrong_terms(evidence: Evidence, silo: SiloEvidence) -> Iterator[str]:
         stated, wanted_term = getattr(header, name), getattr(privacy, name)
         if stated != wanted_term:
             yield f"{name} is {stated} where the settings say {wanted_term}"
-    answers, record = costs.caps(config, silo.settings)
+    planned = {p.kind: p for p in header.planned}
+    private = config.train.method != "not-private"
+    upper, budget = costs.upper(header, private), config.epsilon(silo.settings)
+    if private and not upper <= budget * (1.0 + ROUNDED):
+        yield f"its whole claim, at the caps, is epsilon = {upper:.6g} of a budget of {budget:g}"
+    answers, record = costs.caps(config, silo.settings, "claimed" in planned)
     if not header.answers_cap <= answers * (1.0 + ROUNDED):
         yield f"the answers' mu^2 is capped at {header.answers_cap:.9g} instead of {answers:.9g}"
     if record is not None and not (header.record_cap or math.inf) <= record * (1.0 + ROUNDED):
@@ -47,7 +52,6 @@ def _wrong_terms(evidence: Evidence, silo: SiloEvidence) -> Iterator[str]:
     if not spent <= header.answers_cap:
         yield f"answers of mu^2 = {spent:.9g} exceed their cap of {header.answers_cap:.9g}"
     wanted = costs.multipliers(config, silo.settings)
-    planned = {p.kind: p for p in header.planned}
     for kind, multiplier in wanted.items():
         event = planned[kind].event if kind in planned else None
         if not isinstance(event, Gaussian):

@@ -166,7 +166,7 @@ def _told(
 ) -> dict[str, Any]:
     """What the rows are, with the run's claim as it stands."""
     told = found.told
-    terms = ("name", "epsilon", "delta", "delta_with_noise", "unit", "adjacency")
+    terms = ("name", "epsilon", "delta", "delta_with_noise", "unit", "adjacency", "brought")
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     labels = np.unique(sampler.y).tolist()
@@ -183,7 +183,7 @@ def _told(
             "run": told.get("run"),
             "private": found.void is None,
             "void": found.void,
-            "silos": [{key: silo[key] for key in terms} for silo in told["silos"]],
+            "silos": [{key: silo[key] for key in terms if key in silo} for silo in told["silos"]],
             "overlap": told.get("overlap"),
             "across_silos": told["across_silos"],
             "made_from": list(found.files),

@@ -61,7 +61,8 @@ def _body(run: FinishedRun, config: Config, files: Sequence[DataFile], title: st
         claim = wording.claim(silo["epsilon"], wording.terms(silo), silo.get("reason"))
         name, risk = wording.plain(silo["name"]), silo.get("risk")
         odds = f" {success.sentences(risk, wording.terms(silo))[1]}" if risk else ""
-        lines.append(f"- **{name}**: {claim}.{odds}")
+        behind = wording.behind(silo.get("brought"))
+        lines.append(f"- **{name}**: {claim}{behind}.{odds}")
     across = statement.get("across_silos")
     if across:
         whole = wording.claim(across, wording.terms(across))

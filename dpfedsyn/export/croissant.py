@@ -45,7 +45,9 @@ def metadata(
     """Return the metadata; fields of tables are those of the public schema."""
     silos = run.statement["silos"]
     claims = "; ".join(
-        f"{silo['name']}: {wording.claim(silo['epsilon'], wording.terms(silo))}" for silo in silos
+        f"{silo['name']}: {wording.claim(silo['epsilon'], wording.terms(silo))}"
+        f"{wording.behind(silo.get('brought'))}"
+        for silo in silos
     )
     described = {
         "@context": CONTEXT,

@@ -54,15 +54,19 @@ def summary(audit: Json) -> Table:
 
 
 def remarks(audit: Json) -> list[str]:
-    """Say each violation, then what could not be looked at; silos with the same share a line."""
+    """Say each violation, what could not be looked at, and who answers for brought models.
+
+    Silos with the same share a line.
+    """
     told: dict[tuple[str, ...], list[str]] = {}
     for f in sorted(audit["findings"], key=lambda f: f["verdict"] != VIOLATION):
         if f["verdict"] != "CONSISTENT":
             told.setdefault((f["verdict"], f["check"], _words(f)), []).append(f["silo"])
-    return [
+    found = [
         f"{verdict} {', '.join(silos) or 'whole run'}: {check}: {words}"
         for (verdict, check, words), silos in told.items()
     ]
+    return [*found, *(f"{name}: {words}" for name, words in (audit.get("models") or {}).items())]
 
 
 def details(audit: Json) -> Table:

@@ -10,12 +10,13 @@ from dpfedsyn.report import wording
 from dpfedsyn.report.tables import Table
 
 
-def of(path: Path, verified: Verification) -> Table:
+def of(path: Path, verified: Verification, behind: str = "") -> Table:
     """Describe one ledger.
 
     Args:
         path: the file.
         verified: what `accountants.ledger.verify` returned for it.
+        behind: who answers for the silo's model, where it was brought.
     """
     header, totals = verified.header, verified.totals
     rows = [
@@ -39,6 +40,8 @@ def of(path: Path, verified: Verification) -> Table:
             ),
             (f"B: {header.unit} level, at the cap", at_cap(header, header.record_cap)),
         ]
+    if behind:
+        rows.append(("model", behind.strip(" ()")))
     note = "What is spent is not a guarantee; the guarantee is the one at the cap."
     cells = tuple((name, wording.plain(value)) for name, value in rows)
     title = wording.plain(f"Ledger of silo {header.silo} ({path})")

@@ -131,7 +131,8 @@ def _promise(silo: Json, terms: wording.Terms, private: bool) -> str:
     whom = {"record": "every single record", "person": "every person, with all their records"}
     whose = whom.get(terms.unit, f"the {terms.unit}'s whole data set, and to it alone")
     return (
-        f"Promised to {whose}: {wording.claim(silo['epsilon'], terms)}. "
+        f"Promised to {whose}: {wording.claim(silo['epsilon'], terms)}"
+        f"{wording.behind(silo.get('brought'))}. "
         "It holds against everyone who sees everything that this silo sends and that is "
         f"published, the server included. The table says what an attack achieves at most."
     )

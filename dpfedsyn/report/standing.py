@@ -34,7 +34,9 @@ def lines(folder: Path) -> list[str]:
         told.append(f"rounds of top-ups after it: {len(after)}")
     if rounds:
         told += _last(rounds[-1], running=state["status"] == "running")
-    return told + _missed(rounds)
+    told += _missed(rounds)
+    models = wording.models(plan.get("silos", ()), key="model")
+    return [*told, f"models: {models}"] if models else told
 
 
 def _last(record: dict[str, Any], *, running: bool) -> list[str]:

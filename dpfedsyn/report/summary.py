@@ -48,6 +48,7 @@ def _promise(statement: Json) -> tuple[Fact, ...]:
         worst = {"epsilon": across, "risk": across.get("risk")}
         where = f"for somebody with data in up to {overlap} silos"
     claim = wording.claim(worst["epsilon"], terms, worst.get("reason"))
+    models = wording.models(silos)
     facts = [
         Fact("Whose data are hidden?", wording.whose(terms.unit)),
         Fact(
@@ -55,7 +56,7 @@ def _promise(statement: Json) -> tuple[Fact, ...]:
             "From everyone who sees all that a silo sends and all that is published: the server "
             "too, also one that cheats, and whatever else they know.",
         ),
-        Fact("How well?", f"{claim}, {where}.", "guarantee"),
+        Fact("How well?", f"{claim}, {where}. {models}".rstrip(), "guarantee"),
     ]
     if worst.get("risk"):
         search, guess = success.sentences(worst["risk"], terms)

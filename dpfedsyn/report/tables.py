@@ -47,6 +47,7 @@ def guarantee(statement: Json) -> Table:
         note = f"{note} {wording.drawn(claims, silos[0]['delta'])}".rstrip()
     if not private:
         note = "NON-PRIVATE: nothing is promised. " + NOT_PROMISED
+    note = f"{wording.models(silos)} {note}".strip()
     return Table("Guarantee per silo", ("silo", *CLAIM_HEAD), text(rows), note)
 
 

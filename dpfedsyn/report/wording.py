@@ -121,6 +121,38 @@ def claim(bound: Json | None, of: Terms, reason: str | None = None) -> str:
     return f"epsilon <= {number(upper)}{remark} ({of}{floor})"
 
 
+def behind(model: Json | None) -> str:
+    """Say in brackets, for beside an epsilon, who answers for a model that a silo brought.
+
+    Args:
+        model: a statement's `brought` or a plan's `model` of a silo; None: it was trained here.
+
+    Returns:
+        "" for a model that was trained here, else words that begin with a space.
+    """
+    if not model:
+        return ""
+    claim = model.get("claim")
+    carried = model.get("carried_by", "answers" if claim is None else "claim")
+    if model.get("training") == "dp-sgd":
+        return " (first weights brought, said to be public; not checked here)"
+    if carried != "claim":
+        return " (model not trained here: only the noise on its answers protects)"
+    if not claim:
+        return " (claimed for a model that was not trained here; not checked here)"
+    signer, data = plain(claim["signer"]), plain(claim["data"])
+    return f" (claimed by {signer} for a model trained on {data}; not checked here)"
+
+
+def models(silos: Iterable[Json], *, key: str = "brought") -> str:
+    """Say which silos brought their models, and who answers for them; nothing to say: ""."""
+    said: dict[str, list[str]] = {}
+    for silo in silos:
+        if words := behind(silo.get(key)):
+            said.setdefault(words.strip(" ()"), []).append(plain(silo["name"]))
+    return " ".join(f"{', '.join(names)}: {words}." for words, names in said.items())
+
+
 def drawn(claims: Iterable[Json], delta: float) -> str:
     """Say how much of delta the noise takes for being drawn, and not ideal; nothing to say: ""."""
     known = [c["delta_with_noise"] for c in claims if c.get("delta_with_noise") is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dpfedsyn import signed_claim
 from dpfedsyn.plan import Plan
 from dpfedsyn.released import Charged
 from dpfedsyn.settings import PERSON, Config
@@ -35,8 +34,12 @@ def unprotected(plan: Plan) -> list[str]:
     return found
 
 
-def caveats(plan: Plan) -> list[str]:
-    """Return what a reader has to know beside the claim."""
+def caveats(plan: Plan, *, one_process: bool) -> list[str]:
+    """Return what a reader has to know beside the claim.
+
+    Args:
+        one_process: whether it was all silos and the server.
+    """
     config, unit = plan.config, plan.config.privacy.unit
     found = [
         "Defaults were chosen on development splits of the public hospital data in the package; "
@@ -48,13 +51,13 @@ def caveats(plan: Plan) -> list[str]:
         "how many records are in the batch. Clipping, sums and noise are exact; the declared slack "
         "of 1e-6 for those last bits was not exceeded in tests, but does not bound them for every "
         "device.",
-        _rollback(config),
+        _rollback(config, one_process),
         f"The claim is of this run alone; another run on the same {unit}s composes with it "
         "(`dpfedsyn plan --after`).",
         "The run folder holds every silo's key and ledger: publish the synthetic tables, not the "
         "folder.",
     ]
-    found += [signed_claim.told(silo, plan.claims.get(silo.name)) for silo in config.bringing]
+    found += [plan.behind(silo) for silo in config.bringing]
     if config.bringing:
         found.append(
             "Brought models may have been trained on rows of the test part: what they generate can "
@@ -117,8 +120,14 @@ def _answers_promise_little(plan: Plan) -> bool:
     )
 
 
-def _rollback(config: Config) -> str:
+def _rollback(config: Config, one_process: bool) -> str:
     """Say which older copies are noticed: those that leave the anchor behind."""
+    if not one_process:
+        return (
+            "An older copy of a ledger, put back, is noticed by its anchor; where that lies, each "
+            "silo decides and this statement cannot tell. One of a silo's whole folder with its "
+            "anchor, or of the machine, is noticed only by an exported head."
+        )
     if config.privacy.anchors:
         return (
             "An older copy of a ledger or of the run folder, put back, is noticed by its anchor; "

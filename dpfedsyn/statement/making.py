@@ -76,11 +76,11 @@ def make(
         },
         "implementation": mechanisms.implementation(plan),
         "preprocessing": mechanisms.preprocessing(plan),
-        "trust": mechanisms.trust(),
+        "trust": mechanisms.trust(one_process=one_process),
         "unprotected": limits.unprotected(plan),
         "internal": "utility, distances and attacks on real records are not part of this "
         "statement: they are measured without noise and stay with the silos",
-        "caveats": [*limits.caveats(plan), *limits.unheard(charges)],
+        "caveats": [*limits.caveats(plan, one_process=one_process), *limits.unheard(charges)],
         "software": software.versions(),
         "upstream_defects": software.mitigated(),
     }

@@ -27,10 +27,19 @@ def implementation(plan: Plan) -> dict[str, str]:
     }
 
 
-def trust() -> dict[str, str]:
-    """Return who sees what, and whom the claim trusts."""
+def trust(*, one_process: bool) -> dict[str, str]:
+    """Return who sees what, and whom the claim trusts.
+
+    Args:
+        one_process: whether it was all silos and the server.
+    """
+    alone = "holds its records, model, key and ledger; trusts itself alone, refuses at its cap"
+    held = (
+        "one process held the records, models, keys and ledgers of all silos: each had to trust "
+        "whoever ran it; a silo refuses at its cap"
+    )
     return {
-        "silo": "holds its records, model, key and ledger; trusts itself alone, refuses at its cap",
+        "silo": held if one_process else alone,
         "server": "sees what is released and every noised answer; may be malicious, and collude "
         "with other silos: each silo's claim holds against all of them together",
         "network": "carries noised answers only; whoever listens sees no more than the server",

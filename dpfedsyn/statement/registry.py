@@ -131,7 +131,8 @@ def _loss(told: Told) -> dict[str, Any]:
     deltas = [one["delta_with_noise"] for one in (*told["silos"], told["across_silos"])]
     people = round(sum(one["reference_size"] for one in told["silos"]))
     claims = [
-        f"{one['name']}: {wording.claim(one['epsilon'], wording.terms(one))}; without "
+        f"{one['name']}: {wording.claim(one['epsilon'], wording.terms(one))}"
+        f"{wording.behind(one.get('brought'))}; without "
         f"amplification by sampling {_unsampled(one)}."
         for one in told["silos"]
     ]
@@ -165,8 +166,7 @@ def _model(told: Told) -> dict[str, Any]:
     trust = told["trust"]
     return {
         "model_name": "Federated",
-        "model_name_details": "Each silo is the curator of its own records; a server combines "
-        "noised answers and never sees a record or a model.",
+        "model_name_details": _curators(told),
         "trust_assumptions": told["implementation"]["adversary"],
         "actors": _bullets(f"{name.replace('_', ' ')}: {role}" for name, role in trust.items()),
         "release_type": "One release",
@@ -177,6 +177,18 @@ def _model(told: Told) -> dict[str, Any]:
         "access_type": "Non-interactive",
         "access_type_details": "The rows are published; nobody but the run's server asks silos.",
     }
+
+
+def _curators(told: Told) -> str:
+    if told["settings"].get("one_process"):
+        return (
+            "One process was all silos and the server: whoever ran it was the curator of every "
+            "silo's records."
+        )
+    return (
+        "Each silo is the curator of its own records; a server combines noised answers and never "
+        "sees a record or a model."
+    )
 
 
 def _implementation(told: Told) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def claim(told: dict[str, Any]) -> Iterator[str]:
         yield f"VOID: {told['void']} NON-PRIVATE: no epsilon is claimed."
         return
     for silo in told["silos"]:
-        yield f"{silo['name']}: {wording.claim(silo['epsilon'], wording.terms(silo))}"
+        words = wording.claim(silo["epsilon"], wording.terms(silo))
+        yield f"{silo['name']}: {words}{wording.behind(silo.get('brought'))}"
     across = told["across_silos"]
     if across is not None:
         words = wording.claim(across, wording.terms(across))

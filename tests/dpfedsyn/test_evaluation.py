@@ -326,3 +326,14 @@ def test_the_first_failure_ends_what_still_runs() -> None:
     with pytest.raises(KeyboardInterrupt):
         beside.run([endless, interrupted])
     assert stopped.is_set()
+
+
+def test_one_model_that_was_brought_leaves_the_union_without_a_claim() -> None:
+    """What it generates without noise is of records that nobody here has charged."""
+    c = comparison()
+    first, *others = c.config.silos
+    silos = (replace(first, model="model.json"), *others)
+    mixed = replace(c, config=replace(c.config, silos=silos))
+    assert claims.kind_of_models(c) == PRIVATE
+    assert claims.kind_of_models(mixed) == WITHOUT_PRIVACY
+    assert claims.of_models(mixed) is None

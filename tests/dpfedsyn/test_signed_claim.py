@@ -76,6 +76,14 @@ def test_only_the_model_that_was_committed_to_opens_the_claim(tmp_path: Path) ->
         ({"data": None}, SIGNER, "data differ"),
         ({"epsilon": -1.0}, SIGNER, "epsilon = -1"),
         ({"epsilon": "2"}, SIGNER, "epsilon = '2'"),
+        (
+            {"data": "x\n- a: epsilon <= 0.10"},
+            SIGNER,
+            r"data of a claim: character 2 .*in one line",
+        ),
+        ({"signer": "\x1b[2J"}, SIGNER, r"signer of a claim: character 1 of it is '\\x1b'"),
+        ({"data": " "}, SIGNER, "data of a claim: it is empty"),
+        ({"signer": "x" * 201}, SIGNER, "it has 201 characters, and 200 are allowed"),
     ],
 )
 def test_a_claim_that_nobody_answers_for_is_refused(
@@ -136,6 +144,30 @@ def test_without_a_claim_the_answers_are_the_whole_record_claim() -> None:
     assert alone.answers_mu**2 == pytest.approx(mu2)
     for adjacency in Adjacency:
         assert epsilon(alone.record_claim(), delta=1e-5, adjacency=adjacency).upper <= 8.0
+
+
+@given(st.text(max_size=300))
+def test_words_of_a_claim_begin_no_line_of_their_own(text: str) -> None:
+    """What is signed prints as one line of at most 200 characters, or is refused."""
+    printable = bool(text.strip()) and len(text) <= 200 and text.isprintable()
+    for name in ("data", "signer"):
+        claim = replace(CLAIM, **{name: text})
+        if printable:
+            assert len(claim.checked().data.splitlines()) == 1
+        else:
+            with pytest.raises(
+                ModelError, match=f"(?s){name} of a claim.*nothing was signed or read"
+            ):
+                claim.checked()
+
+
+@given(claimed=st.sampled_from([20.0, 1e3]), mu=st.sampled_from([2.5, 6000.0]))
+def test_a_claim_that_gives_no_more_answers_is_left_out(claimed: float, mu: float) -> None:
+    """Its budget is the one without it, so nothing says that anything rests on it."""
+    config, silo = brought(configuration.load("hospitals"), training=CLAIMED)
+    config = replace(config, answers=replace(config.answers, mu=mu))
+    event = replace(CLAIM, epsilon=claimed).event
+    assert budget.solve(config, silo, event) == budget.solve(config, silo)
 
 
 @pytest.mark.parametrize(("claimed", "whole"), [(2.0, True), (7.9, False), (20.0, False)])

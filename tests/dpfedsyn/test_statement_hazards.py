@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dpfedsyn.statement import audited
+from dpfedsyn.statement import audited, mechanisms, registry
 from dpfedsyn.statement.hazards import AFTER, UNCLAIMED, answered
 from tests.dpfedsyn import statements
 from tests.dpfedsyn.test_statement_fields import found
@@ -135,8 +135,10 @@ DECIDED: tuple[tuple[int, Change, str, str], ...] = (
     (18, _settings(baselines=["fedavg"], evaluated=False), "open", "No plainer baseline"),
     (19, _settings(kind="table"), "answered", "tables"),
     (19, _settings(kind="images"), "partly", "who is in it"),
-    (20, _settings(anchors_elsewhere=True), "answered", "12 answers were charged"),
-    (20, _settings(anchors_elsewhere=False), "partly", "signed heads"),
+    (20, _settings(anchors_elsewhere=True, one_process=True), "answered", "12 answers were"),
+    (20, _settings(anchors_elsewhere=False, one_process=True), "partly", "anchors on another disk"),
+    # Where silos are elsewhere the server's own setting says nothing of their anchors.
+    (20, _settings(anchors_elsewhere=True, one_process=False), "partly", "each silo decides"),
     (21, _settings(simulated_partition=False), "answered", "malicious server"),
     (21, _settings(simulated_partition=True), "partly", "simulated from one file"),
     (21, _settings(one_process=True), "partly", "one process was all silos"),
@@ -159,6 +161,29 @@ def test_settings_decide_the_answer(number: int, change: Change, status: str, wo
     given = answer(told, number)
     assert given["status"] == status
     assert words in given["answer"]
+
+
+def test_a_statement_of_an_earlier_version_is_answered_as_far_as_it_speaks() -> None:
+    """An audit answers anew for statements that are there: what they do not say is open."""
+    told = statements.of("complete")
+    del told["settings"]["one_process"]
+    given = {hazard["number"]: hazard for hazard in answered(told)}
+    assert given[21]["status"] == "open"
+    assert "does not say 'one_process'" in given[21]["answer"]
+    assert given[17]["status"] == "answered"
+    assert registry.record(told) is not None
+
+
+def test_whoever_ran_one_process_was_every_silo_s_curator() -> None:
+    """Neither the table of trust nor the registry's record says that silos kept to themselves."""
+    apart, together = mechanisms.trust(one_process=False), mechanisms.trust(one_process=True)
+    assert "trusts itself alone" in apart["silo"]
+    assert "had to trust whoever ran it" in together["silo"]
+    for one_process, words in ((False, "curator of its own"), (True, "curator of every silo's")):
+        told = statements.of("complete")
+        told["settings"]["one_process"] = one_process
+        model = registry.record(told)["deployment"]["deployment_model"]
+        assert words in model["model_name_details"]
 
 
 def test_answers_name_the_unit_of_the_claim() -> None:

@@ -238,7 +238,7 @@ def test_they_are_kept_as_they_are(tmp_path: Path) -> None:
     found = (TopUp(1, 5, "best", 2.0, COMPLETE, None, 4, ({"name": "x"},)), TopUp(2, 7, "default"))
     assert topups.read(tmp_path) == ()
     for void in (None, "a test"):
-        topups.keep(RunFolder(tmp_path, void), found)
+        topups.keep(RunFolder(tmp_path, void), found, {})
         assert topups.read(tmp_path) == found
     assert (tmp_path / "NON-PRIVATE-top-ups.json").is_file()
 
@@ -253,7 +253,7 @@ def test_a_damaged_file_is_one_clear_error(text: str, tmp_path: Path) -> None:
 
 def test_a_gap_in_the_numbers_is_damage(tmp_path: Path) -> None:
     """A top-up that was taken out would free its rounds' numbers for other content."""
-    topups.keep(RunFolder(tmp_path), [TopUp(1, 5, "default"), TopUp(2, 5, "default")])
+    topups.keep(RunFolder(tmp_path), [TopUp(1, 5, "default"), TopUp(2, 5, "default")], {})
     content = json.loads((tmp_path / topups.FILE).read_text(encoding="utf-8"))
     content["top_ups"].pop(0)
     (tmp_path / topups.FILE).write_text(json.dumps(content), encoding="utf-8")

@@ -32,8 +32,11 @@ def written(folder: Path, silos: str, *, public: bool = False, more: str = "") -
     """Write a configuration of the hospitals' records with these [[silos]] and their model."""
     brought.declared(folder, [ENCODER.dimension])
     source = "public" if public else "counts"
+    # Several silos here bring the one model: its records count in each.
+    overlap = max(1, silos.count('"model.json"'))
     (folder / "config.toml").write_text(
         f'name = "brought"\n{more}\n[data]\nschema = "{EXAMPLE.path(EXAMPLE.data.schema)}"\n'
+        f"[privacy]\noverlap = {overlap}\n"
         f'[weights]\nsource = "{source}"\n[answers]\nbest_share = 0.0\n{silos}'
     )
     return folder / "config.toml"
@@ -162,7 +165,9 @@ def test_a_signed_claim_is_the_signer_s_and_composes(tmp_path: Path) -> None:
     plain = silo("a", model="model.json") + silo("b", model="model.json")
     config = written(tmp_path, plain, public=True)
     claimed(tmp_path, config)
-    config = written(tmp_path, silo("a", **names) + silo("b", **names), public=True)
+    shutil.copyfile(tmp_path / "model.json", tmp_path / "other.json")
+    other = names | {"model": "other.json"}
+    config = written(tmp_path, silo("a", **names) + silo("b", **other), public=True)
     out = tmp_path / "run"
     result = run(config, out, "answers.mu=3000.0")
     assert result.exit_code == 0, result.output
@@ -225,6 +230,15 @@ def test_a_model_or_claim_that_does_not_fit_ends_before_anything_is_written(
         ({}, "train.method=ensemble", "train.method = 'ensemble': a brings a model"),
         ({}, "base.combine=pool", "base.combine = 'pool': a brings a model"),
         ({}, 'evaluate.baselines="fedavg"', "evaluate.baselines = ['fedavg']"),
+        ({"training": "claimed", "claim": "claim.json"}, "", '"claimed" needs both'),
+        ({"training": "claimed", "claim_key": "00"}, "", '"claimed" needs both'),
+        ({"training": "dp-sgd", "provenance": " ", "parameters": 3}, "", "whose public records"),
+        ({"training": "dp-sgd", "provenance": "x", "parameters": 3}, "", "needs records"),
+        (
+            {"training": "dp-sgd", "provenance": "x\n- y", "parameters": 3},
+            "",
+            "silos.a.provenance: character 2 of it is '\\n'",
+        ),
     ],
 )
 def test_settings_that_do_not_go_with_a_brought_model(
@@ -237,6 +251,27 @@ def test_settings_that_do_not_go_with_a_brought_model(
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+
+def test_one_model_of_two_silos_counts_toward_the_overlap(tmp_path: Path) -> None:
+    """By its file, whatever path names it; the claim across silos composes both, or is refused."""
+    (tmp_path / "linked.json").symlink_to(tmp_path / "model.json")
+    config = written(tmp_path, silo("a", model="model.json") + silo("b", model="linked.json"))
+    public, one = 'weights.source="public"', "privacy.overlap=1"
+    refused = run(config, tmp_path / "run", public, one)
+    words = " ".join(refused.output.split())
+    assert refused.exit_code == 2
+    assert "privacy.overlap = 1: a, b bring one model, so each record behind it is exposed" in words
+    assert "set privacy.overlap = 2 or more, or bring a model each" in words
+    chosen = ("--set", public, "--set", "privacy.overlap=2", "--set", "answers.mu=1.2", "--json")
+    planned = call("plan", config, *chosen)
+    assert planned.exit_code == 0, planned.output
+    plan = json.loads(planned.output)
+    (alone,) = {entry["readings"]["record"]["upper"] for entry in plan["silos"]}
+    assert plan["across_silos"]["upper"] > 1.2 * alone
+    assert any("counts there too, toward privacy.overlap = 2" in note for note in plan["notes"])
+    # A server of silos elsewhere has no models to compare; the caveat says so.
+    configuration.load(str(config), [public, one], records=False)
 
 
 DIGITS = configuration.load("digits")

@@ -31,6 +31,8 @@ def _epsilon(told: Told) -> Answer:
     where = "" if whole else f" In {silo['name']} alone:"
     low = risk["at_low_rate"]
     words = wording.claim({"upper": upper}, wording.terms(silo))
+    models = wording.models(told["silos"])
+    words += f". {models[:-1]}" if models else ""
     text = (
         f"{words}.{where} Whoever accuses one {unit(told)} in {1 / low['fpr']:,.0f} of those not "
         f"in the data finds at most {_percent(low['tpr'])} of those who are, and a guess at even "

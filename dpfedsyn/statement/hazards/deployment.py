@@ -22,6 +22,11 @@ def _budget(told: Told) -> Answer:
         "The ledger survives restarts, and an older copy put back counts as exhausted"
     )
     evidence = ("silos[].budget", "silos[].charged", "silos[].ledger_head")
+    if not told["settings"]["one_process"]:
+        more = (
+            ", but for one with its anchor: where that lies each silo decides. Keep signed heads."
+        )
+        return Answer(PARTLY, text + more, evidence)
     if told["settings"]["anchors_elsewhere"]:
         return Answer(ANSWERED, f"{text}.", evidence)
     more = ", but for one of the whole run folder: keep signed heads, or anchors on another disk."
