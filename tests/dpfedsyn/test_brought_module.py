@@ -135,7 +135,7 @@ def test_a_module_without_labels_for_records_without(tmp_path: Path) -> None:
         ({"module": "no_such_package:Thing"}, "cannot be imported and called.*no_such_package"),
         ({"module": "tests.dpfedsyn.brought:edit"}, "cannot be imported and called"),
         ({"module": "builtins:dict"}, "makes a dict, no torch"),
-        ({"module": "tests.dpfedsyn.brought:wrong_shape"}, r"returns shape \(2, 1\)"),
+        ({"module": "tests.dpfedsyn.brought:wrong_shape"}, r"returns shape \(5, 1\)"),
         ({"module": "tests.dpfedsyn.brought:Unlabelled", "labels": False}, "labels = false"),
         ({"module": "torch.nn:Identity"}, "unexpected: gain, shift"),
         ({"weights": "../weights.safetensors"}, "the name of a file beside this one"),
