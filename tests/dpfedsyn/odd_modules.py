@@ -129,6 +129,14 @@ class Fourier(Plain):
         self.register_buffer("frequencies", torch.randn(4), persistent=False)
 
 
+class Drawn(Plain):
+    """Random frequencies that its file keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.randn(4))
+
+
 class Tabled(Plain):
     """A table that follows from the code, and that no file has to keep."""
 

@@ -98,6 +98,13 @@ def test_a_table_of_the_code_s_own_is_allowed(tmp_path: Path, points: Encoder) -
     assert torch.equal(model.module.get_buffer("table"), torch.arange(4.0))
 
 
+def test_chance_that_the_file_keeps_is_the_file_s(tmp_path: Path, points: Encoder) -> None:
+    """Persistent buffers may be drawn anew in each module: what is loaded replaces them."""
+    tensors = WEIGHTS | {"frequencies": torch.arange(4.0)}
+    model = read(tmp_path, points, "Drawn", tensors=tensors)
+    assert torch.equal(model.module.get_buffer("frequencies"), torch.arange(4.0))
+
+
 def test_a_brought_module_answers_as_in_evaluation(tmp_path: Path, points: Encoder) -> None:
     """No dropout, no gradients."""
     model = read(tmp_path, points, "Dropped")
