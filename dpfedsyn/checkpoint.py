@@ -58,13 +58,14 @@ def load(path: Path) -> dict[str, NDArray[Any]] | None:
     try:
         with safe_open(path, framework="numpy") as file:
             kept = file.metadata() or {}
+            if kept.get("format") != FORMAT:
+                raise ValueError(f"its format is {kept.get('format')!r}, not {FORMAT!r}")
             # Copies: those of the file may not be written to.
             arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-        if kept.get("format") != FORMAT:
-            raise ValueError(f"its format is {kept.get('format')!r}, not {FORMAT!r}")
         if kept.get("sha256") != digest(arrays):
             raise ValueError("its arrays are not those whose digest it holds")
-    except (OSError, ValueError, SafetensorError) as error:
+    # numpy's own errors for types that it lacks, such as bfloat16, are of the last two kinds.
+    except (OSError, ValueError, SafetensorError, TypeError, AttributeError) as error:
         raise RunError(
             f"{path}: this checkpoint is damaged ({error}); the run cannot go on from it. What was "
             "charged stays charged. Start a new run in another folder with --out."

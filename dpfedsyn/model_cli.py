@@ -1,11 +1,16 @@
 """`dpfedsyn model`: look at a model before it is brought, and sign what is claimed of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpfedsyn.console import one_error
+
+if TYPE_CHECKING:
+    from dpfedsyn.keys import SiloKey
 
 app = typer.Typer(help="Models that silos bring instead of training one.", no_args_is_help=True)
 
@@ -66,7 +71,8 @@ def model_key(
         if out.exists():
             raise RunError(f"{out}: is there already, and stays. Name another file.")
         secret = keys.fresh()
-        keys.store(secret, out)
+        with _writing(out, "there is no key"):
+            keys.store(secret, out)
         typer.echo(f'claim_key = "{secret.public.hex()}"')
 
 
@@ -88,19 +94,69 @@ def model_claim(
     with one_error():
         import os
 
-        from dpfedsyn import keys, signed_claim
+        from dpfedsyn import signed_claim
         from dpfedsyn.brought import network_weights as files
         from dpfedsyn.errors import RunError
 
-        for path in (out, signed_claim.opening_of(out)):
+        place = signed_claim.opening_of(out)
+        if place == out:
+            raise RunError(
+                f"{out}: the claim's opening lies beside it under this very name, and stays in the "
+                "silo; nothing was signed. Name another --out, such as claim.json."
+            )
+        for path in (out, place):
             if path.exists():
                 raise RunError(f"{path}: is there already, and stays. Name another --out.")
-        secret, (_, digest) = keys.load(key), files.read(weights)
+        secret, (_, digest) = _signer(key), files.read(weights)
         opening = os.urandom(signed_claim.OPENING_BYTES)
         commitment = signed_claim.committed(opening, digest)
         made = signed_claim.Claim(epsilon, delta, unit, adjacency, data, signer, commitment)
-        signed_claim.write(signed_claim.signed(made.checked(), secret), out, opening)
+        ready = signed_claim.signed(made.checked(), secret)
+        with _writing(out, "there is no claim"):
+            signed_claim.write(ready, out, opening)
         typer.echo(
-            f"{out}: signed; everybody may have it. {signed_claim.opening_of(out)}: stays in the "
-            f'silo.\nclaim_key = "{secret.public.hex()}"'
+            f"{out}: signed; everybody may have it. {place}: stays in the silo.\n"
+            f'claim_key = "{secret.public.hex()}"'
         )
+
+
+def _signer(path: Path) -> "SiloKey":
+    """Read the secret that signs claims; what is wrong with it is told of a signer's, not a silo's.
+
+    Raises:
+        RunError: it is missing, no key, or open to others.
+    """
+    from dpfedsyn import keys
+    from dpfedsyn.errors import LedgerMismatch, RunError
+
+    try:
+        return keys.load(path)
+    except LedgerMismatch:
+        if not path.is_file():
+            fact, mend = "there is no such file", "Name the file that `dpfedsyn model key` wrote."
+        elif path.stat().st_size != keys.KEY_BYTES:
+            fact, mend = (
+                f"a signer's secret has {keys.KEY_BYTES} bytes, this file {path.stat().st_size}",
+                "Name the file that `dpfedsyn model key` wrote.",
+            )
+        else:
+            fact, mend = (
+                "the owner cannot read it, or others may, who could then sign as its owner",
+                "If nobody else can have read it, `chmod 600` it; else make another with "
+                "`dpfedsyn model key`, and have its claim_key pinned.",
+            )
+        raise RunError(f"{path}: {fact}; nothing was signed. {mend}") from None
+
+
+@contextmanager
+def _writing(path: Path, consequence: str) -> Iterator[None]:
+    """Say what a file that cannot be written means here, where nothing is charged or resumed."""
+    from dpfedsyn.errors import RunError
+
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or path}: cannot be written ({error.strerror or error}), so "
+            f"{consequence}. Name a file in a folder that is there and may be written to."
+        ) from None

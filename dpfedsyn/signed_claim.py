@@ -150,7 +150,8 @@ def read(path: Path, public: str) -> Claim:
     """
     try:
         claim = _parsed(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, ModelError) as error:
+    # A number or a nesting without end is no claim either.
+    except (OSError, ValueError, RecursionError, OverflowError, ModelError) as error:
         raise ModelError(
             f"{path}: holds no privacy claim ({error}), so nothing is claimed of the model and "
             'nothing was run. Give the file that its signer wrote, or set training = "not private".'

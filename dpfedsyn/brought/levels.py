@@ -20,8 +20,13 @@ from torch import Tensor
 
 from dpfedsyn.errors import ModelError
 
+KEYS = (
+    *("prediction_type", "num_train_timesteps", "beta_schedule", "beta_start", "beta_end"),
+    *("trained_betas", "rescale_betas_zero_snr"),
+)
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 MOST_STEPS = 100_000
+_LOWEST, _HIGHEST = 1e-300, 1.0 - 2.0**-53  # beyond every abar_t of float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +51,9 @@ class Levels:
         """Return the step t whose abar_t is nearest to a level, by log signal-to-noise ratio.
 
         The step itself where the model has that very level. Beyond the model's range it is the
-        first or the last step.
+        first or the last step, at levels that are all signal or all noise too.
         """
+        signal = min(max(signal, _LOWEST), _HIGHEST)
         wanted = math.log(signal) - math.log1p(-signal)
         return int(np.abs(self._log_snr - wanted).argmin())
 
@@ -108,7 +114,7 @@ def _betas(content: Mapping[str, Any], steps: int, where: str) -> Tensor:
     if trained is not None:
         return _trained(trained, steps, where)
     kind = content.get("beta_schedule", "linear")
-    if kind not in _SCHEDULES:
+    if not isinstance(kind, str) or kind not in _SCHEDULES:
         raise _unknown(where, "beta_schedule", kind, (*_SCHEDULES, "trained_betas"))
     ends = [content.get(key, value) for key, value in (("beta_start", 1e-4), ("beta_end", 0.02))]
     if not all(isinstance(end, int | float) and 0.0 < end < 1.0 for end in ends):

@@ -11,7 +11,6 @@ code that the folder may hold is run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dpfedsyn.brought import coordinates, levels, network_weights
+from dpfedsyn.brought import coordinates, foreign, json_object, levels, network_weights, trial
 from dpfedsyn.brought.model import BroughtModel
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import ModelError
@@ -28,6 +27,7 @@ CLASS = "UNet2DModel"
 SCHEDULERS = ("DDPMScheduler", "DDIMScheduler")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 INSTALL = "pip install 'dpfedsyn[diffusers]'"
+_MEND = "Give a folder that save_pretrained wrote, with unet/ and scheduler/ in it."
 
 
 def read(folder: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
@@ -35,7 +35,8 @@ def read(folder: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
 
     Raises:
         ModelError: a file that is missing or damaged, a class, key, shape or schedule that is not
-            understood or does not fit the schema; `diffusers` is not installed.
+            understood or does not fit the schema, a module that does not answer; `diffusers` is
+            not installed.
     """
     index = _optional(folder / "model_index.json")
     if index.get("unet", ["diffusers", CLASS]) != ["diffusers", CLASS]:
@@ -46,12 +47,13 @@ def read(folder: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
         )
     place = folder / "unet" if (folder / "unet").is_dir() else folder
     where = place / "config.json"
-    config = read_json(where)
+    config = json_object.read(where, _MEND)
     schedule = folder / "scheduler" / "scheduler_config.json"
-    known = _scheduled(read_json(schedule), schedule)
-    size = config.get("sample_size")
-    sides = (size, size) if type(size) is int else tuple(size or ())
+    known = _scheduled(json_object.read(schedule, _MEND), schedule)
+    _require_kinds(config, where)
     _require(config, len(encoder.labels), where)
+    size = config["sample_size"]
+    sides = [size, size] if type(size) is int else size
     map_ = coordinates.of_pixels(encoder, (config.get("in_channels", 3), *sides), str(where))
     module = _module(config, where)
     tensors, digest = network_weights.read(_weights(place))
@@ -59,30 +61,12 @@ def read(folder: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
     module.eval().requires_grad_(False).to(device)
     knows = config.get("num_class_embeds") is not None
     call = _with_labels if knows else _without_labels
-    return BroughtModel(module, call, known, map_, digest, device, knows)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object.
-
-    Raises:
-        ModelError: no such file, or something else in it.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError(f"{type(content).__name__}, not an object")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ModelError(
-            f"{path}: cannot be read ({reason}), so nothing was loaded. Give a folder that "
-            "save_pretrained wrote, with unet/ and scheduler/ in it."
-        ) from None
-    return content
+    model = BroughtModel(module, call, known, map_, digest, device, knows)
+    return trial.passed(model, len(encoder.labels), str(where))
 
 
 def _optional(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.exists() else {}
+    return json_object.read(path, _MEND) if path.exists() else {}
 
 
 def _weights(place: Path) -> Path:
@@ -103,6 +87,28 @@ def _scheduled(content: Mapping[str, Any], where: Path) -> levels.Levels:
             "the model was trained with."
         )
     return levels.of_scheduler(content, str(where))
+
+
+def _require_kinds(config: Mapping[str, Any], where: Path) -> None:
+    """Refuse numbers that are no whole ones, of what is read here; diffusers checks nothing."""
+    size = config.get("sample_size")
+    sides = size if isinstance(size, list) and len(size) == 2 else [size]
+    if not all(_is_count(side) for side in sides):
+        raise ModelError(
+            f"{where}: sample_size = {size!r}: is no whole number of pixels, nor [height, width]; "
+            "nothing was loaded. Give the size that the model was trained on."
+        )
+    for key, default in (("in_channels", 3), ("out_channels", 3), ("num_class_embeds", None)):
+        value = config.get(key, default)
+        if not (_is_count(value) or (value is None and default is None)):
+            raise ModelError(
+                f"{where}: {key} = {value!r}: is no whole number from 1; nothing was loaded. Give "
+                f"the config.json that save_pretrained wrote."
+            )
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def _require(config: Mapping[str, Any], labels: int, where: Path) -> None:
@@ -148,13 +154,9 @@ def _module(config: Mapping[str, Any], where: Path) -> nn.Module:
             f"Run: {INSTALL}"
         ) from None
     kind: Any = UNet2DModel
-    try:
+    mend = "Give the config.json that save_pretrained wrote."
+    with foreign.refused(f"{where}: diffusers makes no {CLASS} of it", mend):
         module: nn.Module = kind.from_config(dict(config))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ModelError(
-            f"{where}: diffusers makes no {CLASS} of it ({error}); nothing was loaded. Give the "
-            "config.json that save_pretrained wrote."
-        ) from None
     return module
 
 

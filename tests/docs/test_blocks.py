@@ -22,7 +22,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
-from dpfedsyn.brought import own_module
+from dpfedsyn.brought.declaration import KEYS
 from dpfedsyn.settings import SiloSettings
 from tests.docs import generated
 from tests.docs.page import INCLUDED, PAGES, Block, blocks, existing, included, parsed, source
@@ -177,7 +177,7 @@ def test_what_is_quoted_of_a_brought_model_is_known() -> None:
     command, _, keys = claim.partition("\n\n")
     silo = tomllib.loads(table)["silos"][0] | tomllib.loads(keys)
     assert set(silo) <= {field.name for field in fields(SiloSettings)}
-    assert set(json.loads(declaration)) <= set(own_module.KEYS)
+    assert set(json.loads(declaration)) <= set(KEYS)
     known = dict(generated.every_command())["dpfedsyn", "model", "claim"].params
     assert set(re.findall(r"--\w+", command)) <= {name for p in known for name in p.opts}
 

@@ -121,6 +121,7 @@ def test_a_module_without_labels_for_records_without(tmp_path: Path) -> None:
     """`labels` is false where the run has none; pictures go by their shape."""
     path = made.declared(tmp_path, [1, 8, 8], module="tests.dpfedsyn.brought:Unlabelled")
     model = brought.read(path, made.UNLABELLED, CPU)
+    assert not model.labelled
     x = np.ones((3, 64))
     found = model.predict_noise(x, signal_shares()[100], np.zeros(3, dtype=np.int64))
     assert np.allclose(found, 0.5 + 0.1)
@@ -135,7 +136,7 @@ def test_a_module_without_labels_for_records_without(tmp_path: Path) -> None:
         ({"module": "no_such_package:Thing"}, "cannot be imported and called.*no_such_package"),
         ({"module": "tests.dpfedsyn.brought:edit"}, "cannot be imported and called"),
         ({"module": "builtins:dict"}, "makes a dict, no torch"),
-        ({"module": "tests.dpfedsyn.brought:wrong_shape"}, r"returns shape \(2, 1\)"),
+        ({"module": "tests.dpfedsyn.brought:wrong_shape"}, r"returns shape \(5, 1\)"),
         ({"module": "tests.dpfedsyn.brought:Unlabelled", "labels": False}, "labels = false"),
         ({"module": "torch.nn:Identity"}, "unexpected: gain, shift"),
         ({"weights": "../weights.safetensors"}, "the name of a file beside this one"),

@@ -1,5 +1,6 @@
 """Folders of diffusers: the same bits through us, and refusals that name key, shape and mend."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -131,9 +132,29 @@ def test_pipelines_and_folders_of_the_module_alone(tmp_path: Path) -> None:
         ("unet/config.json", {"num_class_embeds": 10}, "num_class_embeds = 10, the run has 1"),
         ("unet/config.json", {"class_embed_type": "timestep"}, "class_embed_type = 'timestep'"),
         ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel"),
-        ("unet/config.json", {"block_out_channels": [8, 24]}, r"wrong shape: .*24.*not.*16|wrong"),
+        ("unet/config.json", {"block_out_channels": [8, 24]},
+         r"wrong shape: .*norm\.weight \(16,\), not \(24,\)"),
         ("unet/config.json", {"layers_per_block": 2}, r"missing: .*resnets\.1"),
         ("unet/config.json", {"down_block_types": ["Nonsense"]}, "diffusers makes no UNet2DModel"),
+        ("unet/config.json", {"norm_num_groups": 0}, "makes no UNet2DModel.*ZeroDivisionError"),
+        ("unet/config.json", {"attention_head_dim": 0}, "makes no UNet2DModel.*ZeroDivisionError"),
+        ("unet/config.json", {"block_out_channels": []}, "makes no UNet2DModel.*IndexError"),
+        ("unet/config.json", {"time_embedding_type": "?"}, "no UNet2DModel.*UnboundLocalError"),
+        ("unet/config.json", {"sample_size": 8.0}, "sample_size = 8.0: is no whole number"),
+        ("unet/config.json", {"sample_size": True}, "sample_size = True: is no whole number"),
+        ("unet/config.json", {"sample_size": None}, "sample_size = None: is no whole number"),
+        ("unet/config.json", {"sample_size": 0}, "sample_size = 0: is no whole number"),
+        ("unet/config.json", {"sample_size": [8]}, r"sample_size = \[8\]: is no whole number"),
+        ("unet/config.json", {"sample_size": [8, "8"]}, "sample_size = .*: is no whole number"),
+        ("unet/config.json", {"sample_size": {"a": 1, "b": 2}}, "sample_size = .* no whole number"),
+        ("unet/config.json", {"sample_size": [8, 16]}, r"\(1, 8, 16\).*\(1, 8, 8\)"),
+        ("unet/config.json", {"in_channels": None}, "in_channels = None: is no whole number"),
+        ("unet/config.json", {"in_channels": True}, "in_channels = True: is no whole number"),
+        ("unet/config.json", {"out_channels": 1.0}, "out_channels = 1.0: is no whole number"),
+        ("unet/config.json", {"num_class_embeds": True}, "num_class_embeds = True: is no whole"),
+        ("unet/config.json", {"norm_eps": "x"}, "t = 0, its module fails .TypeError"),
+        ("unet/config.json", {"downsample_padding": -5}, "t = 0, its module fails .RuntimeError"),
+        ("unet/config.json", {"mid_block_scale_factor": 0}, "320 values that are not finite"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_its_key(
@@ -146,6 +167,78 @@ def test_what_does_not_fit_is_refused_by_its_key(
         brought.read(tmp_path, made.UNLABELLED, CPU)
     assert "nothing was loaded" in str(refused.value)
     assert name.split("/")[0] in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model_index.json", {"unet": ["my_code", "Own"]}, r"unet is \['my_code', 'Own'\]"),
+        ("model_index.json", {"unet": 3}, "unet is 3"),
+        ("model_index.json", None, r"model_index\.json: cannot be read .it is nested too deeply"),
+        ("unet/config.json", None, r"config\.json: cannot be read .it is nested too deeply"),
+        ("scheduler/scheduler_config.json", None, "scheduler_config.* nested too deeply"),
+    ],
+)
+def test_a_folder_s_files_are_objects_and_name_no_other_code(
+    name: str, content: Any, words: str, tmp_path: Path
+) -> None:
+    """What lies beside the weights is checked before anything is made of it."""
+    made.unet(tmp_path)
+    (tmp_path / name).write_text("[" * 100_000 if content is None else json.dumps(content))
+    with pytest.raises(ModelError, match=words):
+        brought.read(tmp_path, made.UNLABELLED, CPU)
+
+
+def test_an_index_of_the_same_class_or_of_none_is_taken(tmp_path: Path) -> None:
+    """Other parts of a pipeline are not asked for; sides may be written one by one."""
+    made.unet(tmp_path)
+    digest = brought.read(tmp_path, made.UNLABELLED, CPU).digest
+    for index in ({}, {"unet": ["diffusers", "UNet2DModel"], "vae": ["x", "y"]}):
+        (tmp_path / "model_index.json").write_text(json.dumps(index))
+        made.edit(tmp_path / "unet" / "config.json", sample_size=[8, 8])
+        assert brought.read(tmp_path, made.UNLABELLED, CPU).digest == digest
+
+
+def test_labels_that_the_run_lacks_and_no_labels_are_told_apart(tmp_path: Path) -> None:
+    """Ten labels for two, and two labels for a run without."""
+    made.unet(tmp_path, num_class_embeds=2)
+    with pytest.raises(ModelError, match=r"has 1 labels.*or set data\.conditional = true"):
+        brought.read(tmp_path, made.UNLABELLED, CPU)
+    made.edit(tmp_path / "unet" / "config.json", num_class_embeds=10)
+    with pytest.raises(ModelError, match=r"has 2 labels.*in their order\.$"):
+        brought.read(tmp_path, made.LABELLED, CPU)
+
+
+def test_what_is_not_said_is_what_diffusers_would_take(tmp_path: Path) -> None:
+    """Three channels, no labels, this class and a DDPM, where the files are silent."""
+    made.unet(tmp_path)
+    config, schedule = tmp_path / "unet/config.json", tmp_path / "scheduler/scheduler_config.json"
+    for path, key in ((config, "_class_name"), (config, "num_class_embeds"),
+                      (schedule, "_class_name")):  # fmt: skip
+        content = json.loads(path.read_text())
+        del content[key]
+        path.write_text(json.dumps(content))
+    model = brought.read(tmp_path, made.UNLABELLED, CPU)
+    assert not model.labelled
+    content = json.loads(config.read_text())
+    del content["out_channels"]
+    config.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match="out_channels = 3, in_channels = 1"):
+        brought.read(tmp_path, made.UNLABELLED, CPU)
+    config.write_text(json.dumps({k: v for k, v in content.items() if k != "in_channels"}))
+    with pytest.raises(ModelError, match=r"\(3, 8, 8\)"):
+        brought.read(tmp_path, made.UNLABELLED, CPU)
+
+
+def test_a_folder_s_module_is_in_evaluation_and_labelled_where_it_knows_labels(
+    tmp_path: Path,
+) -> None:
+    """Its dropout is off, and no gradients are kept of it."""
+    made.unet(tmp_path, num_class_embeds=2, dropout=0.9)
+    model = brought.read(tmp_path, made.LABELLED, CPU)
+    assert model.labelled
+    assert not any(part.training for part in model.module.modules())
+    assert not any(p.requires_grad for p in model.module.parameters())
 
 
 def test_an_unconditional_model_for_labelled_records_is_refused(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors import numpy as tensors
+from safetensors.torch import save_file
 
 from dpfedsyn import checkpoint
 from dpfedsyn.errors import RunError
@@ -83,3 +85,15 @@ def test_another_program_s_arrays_are_no_checkpoint(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="damaged"):
             checkpoint.load(tmp_path / "a.safetensors")
     assert checkpoint.load(tmp_path / "none.safetensors") is None
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float8_e4m3fn])
+@pytest.mark.parametrize("header", [{}, {"format": checkpoint.FORMAT}])
+def test_numbers_that_numpy_lacks_are_no_checkpoint(
+    kind: torch.dtype, header: dict[str, str], tmp_path: Path
+) -> None:
+    """Brought weights given as ours, whatever their header says."""
+    path = tmp_path / "a.safetensors"
+    save_file({"weight": torch.zeros(2).to(kind)}, path, header)
+    with pytest.raises(RunError, match="damaged .its format is None" if not header else "damaged"):
+        checkpoint.load(path)

@@ -1,6 +1,7 @@
 """`dpfedsyn model`: what it says of a model, and claims that a run reads."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import save_file
@@ -92,3 +93,65 @@ def test_what_claims_nothing_is_not_signed(option: str, value: object, tmp_path:
     assert result.exit_code == 2
     assert "is no privacy claim" in " ".join(result.output.split())
     assert not out.exists()
+
+
+def claim(folder: Path, **changes: object) -> Any:
+    """Sign a claim in a folder that holds weights and a signer's secret."""
+    given = {"epsilon": 2, "delta": 1e-6, "data": "letters", "signer": "Unit"}
+    given |= {"key": folder / "signer", "out": folder / "claim.json"} | changes
+    options = [part for name, value in given.items() for part in (f"--{name}", value)]
+    return call("model", "claim", folder / "weights.safetensors", *options)
+
+
+def test_a_claim_is_never_written_over_its_opening(tmp_path: Path) -> None:
+    """A claim by the name of its own opening would be that file, and nobody could open it."""
+    brought.declared(tmp_path, [DIMENSION])
+    call("model", "key", tmp_path / "signer")
+    result = claim(tmp_path, out=tmp_path / "foo.opening")
+    assert result.exit_code == 2
+    assert "nothing was signed. Name another --out, such as claim.json" in " ".join(
+        result.output.split()
+    )
+    assert not (tmp_path / "foo.opening").exists()
+    (tmp_path / "claim.opening").write_text("of another claim")
+    assert "claim.opening: is there already" in " ".join(claim(tmp_path).output.split())
+    assert (tmp_path / "claim.opening").read_text() == "of another claim"
+    assert not (tmp_path / "claim.json").exists()
+
+
+def test_what_cannot_be_written_is_told_of_claims_and_keys(tmp_path: Path) -> None:
+    """No folder, or no room: nothing is charged by signing, and nothing can be resumed."""
+    brought.declared(tmp_path, [DIMENSION])
+    call("model", "key", tmp_path / "signer")
+    results = {
+        "there is no claim": claim(tmp_path, out=tmp_path / "none" / "claim.json"),
+        "there is no key": call("model", "key", tmp_path / "none" / "signer"),
+    }
+    for words, result in results.items():
+        told = " ".join(result.output.split())
+        assert result.exit_code == 2
+        assert f"cannot be written (No such file or directory), so {words}" in told
+        assert "charged" not in told
+        assert "--resume" not in told
+
+
+def test_what_is_wrong_with_a_signer_s_secret_is_told_of_a_signer(tmp_path: Path) -> None:
+    """Missing, of another length, open to others: it is no silo's key, and has no ledger."""
+    brought.declared(tmp_path, [DIMENSION])
+    secret = tmp_path / "signer"
+    told = {"there is no such file": claim(tmp_path)}
+    secret.write_bytes(b"short")
+    told["has 32 bytes, this file 5"] = claim(tmp_path)
+    secret.unlink()
+    call("model", "key", secret)
+    secret.chmod(0o644)
+    told["others may, who could then sign"] = claim(tmp_path)
+    for words, result in told.items():
+        output = " ".join(result.output.split())
+        assert result.exit_code == 2
+        assert words in output
+        assert "nothing was signed" in output
+        assert "ledger" not in output
+    assert not (tmp_path / "claim.json").exists()
+    secret.chmod(0o600)
+    assert claim(tmp_path).exit_code == 0

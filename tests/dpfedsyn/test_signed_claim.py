@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accountants import Adjacency, Cascade, Composed, Gaussian, epsilon, gaussian
+from accountants.rows import encode
 from dpfedsyn import budget, keys, shares, signed_claim
 from dpfedsyn import config as configuration
 from dpfedsyn.errors import ModelError
@@ -84,6 +86,9 @@ def test_only_the_model_that_was_committed_to_opens_the_claim(tmp_path: Path) ->
         ({"signer": "\x1b[2J"}, SIGNER, r"signer of a claim: character 1 of it is '\\x1b'"),
         ({"data": " "}, SIGNER, "data of a claim: it is empty"),
         ({"signer": "x" * 201}, SIGNER, "it has 201 characters, and 200 are allowed"),
+        ({"epsilon": 10**400}, SIGNER, "holds no privacy claim .int too large"),
+        ({"epsilon": float("inf")}, SIGNER, "epsilon = inf"),
+        ({"epsilon": float("nan")}, SIGNER, "epsilon = nan"),
     ],
 )
 def test_a_claim_that_nobody_answers_for_is_refused(
@@ -96,6 +101,45 @@ def test_a_claim_that_nobody_answers_for_is_refused(
     with pytest.raises(ModelError, match=f"(?s){words}") as refused:
         signed_claim.read(path, key.public.hex())
     assert 'training = "not private"' in str(refused.value)
+
+
+def test_a_claim_nested_without_end_is_none(tmp_path: Path) -> None:
+    """As any other file that is no claim."""
+    path = tmp_path / "claim.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"holds no privacy claim .maximum recursion depth"):
+        signed_claim.read(path, SIGNER.public.hex())
+
+
+def test_numbers_without_end_are_not_signed() -> None:
+    """An infinite epsilon claims nothing."""
+    assert replace(CLAIM, epsilon=0.0, delta=0.0).checked().epsilon == 0.0
+    for changes in ({"epsilon": math.inf}, {"epsilon": -1e-9}, {"delta": 1.0}, {"delta": -1e-9}):
+        with pytest.raises(ModelError, match="is no privacy claim"):
+            replace(CLAIM, **changes).checked()
+
+
+def test_what_is_signed_is_a_claim_and_nothing_else() -> None:
+    """Behind a name of its own kind, so that no other signed message of a key can be one."""
+    numbers = ((2.0).hex(), (1e-6).hex())
+    rest = ("record", "add-or-remove", "letters of 2019", "Statistics unit", CLAIM.model)
+    assert CLAIM.message() == encode("dpfedsyn-claim/1", *numbers, *rest)
+
+
+def test_an_opening_is_never_written_over_and_has_its_length(tmp_path: Path) -> None:
+    """The one that lies there stays; a short one opens nothing, whatever it was committed with."""
+    path, short = tmp_path / "claim.json", b"o" * 31
+    claim = signed_claim.signed(
+        replace(CLAIM, model=signed_claim.committed(short, WEIGHTS)), SIGNER
+    )
+    signed_claim.write(claim, path, short)
+    place = signed_claim.opening_of(path)
+    with pytest.raises(ModelError, match="or its opening is another"):
+        signed_claim.require_model(claim, path, WEIGHTS)
+    with pytest.raises(FileExistsError):
+        signed_claim.write(SIGNED, path, OPENING)
+    assert place.read_text().strip() == short.hex()
+    assert signed_claim.read(path, SIGNER.public.hex()) == claim
 
 
 def brought(config: Config, **changes: Any) -> tuple[Config, SiloSettings]:
