@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from dpfedsyn.brought import coordinates, declaration, foreign, levels, network_weights, trial
-from dpfedsyn.brought.model import BroughtModel
+from dpfedsyn.brought.model import BroughtModel, fixed_of
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import ModelError
 
@@ -56,10 +56,11 @@ def read(path: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
     place = path.parent / declared["weights"]
     tensors, digest = network_weights.read(place)
     network_weights.put(module, tensors, place)
+    fixed = fixed_of(module)
     with foreign.refused(f"{where} cannot be prepared for {device}", "Mend the module."):
         module.eval().requires_grad_(False).to(device)
     call = _with_labels if knows else _without_labels
-    model = BroughtModel(module, call, known, map_, digest, device, knows)
+    model = BroughtModel(module, call, known, map_, digest, device, knows, fixed)
     return trial.passed(model, len(encoder.labels), str(path))
 
 

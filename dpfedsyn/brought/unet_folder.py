@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dpfedsyn.brought import coordinates, foreign, json_object, levels, network_weights, trial
-from dpfedsyn.brought.model import BroughtModel
+from dpfedsyn.brought.model import BroughtModel, fixed_of
 from dpfedsyn.domain import Encoder
 from dpfedsyn.errors import ModelError
 
@@ -58,10 +58,11 @@ def read(folder: Path, encoder: Encoder, device: torch.device) -> BroughtModel:
     module = _module(config, where)
     tensors, digest = network_weights.read(_weights(place))
     network_weights.put(module, tensors, place / WEIGHTS)
+    fixed = fixed_of(module)
     module.eval().requires_grad_(False).to(device)
     knows = config.get("num_class_embeds") is not None
     call = _with_labels if knows else _without_labels
-    model = BroughtModel(module, call, known, map_, digest, device, knows)
+    model = BroughtModel(module, call, known, map_, digest, device, knows, fixed)
     return trial.passed(model, len(encoder.labels), str(where))
 
 

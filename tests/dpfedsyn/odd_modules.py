@@ -25,6 +25,18 @@ class Plain(nn.Module):
         return self.gain * samples
 
 
+class Held(Plain):
+    """Trains its shift alone: its own code holds the gain fixed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(4))
+        self.gain.requires_grad_(False)
+
+    def forward(self, samples: Tensor, steps: Tensor, labels: Tensor) -> Any:
+        return self.gain * samples + self.shift
+
+
 class Dropped(Plain):
     def __init__(self) -> None:
         super().__init__()

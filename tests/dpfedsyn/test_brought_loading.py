@@ -276,3 +276,11 @@ def test_a_path_that_no_file_can_have_and_a_folder_are_no_weights(tmp_path: Path
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     with pytest.raises(ModelError, match="is damaged, or no safetensors file"):
         network_weights.read(path)
+
+
+def test_what_its_own_code_holds_fixed_is_noted(tmp_path: Path, points: Encoder) -> None:
+    """Before the model is frozen for its answers, in which nothing has a gradient."""
+    found = read(tmp_path, points, "Held", tensors=odd_modules.Held().state_dict())
+    assert found.fixed == {"gain"}
+    assert not any(p.requires_grad for p in found.module.parameters())
+    assert read(tmp_path, points).fixed == frozenset()
