@@ -13,6 +13,7 @@ from accountants import Adjacency, PoissonSampled, Repeated, epsilon
 from dpfedsyn import brought, budget, dpsgd
 from dpfedsyn import config as configuration
 from dpfedsyn.brought.levels import PREDICTIONS, Levels
+from dpfedsyn.brought.model import fixed_of
 from dpfedsyn.brought.tuning import Tuning
 from dpfedsyn.diffusion import signal_shares
 from dpfedsyn.errors import ModelError
@@ -138,10 +139,12 @@ def test_a_unet_of_diffusers_is_probed(tmp_path: Path) -> None:
     made.unet(tmp_path)
     model = brought.read(tmp_path, made.UNLABELLED, CPU)
     assert dpsgd.refusals(model) == []
-    made.unet(tmp_path, time_embedding_type="fourier")
-    fourier = brought.read(tmp_path, made.UNLABELLED, CPU)
-    assert fourier.fixed == {"time_proj.weight"}
-    task = Tuning(fourier)
+    fourier = made.unet(tmp_path, time_embedding_type="fourier")
+    fixed = fixed_of(fourier)
+    assert fixed == {"time_proj.weight"}
+    task = Tuning(replace(model, module=fourier, fixed=fixed))
+    with pytest.raises(ModelError, match=r"t = 0, its module returns .* not finite"):
+        brought.read(tmp_path, made.UNLABELLED, CPU)  # it takes the logarithm of its step
     assert dpsgd.refusals(task.model) == []
     assert "module.time_proj.weight" not in train(task, stripes(8), steps=2).weights
     blocks = {"down_block_types": ("DownBlock2D", "SkipDownBlock2D"),
