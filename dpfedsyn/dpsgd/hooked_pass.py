@@ -61,7 +61,7 @@ class Trial:
         network = tuning.with_weights(weights).to(tuning.model.device)
         try:
             return cls(tuning, network, RecordGradients(network))
-        except NotImplementedError as error:  # of Opacus
+        except RuntimeError as error:  # Opacus has one of its subclasses
             raise ModelError(f"the module: Opacus refuses it ({words(error)}).") from error
 
     def run(self, batch: TunedBatch) -> HookedPass:
