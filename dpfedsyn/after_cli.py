@@ -9,9 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpfedsyn.console import INTERRUPTED, Sockets, block, console, named_sockets, one_error
-
-STOPPED = 6
+from dpfedsyn.console import INTERRUPTED, STOPPED, Sockets, block, console, named_sockets, one_error
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run that has ended.")]
 Further = Annotated[

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 INTERRUPTED = 130
+STOPPED = 6  # at a silo's cap, before the planned round
 EXAMPLE = "hospitals"
 
 Source = Annotated[

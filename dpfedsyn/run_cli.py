@@ -9,6 +9,7 @@ import typer
 from dpfedsyn.console import (
     EXAMPLE,
     INTERRUPTED,
+    STOPPED,
     Overrides,
     Sockets,
     Source,
@@ -18,7 +19,6 @@ from dpfedsyn.console import (
     one_error,
 )
 
-STOPPED = 6
 RUN_FILES = ("state.json", "config.toml", "statement.json", "silos")
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder to write.")]
 Resume = Annotated[

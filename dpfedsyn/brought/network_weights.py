@@ -99,7 +99,7 @@ def put(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def same_bits(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors have one type, one shape and the same bits."""
+    """Whether two tensors have one type, one shape and the same bits; NaN is equal to itself."""
     if (first.dtype, first.shape) != (second.dtype, second.shape):
         return False
     bits = (tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

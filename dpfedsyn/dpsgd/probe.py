@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dpfedsyn.brought import BroughtModel
+from dpfedsyn.brought.network_weights import same_bits
 from dpfedsyn.brought.tuning import Arrays, Tuned, TunedBatch, Tuning
 from dpfedsyn.dpsgd.gradients import Factored, Gradients
 from dpfedsyn.dpsgd.hooked_pass import (
@@ -31,7 +32,7 @@ from dpfedsyn.dpsgd.hooked_pass import (
     words,
 )
 from dpfedsyn.dpsgd.validation import unsupported
-from dpfedsyn.dpsgd.watch import first_mixed, same
+from dpfedsyn.dpsgd.watch import first_mixed
 from dpfedsyn.errors import ModelError
 from dpfedsyn.network import trained
 
@@ -152,7 +153,7 @@ def _rewritten(before: dict[str, Tensor], trial: Trial) -> list[str]:
         f"{name}: a pass changes it, and what it is changed to would hold records without noise; "
         "write to no buffer or parameter in `forward`."
         for name, value in _held(trial)
-        if not same(before[name], value)
+        if not same_bits(before[name], value)
     ]
 
 
@@ -191,7 +192,7 @@ def _unlike(first: HookedPass, last: HookedPass) -> list[str]:
 
 
 def _alike(one: HookedPass, other: HookedPass, unit: int) -> bool:
-    return all(map(same, one.of(unit), other.of(unit)))
+    return all(map(same_bits, one.of(unit), other.of(unit)))
 
 
 def _mixed(first: HookedPass, others: list[HookedPass]) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dpfedsyn.brought.network_weights import same_bits
+
 
 @dataclass(frozen=True, eq=False)
 class Event:
@@ -86,14 +88,6 @@ def generators(device: torch.device) -> list[Tensor]:
     return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
 
 
-def same(one: Tensor, other: Tensor) -> bool:
-    """Return whether two tensors hold the same bits; NaN is equal to itself."""
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    flat = [tensor.detach().reshape(-1).contiguous().view(torch.uint8) for tensor in (one, other)]
-    return torch.equal(*flat)
-
-
 def first_mixed(
     before: Sequence[Event], after: Sequence[Event], records: int, changed: int
 ) -> str | None:
@@ -110,7 +104,9 @@ def first_mixed(
             if left.dim() == 0 or len(left) % records or left.numel() == 0:
                 continue
             rows = [tensor.reshape(records, -1) for tensor in (left, right)]
-            if not all(same(*(side[k] for side in rows)) for k in range(records) if k != changed):
+            if not all(
+                same_bits(*(side[k] for side in rows)) for k in range(records) if k != changed
+            ):
                 return one.place
     return None
 

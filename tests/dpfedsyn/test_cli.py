@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from accountants.events import Adjacency, Gaussian, Unit
 from accountants.ledger import Header, Ledger, Planned
-from dpfedsyn import cli, errors, keys, run_cli
+from dpfedsyn import cli, console, errors, keys, run_cli
 from dpfedsyn.marking import find
 from tests.dpfedsyn import run_folders
 
@@ -166,7 +166,7 @@ def test_a_stop_that_was_not_foreseen_has_a_code_of_its_own(fakes: Fakes, tmp_pa
     """The report is written all the same; the code is neither success nor `nothing released`."""
     fakes.foreseen = False
     result = call("run", "--out", tmp_path / "r")
-    assert result.exit_code == run_cli.STOPPED == 6
+    assert result.exit_code == console.STOPPED == 6
     assert find(tmp_path / "r", "report.html").is_file()
 
 

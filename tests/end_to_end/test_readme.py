@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dpfedsyn import config, console, plan, run_cli
+from dpfedsyn import config, console, plan
 from dpfedsyn.columns import Binary, Categorical, Date, Integer, Numeric, Ordinal
 from dpfedsyn.round_settings import PRESETS
 from dpfedsyn.schema import Schema
@@ -85,7 +85,7 @@ def test_the_exit_codes_are_the_program_s() -> None:
 
     codes = {getattr(errors, name).exit_code for name in errors.__all__}
     stated = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
-    assert stated == codes | {0, runs.VIOLATED, run_cli.STOPPED, console.INTERRUPTED}
+    assert stated == codes | {0, runs.VIOLATED, console.STOPPED, console.INTERRUPTED}
 
 
 TABLES = {
